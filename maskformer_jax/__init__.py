@@ -1,0 +1,1 @@
+"""Multi-task jet flavour tagging with a MaskFormer, in JAX."""

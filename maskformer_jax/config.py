@@ -1,0 +1,498 @@
+"""Every option of the command lines, with its default and one line on what it does.
+
+YAML files and dotted command-line overrides are read by jsonargparse into frozen dataclasses; an
+unknown key or a wrong type is refused with its path. Rules that join several fields are checked in
+`__post_init__`. Only `build` functions read these objects: below them functions take plain values.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+
+from maskformer_jax.errors import InputError
+
+TASK_NAMES = (
+    "jet_class",
+    "track_origin",
+    "object_class",
+    "mask_ce",
+    "mask_dice",
+    "regression",
+)
+
+
+def _check(condition: bool, argument: str, rule: str, value: object) -> None:
+    if not condition:
+        raise InputError(f"`{argument}` must {rule}; got {value!r}")
+
+
+@dataclass(frozen=True)
+class TransformConfig:
+    """An invertible function of a field, applied before it is standardised.
+
+    Attributes:
+        name: identity, log: log(x/scale), log1p: log(1 + x/scale), or asinh: asinh(x/scale).
+        scale: the unit of x, in the unit of the file.
+    """
+
+    name: Literal["identity", "log", "log1p", "asinh"] = "identity"
+    scale: float = 1.0
+
+    def __post_init__(self):
+        _check(self.scale > 0, "transform.scale", "be positive", self.scale)
+
+
+@dataclass(frozen=True)
+class JetsConfig:
+    """Where the jets are in the file.
+
+    Attributes:
+        dataset: name of the dataset.
+        inputs: fields that are concatenated to every track.
+        transforms: field -> transform, for inputs that should not enter linearly.
+        label: field of the jet flavour.
+        classes: class name -> value of `label`; the order here is the order of the outputs.
+    """
+
+    dataset: str = "jets"
+    inputs: list[str] = field(default_factory=lambda: ["pt_btagJes", "eta_btagJes"])
+    transforms: dict[str, TransformConfig] = field(default_factory=dict)
+    label: str = "flavour_label"
+    classes: dict[str, int] = field(default_factory=lambda: {"bjets": 0, "cjets": 1, "ujets": 2})
+
+
+@dataclass(frozen=True)
+class TracksConfig:
+    """Where the tracks are in the file.
+
+    Attributes:
+        dataset: name of the dataset.
+        inputs: fields that the model sees.
+        transforms: field -> transform, for inputs that should not enter linearly.
+        valid: boolean field, True for a real track.
+        origin: field of the track origin.
+        origin_classes: class name -> value of `origin`; the order here is that of the outputs.
+        link: field that names the parent hadron, equal to `hadrons.link` of that hadron.
+        cap: most tracks of a jet that are read.
+        sort_by: keep the tracks with the largest absolute value of this field; none: as in the file.
+    """
+
+    dataset: str = "tracks"
+    inputs: list[str] = field(
+        default_factory=lambda: [
+            "qOverP",
+            "deta",
+            "dphi",
+            "d0",
+            "z0SinTheta",
+            "qOverPUncertainty",
+            "thetaUncertainty",
+            "phiUncertainty",
+            "IP3D_signed_d0_significance",
+            "IP3D_signed_z0_significance",
+            "numberOfPixelHits",
+            "numberOfSCTHits",
+            "numberOfInnermostPixelLayerHits",
+            "numberOfNextToInnermostPixelLayerHits",
+            "numberOfInnermostPixelLayerSharedHits",
+            "numberOfInnermostPixelLayerSplitHits",
+            "numberOfPixelSharedHits",
+            "numberOfPixelSplitHits",
+            "numberOfSCTSharedHits",
+        ]
+    )
+    transforms: dict[str, TransformConfig] = field(default_factory=dict)
+    valid: str = "valid"
+    origin: str = "ftagTruthOriginLabel"
+    origin_classes: dict[str, int] = field(
+        default_factory=lambda: {
+            "pileup": 0,
+            "fake": 1,
+            "primary": 2,
+            "fromB": 3,
+            "fromBC": 4,
+            "fromC": 5,
+            "fromTau": 6,
+            "otherSecondary": 7,
+        }
+    )
+    link: str = "ftagTruthParentBarcode"
+    cap: int = 50
+    sort_by: str | None = None
+
+    def __post_init__(self):
+        _check(self.cap >= 1, "data.tracks.cap", "be at least 1", self.cap)
+
+
+@dataclass(frozen=True)
+class HadronsConfig:
+    """Where the truth hadrons, the objects to be found, are in the file.
+
+    Attributes:
+        dataset: name of the dataset.
+        valid: boolean field, True for a real hadron.
+        label: field of the hadron's class.
+        classes: class name -> value of `label`; the background class `none` is added as the last.
+        link: field that identifies the hadron inside its jet.
+        targets: fields to regress, in MeV, mm, rad as in the file.
+        transforms: field -> transform of a regression target.
+        cap: most hadrons of a jet, and the number of object queries.
+    """
+
+    dataset: str = "truth_hadrons"
+    valid: str = "valid"
+    label: str = "flavour"
+    classes: dict[str, int] = field(default_factory=lambda: {"b": 5, "c": 4})
+    link: str = "barcode"
+    targets: list[str] = field(default_factory=lambda: ["pt", "Lxy", "deta", "dphi", "mass"])
+    transforms: dict[str, TransformConfig] = field(
+        default_factory=lambda: {
+            "pt": TransformConfig("log", 1000.0),
+            "Lxy": TransformConfig("log1p", 1.0),
+            "mass": TransformConfig("log", 1000.0),
+        }
+    )
+    cap: int = 5
+
+    def __post_init__(self):
+        _check(self.cap >= 1, "data.hadrons.cap", "be at least 1", self.cap)
+        _check("none" not in self.classes, "data.hadrons.classes", "not list `none`", self.classes)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Files, their layout and the order of reading.
+
+    Attributes:
+        train_file: HDF5 file to train on.
+        val_file: HDF5 file for the validation after each epoch.
+        norm_file: means and standard deviations in Salt's form; none: computed on `train_file`.
+            Fields with a transform are always computed.
+        class_file: class weights in Salt's form, for `loss.class_weights`.
+        jets: layout of the jets.
+        tracks: layout of the tracks.
+        hadrons: layout of the truth hadrons.
+        unlabelled: what to do with jets whose label is in no class: `skip` them, with a count, or
+            stop with an `error`.
+        train_jets: use only the first jets of `train_file`; none: all.
+        block_size: contiguous rows read at once.
+        group_blocks: blocks whose jets are shuffled together.
+    """
+
+    train_file: str | None = None
+    val_file: str | None = None
+    norm_file: str | None = None
+    class_file: str | None = None
+    jets: JetsConfig = field(default_factory=JetsConfig)
+    tracks: TracksConfig = field(default_factory=TracksConfig)
+    hadrons: HadronsConfig = field(default_factory=HadronsConfig)
+    unlabelled: Literal["skip", "error"] = "skip"
+    train_jets: int | None = None
+    block_size: int = 1000
+    group_blocks: int = 8
+
+    def __post_init__(self):
+        _check(self.block_size >= 1, "data.block_size", "be at least 1", self.block_size)
+        _check(self.group_blocks >= 1, "data.group_blocks", "be at least 1", self.group_blocks)
+        for part in ("jets", "tracks", "hadrons"):
+            layout = getattr(self, part)
+            fields = layout.targets if part == "hadrons" else layout.inputs
+            _check(len(fields) > 0, f"data.{part}", "name at least one field", fields)
+            _check(len(set(fields)) == len(fields), f"data.{part}", "name a field once", fields)
+            unknown = sorted(set(layout.transforms) - set(fields))
+            _check(not unknown, f"data.{part}.transforms", f"name fields among {fields}", unknown)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network; Section 4.1 of the thesis.
+
+    Attributes:
+        embed_dim: width E of track and query embeddings.
+        encoder_layers: self-attention layers over the tracks.
+        decoder_layers: layers that exchange information between queries and tracks.
+        num_heads: attention heads.
+        feedforward_factor: width of the feed-forward layers in units of `embed_dim`.
+        head_widths: hidden layers of each task head.
+        position_fields: track inputs that also enter through sines and cosines.
+        dropout: probability of dropping an activation in training.
+        pool_queries: give the pooled object queries to the jet-class head too.
+        compute_dtype: type of the arithmetic; parameters and sums stay in float32.
+    """
+
+    embed_dim: int = 256
+    encoder_layers: int = 4
+    decoder_layers: int = 3
+    num_heads: int = 8
+    feedforward_factor: int = 2
+    head_widths: list[int] = field(default_factory=lambda: [128, 128, 64])
+    position_fields: list[str] = field(
+        default_factory=lambda: ["d0", "z0SinTheta", "deta", "dphi"]
+    )
+    dropout: float = 0.0
+    pool_queries: bool = False
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"
+
+    def __post_init__(self):
+        _check(
+            self.embed_dim % self.num_heads == 0,
+            "model.embed_dim",
+            f"be a multiple of `model.num_heads` = {self.num_heads}",
+            self.embed_dim,
+        )
+        _check(0 <= self.dropout < 1, "model.dropout", "be in [0, 1)", self.dropout)
+        for name in ("embed_dim", "encoder_layers", "decoder_layers", "num_heads"):
+            _check(getattr(self, name) >= 1, f"model.{name}", "be at least 1", getattr(self, name))
+        if self.position_fields:
+            _check(
+                self.embed_dim >= 2 * len(self.position_fields),
+                "model.embed_dim",
+                "hold a sine and a cosine of each of `model.position_fields`",
+                self.embed_dim,
+            )
+
+
+@dataclass(frozen=True)
+class MatchingConfig:
+    """Weights of the pairwise costs in the assignment of queries to hadrons (Eq. 4.1).
+
+    Attributes:
+        object_class: weight of the class cost.
+        mask_ce: weight of the mask cross-entropy cost.
+        mask_dice: weight of the mask Dice cost.
+        regression: weight of the regression cost.
+    """
+
+    object_class: float = 2.0
+    mask_ce: float = 10.0
+    mask_dice: float = 2.0
+    regression: float = 1.0
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Options of the six losses.
+
+    Attributes:
+        none_weight: weight of the class `none` in the object-class loss.
+        mask_normalisation: divide the mask cross-entropy of an object by the track `cap`, or by
+            the number of `valid` tracks of the jet.
+        poly_epsilon: epsilon of the Poly-1 term epsilon (1 - p_t) of the mask cross-entropy.
+        focal_gamma: exponent of the focal factor (1 - p_t)^gamma of the mask cross-entropy.
+        auxiliary: add the object losses of the intermediate decoder layers.
+        class_weights: tasks whose classes are weighted by `data.class_file`.
+    """
+
+    none_weight: float = 0.5
+    mask_normalisation: Literal["cap", "valid"] = "cap"
+    poly_epsilon: float = 0.0
+    focal_gamma: float = 0.0
+    auxiliary: bool = False
+    class_weights: list[Literal["jet_class", "track_origin", "object_class"]] = field(
+        default_factory=list
+    )
+
+    def __post_init__(self):
+        _check(self.none_weight > 0, "loss.none_weight", "be positive", self.none_weight)
+        _check(self.focal_gamma >= 0, "loss.focal_gamma", "be at least 0", self.focal_gamma)
+
+
+@dataclass(frozen=True)
+class WeightingConfig:
+    """The task weighting: an entry of `weighting.METHODS`.
+
+    Attributes:
+        name: the method.
+        options: keyword arguments of its factory.
+    """
+
+    name: str = "equal"
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Optimiser, schedule, checkpoints and logs; Section 4.3.3 of the thesis.
+
+    Attributes:
+        epochs: passes over the training file.
+        batch_size: jets of one step, over all devices.
+        seed: seed of the parameters, the order of the jets and the dropout.
+        devices: local devices that share a batch.
+        initial_learning_rate: OneCycle schedule at the first step.
+        peak_learning_rate: OneCycle schedule at its highest.
+        final_learning_rate: OneCycle schedule at the last step.
+        warmup_fraction: fraction of the steps before the peak.
+        weight_decay: of AdamW.
+        max_gradient_norm: clip the update's gradient to this global norm; none: no clipping.
+        monitor: validation quantity whose minimum (a loss) or maximum (anything else) marks the
+            best checkpoint; any key of the log that starts with `val/`.
+        checkpoint_every: steps between checkpoints within an epoch; none: at its end only.
+        keep_checkpoints: number of latest checkpoints that are kept, beside the best.
+        log_every: steps between lines of the log.
+    """
+
+    epochs: int = 20
+    batch_size: int = 500
+    seed: int = 0
+    devices: int = 1
+    initial_learning_rate: float = 1e-7
+    peak_learning_rate: float = 5e-4
+    final_learning_rate: float = 1e-5
+    warmup_fraction: float = 0.05
+    weight_decay: float = 1e-5
+    max_gradient_norm: float | None = None
+    monitor: str = "val/loss/jet_class"
+    checkpoint_every: int | None = None
+    keep_checkpoints: int = 2
+    log_every: int = 50
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size", "devices", "keep_checkpoints", "log_every"):
+            value = getattr(self, name)
+            _check(value >= 1, f"training.{name}", "be at least 1", value)
+        _check(
+            self.batch_size % self.devices == 0,
+            "training.batch_size",
+            f"be a multiple of `training.devices` = {self.devices}",
+            self.batch_size,
+        )
+        _check(
+            0 < self.warmup_fraction < 1,
+            "training.warmup_fraction",
+            "be between 0 and 1",
+            self.warmup_fraction,
+        )
+        _check(
+            0 < self.final_learning_rate <= self.peak_learning_rate,
+            "training.peak_learning_rate",
+            f"be at least `training.final_learning_rate` = {self.final_learning_rate} > 0",
+            self.peak_learning_rate,
+        )
+        _check(
+            0 < self.initial_learning_rate <= self.peak_learning_rate,
+            "training.initial_learning_rate",
+            f"be positive and at most `training.peak_learning_rate` = {self.peak_learning_rate}",
+            self.initial_learning_rate,
+        )
+        _check(
+            self.monitor.startswith("val/"), "training.monitor", "start with `val/`", self.monitor
+        )
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """What `evaluate.py` computes.
+
+    Attributes:
+        charm_fraction: f_c of the b-tagging discriminant (Eq. 4.3).
+        working_points: b-jet efficiencies of the table.
+        batch_size: jets that are read, predicted and written together.
+        baseline_fields: track fields (transverse and longitudinal impact parameter significance)
+            of the likelihood-ratio baseline; empty: no baseline.
+    """
+
+    charm_fraction: float = 0.1
+    working_points: list[float] = field(default_factory=lambda: [0.60, 0.70, 0.77, 0.85])
+    batch_size: int = 1000
+    baseline_fields: list[str] = field(
+        default_factory=lambda: ["IP3D_signed_d0_significance", "IP3D_signed_z0_significance"]
+    )
+
+    def __post_init__(self):
+        _check(
+            0 <= self.charm_fraction <= 1,
+            "evaluation.charm_fraction",
+            "be in [0, 1]",
+            self.charm_fraction,
+        )
+        _check(
+            all(0 < e < 1 for e in self.working_points) and self.working_points,
+            "evaluation.working_points",
+            "be efficiencies between 0 and 1",
+            self.working_points,
+        )
+        _check(self.batch_size >= 1, "evaluation.batch_size", "be at least 1", self.batch_size)
+        _check(
+            len(self.baseline_fields) in (0, 2),
+            "evaluation.baseline_fields",
+            "name two fields or none",
+            self.baseline_fields,
+        )
+
+
+@dataclass(frozen=True)
+class Config:
+    """A training run.
+
+    Attributes:
+        name: prefix of the model's fields in the prediction file.
+        output_dir: the run folder.
+        data: files and layout.
+        model: the network.
+        matching: assignment of queries to hadrons.
+        loss: the six losses.
+        weighting: how they are combined.
+        training: optimiser, schedule, checkpoints, logs.
+        evaluation: what is computed on a test file.
+    """
+
+    name: str = "MaskFormer"
+    output_dir: str = "runs/maskformer"
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    matching: MatchingConfig = field(default_factory=MatchingConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    weighting: WeightingConfig = field(default_factory=WeightingConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+    def __post_init__(self):
+        missing = sorted(set(self.model.position_fields) - set(self.data.tracks.inputs))
+        _check(
+            not missing,
+            "model.position_fields",
+            f"be among `data.tracks.inputs` {self.data.tracks.inputs}",
+            missing,
+        )
+        _check(
+            not self.loss.class_weights or self.data.class_file is not None,
+            "data.class_file",
+            "be given when `loss.class_weights` is set",
+            self.data.class_file,
+        )
+
+
+def _parser(description: str) -> ArgumentParser:
+    parser = ArgumentParser(description=description, exit_on_error=False)
+    parser.add_argument("--config", action="config", help="YAML file; later ones win")
+    parser.add_class_arguments(Config, as_group=False)
+    return parser
+
+
+def save(config: Config, path: Path) -> None:
+    """Writes every value of `config` as YAML that `load` reads back."""
+    path.write_text(yaml.safe_dump(dataclasses.asdict(config), sort_keys=False))
+
+
+def load(argv: Sequence[str] | None, description: str = "") -> Config:
+    """The configuration that YAML files and overrides describe.
+
+    Args:
+        argv: command-line arguments without the program name: `--config FILE` any number of times
+            and `--section.field=value`, later ones win; none: those of the process.
+        description: first line of `--help`.
+
+    Raises:
+        InputError: a file is missing, a key unknown, a type wrong, or a rule broken.
+    """
+    parser = _parser(description)
+    try:
+        return Config(**vars(parser.instantiate(parser.parse_args(argv))))
+    except ArgumentError as error:
+        raise InputError(" ".join(str(error).split())) from error
