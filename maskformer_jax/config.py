@@ -493,6 +493,7 @@ def load(argv: Sequence[str] | None, description: str = "") -> Config:
     """
     parser = _parser(description)
     try:
-        return Config(**vars(parser.instantiate(parser.parse_args(argv))))
+        values = vars(parser.instantiate(parser.parse_args(argv)))
+        return Config(**{f.name: values[f.name] for f in dataclasses.fields(Config)})
     except ArgumentError as error:
         raise InputError(" ".join(str(error).split())) from error
