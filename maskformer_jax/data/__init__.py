@@ -1,0 +1,23 @@
+"""Files -> batches: reading, labels, scaling, order."""
+
+from maskformer_jax.data.h5 import JetFile, Records
+from maskformer_jax.data.loader import TrainLoader, read_sequential
+from maskformer_jax.data.salt import load_class_weights
+from maskformer_jax.data.samples import Samples, assemble, convert
+from maskformer_jax.data.scaling import FILE_NAME as NORMALISATION_FILE
+from maskformer_jax.data.scaling import TRANSFORMS, Scaling, fit_scaling
+
+__all__ = [
+    "NORMALISATION_FILE",
+    "TRANSFORMS",
+    "JetFile",
+    "Records",
+    "Samples",
+    "Scaling",
+    "TrainLoader",
+    "assemble",
+    "convert",
+    "fit_scaling",
+    "load_class_weights",
+    "read_sequential",
+]

@@ -1,0 +1,231 @@
+"""Order of the jets, batches read ahead, and a position that is saved and restored.
+
+Blocks of contiguous rows are read; the order of the blocks is shuffled, and so are the jets
+inside each group of consecutive blocks. Batch number s of a run depends on the seed and on s alone,
+so that the position is one integer and a resumed run sees the batches it would have seen.
+"""
+
+from collections.abc import Iterator
+
+import grain
+import numpy as np
+
+from maskformer_jax.data.h5 import JetFile, Records, select
+from maskformer_jax.data.samples import Samples, assemble, convert, join, take
+from maskformer_jax.data.scaling import Scaling
+from maskformer_jax.errors import InputError
+from maskformer_jax.types import Batch, Targets
+
+ENDLESS = 10**12
+MOST_BATCHES_AHEAD = 64
+# The first number of a seed sequence tells apart what is drawn from it.
+BLOCK_ORDER, JET_ORDER = 0, 1
+
+
+class TrainLoader:
+    """Endless shuffled batches; every labelled jet once per epoch.
+
+    Attributes:
+        batch_size: jets of a batch; the last of an epoch is filled up with jets that are not valid.
+        jets_per_epoch: labelled jets.
+        steps_per_epoch: batches that hold them.
+        skipped: jets left out because their label is in no class.
+    """
+
+    def __init__(
+        self,
+        file: JetFile,
+        scaling: Scaling,
+        *,
+        batch_size: int,
+        seed: int,
+        num_jets: int | None = None,
+    ):
+        """Plans the epochs; reads nothing but the jets' labels.
+
+        Args:
+            file: training file, with truth; `layout.block_size` (rounded up to whole chunks of
+                the file), `group_blocks` and `unlabelled` are used.
+            scaling: of inputs and targets.
+            batch_size: jets of a batch.
+            seed: of the order, at least 0.
+            num_jets: use the first jets only; none: all.
+
+        Raises:
+            InputError: there are no labelled jets, fewer than `num_jets`, or unlabelled ones where
+                the layout asks for an error.
+        """
+        if num_jets is not None and not 1 <= num_jets <= file.num_jets:
+            raise InputError(
+                f"`data.train_jets` must be between 1 and the {file.num_jets} jets of "
+                f"{file.path}; got {num_jets}"
+            )
+        if batch_size < 1 or seed < 0:
+            raise InputError(
+                "`training.batch_size` must be at least 1 and `training.seed` at least 0; "
+                f"got {batch_size} and {seed}"
+            )
+        self._file, self._scaling, self._seed = file, scaling, seed
+        self.batch_size = batch_size
+        self._labelled = file.labels()[:num_jets] >= 0
+        self.jets_per_epoch = int(self._labelled.sum())
+        self.skipped = len(self._labelled) - self.jets_per_epoch
+        if self.skipped and file.layout.unlabelled == "error":
+            _refuse_unlabelled(file, int(np.argmin(self._labelled)))
+        if self.jets_per_epoch == 0:
+            raise InputError(f"{file.path}: no jet has a label in {file.layout.jets.classes}")
+        self.steps_per_epoch = -(-self.jets_per_epoch // batch_size)
+
+    def iterator(self) -> grain.DatasetIterator:
+        """Yields (Batch, Targets) from step 0; `get_state` and `set_state` move it.
+
+        Batches of up to one group of blocks are prepared ahead by a thread.
+        """
+        source = _ShuffledBatches(
+            self._file, self._scaling, self._labelled, self.batch_size, self._seed
+        )
+        ahead = source.block_size * self._file.layout.group_blocks // self.batch_size
+        return _read_ahead(source, min(max(ahead, 2), MOST_BATCHES_AHEAD))
+
+
+def read_sequential(
+    file: JetFile, scaling: Scaling, batch_size: int, *, labelled_only: bool
+) -> Iterator[tuple[Records, Batch, Targets]]:
+    """Batches in the order of the file, the next one read while the last is used.
+
+    Args:
+        file: any file that matches a layout.
+        scaling: of inputs and targets.
+        batch_size: jets of a batch; the last is filled up with jets that are not valid.
+        labelled_only: leave out the jets whose label is in no class; otherwise every row is there.
+
+    Yields:
+        The rows of the batch as they are in the file, its inputs and its targets.
+    """
+    rows = np.arange(file.num_jets)
+    if labelled_only:
+        rows = np.flatnonzero(file.labels() >= 0)
+    batches = _read_ahead(_OrderedBatches(file, scaling, rows, batch_size), 2)
+    try:
+        yield from batches
+    finally:
+        batches.close()
+
+
+def _read_ahead(source: "_ShuffledBatches | _OrderedBatches", batches: int):
+    options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=batches)
+    return iter(grain.MapDataset.source(source).to_iter_dataset(options))
+
+
+def _refuse_unlabelled(file: JetFile, row: int) -> None:
+    jets = file.layout.jets
+    value = file.read(row, row + 1).jets[jets.label][0]
+    raise InputError(
+        f"{file.path}: `{jets.label}` of dataset `{jets.dataset}` is {value} in row {row}, in no "
+        f"class of {jets.classes}; set `data.unlabelled: skip` to leave such jets out"
+    )
+
+
+class _OrderedBatches:
+    """Batch number b of a pass over some rows of a file."""
+
+    def __init__(self, file: JetFile, scaling: Scaling, rows: np.ndarray, batch_size: int):
+        self._file, self._scaling, self._rows = file, scaling, rows
+        self._batch_size = batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self._rows) // self._batch_size)
+
+    def __getitem__(self, number: int) -> tuple[Records, Batch, Targets]:
+        rows = self._rows[number * self._batch_size : (number + 1) * self._batch_size]
+        records = self._file.read(rows[0], rows[-1] + 1)
+        if len(rows) < len(records.jets):
+            records = select(records, rows - rows[0])
+        samples = convert(records, self._file.layout, self._scaling)
+        index = np.arange(len(rows))
+        return records, *assemble(samples, index, self._batch_size, self._file.width)
+
+
+class _Epoch:
+    """Which blocks make up each group of an epoch, and where the group's jets begin.
+
+    Attributes:
+        groups: blocks of each group.
+        begins: position in the epoch of the first jet of each group, and the number of jets.
+    """
+
+    def __init__(self, generator: np.random.Generator, block_jets: np.ndarray, group_blocks: int):
+        order = generator.permutation(len(block_jets))
+        self.groups = [order[i : i + group_blocks] for i in range(0, len(order), group_blocks)]
+        jets = [block_jets[group].sum() for group in self.groups]
+        self.begins = np.concatenate([[0], np.cumsum(jets)])
+
+
+class _ShuffledBatches:
+    """Batch number s of a run, a function of the seed and s; remembers the groups last used."""
+
+    def __init__(
+        self,
+        file: JetFile,
+        scaling: Scaling,
+        labelled: np.ndarray,
+        batch_size: int,
+        seed: int,
+    ):
+        self._file, self._scaling, self._labelled = file, scaling, labelled
+        self._batch_size, self._seed = batch_size, seed
+        chunks = -(-file.layout.block_size // file.chunk_rows)
+        self.block_size = chunks * file.chunk_rows
+        starts = np.arange(0, len(labelled), self.block_size)
+        self._block_jets = np.add.reduceat(labelled, starts, dtype=np.int64)
+        self._jets = int(labelled.sum())
+        self._steps = -(-self._jets // batch_size)
+        self._epochs: dict[int, _Epoch] = {}
+        self._groups: dict[tuple[int, int], tuple[Samples, np.ndarray]] = {}
+
+    def __len__(self) -> int:
+        return ENDLESS
+
+    def __getitem__(self, step: int) -> tuple[Batch, Targets]:
+        number, batch = divmod(step, self._steps)
+        epoch = self._epoch(number)
+        start = batch * self._batch_size
+        stop = min(start + self._batch_size, self._jets)
+        pieces = []
+        first = np.searchsorted(epoch.begins, start, side="right") - 1
+        for group in range(first, np.searchsorted(epoch.begins, stop)):
+            samples, order = self._group(number, group)
+            begin = epoch.begins[group]
+            pieces.append((samples, order[max(start - begin, 0) : stop - begin]))
+        if len(pieces) == 1:
+            return assemble(*pieces[0], self._batch_size, self._file.width)
+        joined = join([take(samples, index) for samples, index in pieces])
+        return assemble(joined, np.arange(stop - start), self._batch_size, self._file.width)
+
+    def _epoch(self, number: int) -> _Epoch:
+        if number not in self._epochs:
+            generator = np.random.default_rng([self._seed, BLOCK_ORDER, number, 0])
+            self._epochs = {
+                number: _Epoch(generator, self._block_jets, self._file.layout.group_blocks)
+            }
+        return self._epochs[number]
+
+    def _group(self, number: int, group: int) -> tuple[Samples, np.ndarray]:
+        key = (number, group)
+        if key not in self._groups:
+            samples = join([self._block(b) for b in self._epoch(number).groups[group]])
+            generator = np.random.default_rng([self._seed, JET_ORDER, number, group])
+            order = generator.permutation(len(samples.counts))
+            # Two groups: a batch may end in one and begin in the one before.
+            kept = list(self._groups.items())[-1:]
+            self._groups = dict([*kept, (key, (samples, order))])
+        return self._groups[key]
+
+    def _block(self, block: int) -> Samples:
+        start = block * self.block_size
+        stop = min(start + self.block_size, len(self._labelled))
+        records = self._file.read(start, stop)
+        labelled = self._labelled[start:stop]
+        if not labelled.all():
+            records = select(records, np.flatnonzero(labelled))
+        return convert(records, self._file.layout, self._scaling)
