@@ -44,7 +44,7 @@ def object_class_index(hadrons: np.ndarray, layout: HadronsConfig) -> np.ndarray
 
 
 def track_masks(
-    track_link: np.ndarray, track_jet: np.ndarray, hadron_link: np.ndarray, valid: np.ndarray
+    track_link: np.ndarray, counts: np.ndarray, hadron_link: np.ndarray, valid: np.ndarray
 ) -> np.ndarray:
     """Which tracks belong to which object: those whose link equals that of the hadron.
 
@@ -53,12 +53,16 @@ def track_masks(
 
     Args:
         track_link: `[T]` link of each track.
-        track_jet: `[T]` jet of each track.
+        counts: `[n]` tracks of each jet.
         hadron_link: `[n, M]` link of each hadron.
         valid: `[n, M]` True for a real object.
 
     Returns:
         Booleans `[T, M]`.
     """
-    wanted = np.where(valid, hadron_link, -1)
-    return (wanted[track_jet] == track_link[:, None]) & (track_link >= 0)[:, None]
+    masks = np.empty((len(track_link), valid.shape[1]), bool)
+    linked = track_link >= 0
+    for column in range(valid.shape[1]):
+        same = np.repeat(hadron_link[:, column], counts) == track_link
+        masks[:, column] = same & linked & np.repeat(valid[:, column], counts)
+    return masks

@@ -215,7 +215,7 @@ class _ShuffledBatches:
         if key not in self._groups:
             samples = join([self._block(b) for b in self._epoch(number).groups[group]])
             generator = np.random.default_rng([self._seed, JET_ORDER, number, group])
-            order = generator.permutation(len(samples.counts))
+            order = generator.permutation(len(samples.counts) - 1)
             # Two groups: a batch may end in one and begin in the one before.
             kept = list(self._groups.items())[-1:]
             self._groups = dict([*kept, (key, (samples, order))])

@@ -13,19 +13,20 @@ from maskformer_jax.types import Batch, Targets
 
 
 class Samples(NamedTuple):
-    """Converted jets without padding tracks; T tracks one after the other.
+    """Converted jets: n jets and T tracks one after the other, then one entry of padding.
+
+    A batch is gathered from the first axis of every array; what fills it up is the last entry.
 
     Attributes:
-        counts: `[n]` tracks of each jet.
-        jets: `[n, J]` float32, scaled.
-        tracks: `[T, F]` float32, scaled.
-        jet_class_index: `[n]`, -1 for unlabelled jets.
-        origin_index: `[T]`, -1 for unlabelled tracks.
-        object_class_index: `[n, M]`, the last class for padding.
-        object_valid: `[n, M]`.
-        masks: `[T, M]`.
-        regression: `[n, M, R]` float32, scaled; zero for padding.
-        none_index: the last class of the objects.
+        counts: `[n + 1]` tracks of each jet; padding: 0.
+        jets: `[n + 1, J]` float32, scaled; 0.
+        tracks: `[T + 1, F]` float32, scaled; 0.
+        jet_class_index: `[n + 1]`, also -1 for unlabelled jets; -1.
+        origin_index: `[T + 1]`, also -1 for unlabelled tracks; -1.
+        object_class_index: `[n + 1, M]`; the last class.
+        object_valid: `[n + 1, M]`; False.
+        masks: `[T + 1, M]`; False.
+        regression: `[n + 1, M, R]` float32, scaled; 0.
     """
 
     counts: np.ndarray
@@ -37,14 +38,21 @@ class Samples(NamedTuple):
     object_valid: np.ndarray
     masks: np.ndarray
     regression: np.ndarray
-    none_index: int
 
 
-PER_TRACK = ("tracks", "origin_index", "masks")
+class _Truth(NamedTuple):
+    """The leaves of `Samples` that come from the truth, without padding."""
+
+    jet_class_index: np.ndarray
+    origin_index: np.ndarray
+    object_class_index: np.ndarray
+    object_valid: np.ndarray
+    masks: np.ndarray
+    regression: np.ndarray
 
 
 def convert(records: Records, layout: DataConfig, scaling: Scaling) -> Samples:
-    """Scaled inputs and labels of the jets; padding is not touched.
+    """Scaled inputs and labels of the jets; padding tracks are not touched.
 
     Without truth, classes are -1 (objects: `none`), masks and `object_valid` False, targets 0.
 
@@ -59,42 +67,20 @@ def convert(records: Records, layout: DataConfig, scaling: Scaling) -> Samples:
     """
     tracks, counts = kept_tracks(records)
     track_rows = np.repeat(records.rows, counts)
-    inputs = (
-        counts,
-        scaling.jets.standardise(records.jets, records.rows, records.path),
-        scaling.tracks.standardise(tracks, track_rows, records.path),
-    )
-    objects, none = layout.hadrons.cap, len(layout.hadrons.classes)
-    regression = np.zeros((len(counts), objects, len(layout.hadrons.targets)), np.float32)
     if records.hadrons is None:
-        return Samples(
-            *inputs,
-            jet_class_index=np.full(len(counts), -1, np.int32),
-            origin_index=np.full(len(tracks), -1, np.int32),
-            object_class_index=np.full((len(counts), objects), none, np.int32),
-            object_valid=np.zeros((len(counts), objects), bool),
-            masks=np.zeros((len(tracks), objects), bool),
-            regression=regression,
-            none_index=none,
-        )
-    object_class = object_class_index(records.hadrons, layout.hadrons)
-    valid = object_class < none
-    jet, column = np.nonzero(valid)
-    regression[jet, column] = scaling.targets.standardise(
-        records.hadrons[jet, column], records.rows[jet], records.path
-    )
-    links = np.full(valid.shape, -1, np.int64)
-    links[jet, column] = records.hadrons[layout.hadrons.link][jet, column]
-    track_jet = np.repeat(np.arange(len(counts)), counts)
+        truth = _no_truth(len(counts), len(tracks), layout)
+    else:
+        truth = _truth(records, tracks, counts, layout, scaling)
     return Samples(
-        *inputs,
-        jet_class_index=class_index(records.jets[layout.jets.label], layout.jets.classes),
-        origin_index=class_index(tracks[layout.tracks.origin], layout.tracks.origin_classes),
-        object_class_index=object_class,
-        object_valid=valid,
-        masks=track_masks(tracks[layout.tracks.link], track_jet, links, valid),
-        regression=regression,
-        none_index=none,
+        counts=_padded(counts, 0),
+        jets=_padded(scaling.jets.standardise(records.jets, records.rows, records.path), 0),
+        tracks=_padded(scaling.tracks.standardise(tracks, track_rows, records.path), 0),
+        jet_class_index=_padded(truth.jet_class_index, -1),
+        origin_index=_padded(truth.origin_index, -1),
+        object_class_index=_padded(truth.object_class_index, len(layout.hadrons.classes)),
+        object_valid=_padded(truth.object_valid, False),
+        masks=_padded(truth.masks, False),
+        regression=_padded(truth.regression, 0),
     )
 
 
@@ -102,18 +88,26 @@ def join(parts: Sequence[Samples]) -> Samples:
     """The jets of several samples, one after the other."""
     if len(parts) == 1:
         return parts[0]
-    arrays = zip(*(part[:-1] for part in parts), strict=True)
-    return Samples(*(np.concatenate(pieces) for pieces in arrays), parts[0].none_index)
+    return Samples(
+        *(
+            np.concatenate([*(array[:-1] for array in arrays[:-1]), arrays[-1]])
+            for arrays in zip(*parts, strict=True)
+        )
+    )
 
 
 def take(samples: Samples, index: np.ndarray) -> Samples:
     """The jets at the positions `index [k]` of `samples`, in that order."""
-    source, _ = _track_positions(samples.counts, index, 0)
-    arrays = samples._asdict()
-    none_index = arrays.pop("none_index")
+    rows = np.append(index, len(samples.counts) - 1)
+    source = _track_positions(samples, rows, samples.counts.max())
+    padding = len(samples.tracks) - 1
+    source = np.append(source[source < padding], padding)
+    per_track = ("tracks", "origin_index", "masks")
     return Samples(
-        *(array[source if name in PER_TRACK else index] for name, array in arrays.items()),
-        none_index,
+        *(
+            array.take(source if name in per_track else rows, axis=0)
+            for name, array in samples._asdict().items()
+        )
     )
 
 
@@ -131,42 +125,69 @@ def assemble(
     Returns:
         Inputs and targets; padding is exactly zero, False, -1 or `none`.
     """
-    source, target = _track_positions(samples.counts, index, width)
-
-    def jets(array: np.ndarray, padding: float) -> np.ndarray:
-        dense = np.full((batch_size, *array.shape[1:]), padding, array.dtype)
-        dense[: len(index)] = array[index]
-        return dense
-
-    def tracks(array: np.ndarray, padding: float) -> np.ndarray:
-        dense = np.full((batch_size * width, *array.shape[1:]), padding, array.dtype)
-        dense[target] = array[source]
-        return dense.reshape(batch_size, width, *array.shape[1:])
-
+    rows = np.full(batch_size, len(samples.counts) - 1)
+    rows[: len(index)] = index
+    source = _track_positions(samples, rows, width)
     batch = Batch(
-        jets=jets(samples.jets, 0),
-        tracks=tracks(samples.tracks, 0),
-        valid=np.arange(width) < jets(samples.counts, 0)[:, None],
+        jets=samples.jets.take(rows, axis=0),
+        tracks=samples.tracks.take(source, axis=0),
+        valid=source < len(samples.tracks) - 1,
         jet_valid=np.arange(batch_size) < len(index),
     )
     targets = Targets(
-        jet_class_index=jets(samples.jet_class_index, -1),
-        origin_index=tracks(samples.origin_index, -1),
-        object_class_index=jets(samples.object_class_index, samples.none_index),
-        object_valid=jets(samples.object_valid, False),
-        masks=np.ascontiguousarray(tracks(samples.masks, False).transpose(0, 2, 1)),
-        regression=jets(samples.regression, 0),
+        jet_class_index=samples.jet_class_index.take(rows),
+        origin_index=samples.origin_index.take(source),
+        object_class_index=samples.object_class_index.take(rows, axis=0),
+        object_valid=samples.object_valid.take(rows, axis=0),
+        masks=np.ascontiguousarray(samples.masks.take(source, axis=0).transpose(0, 2, 1)),
+        regression=samples.regression.take(rows, axis=0),
     )
     return batch, targets
 
 
-def _track_positions(
-    counts: np.ndarray, index: np.ndarray, width: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Where the tracks of the jets at `index` are in `[T]`, and where they go in `[B * width]`."""
-    taken = counts[index]
-    within = np.arange(taken.sum()) - np.repeat(np.cumsum(taken) - taken, taken)
-    first = np.cumsum(counts) - counts
-    source = np.repeat(first[index], taken) + within
-    target = np.repeat(np.arange(len(index)) * width, taken) + within
-    return source, target
+def _truth(
+    records: Records, tracks: np.ndarray, counts: np.ndarray, layout: DataConfig, scaling: Scaling
+) -> _Truth:
+    hadrons, objects = records.hadrons, layout.hadrons.cap
+    object_class = object_class_index(hadrons, layout.hadrons)
+    valid = object_class < len(layout.hadrons.classes)
+    jet, column = np.nonzero(valid)
+    regression = np.zeros((len(counts), objects, len(layout.hadrons.targets)), np.float32)
+    regression[jet, column] = scaling.targets.standardise(
+        hadrons[jet, column], records.rows[jet], records.path
+    )
+    link = np.zeros(valid.shape, hadrons.dtype[layout.hadrons.link])
+    link[jet, column] = hadrons[layout.hadrons.link][jet, column]
+    return _Truth(
+        jet_class_index=class_index(records.jets[layout.jets.label], layout.jets.classes),
+        origin_index=class_index(tracks[layout.tracks.origin], layout.tracks.origin_classes),
+        object_class_index=object_class,
+        object_valid=valid,
+        masks=track_masks(tracks[layout.tracks.link], counts, link, valid),
+        regression=regression,
+    )
+
+
+def _no_truth(jets: int, tracks: int, layout: DataConfig) -> _Truth:
+    objects = layout.hadrons.cap
+    return _Truth(
+        jet_class_index=np.full(jets, -1, np.int32),
+        origin_index=np.full(tracks, -1, np.int32),
+        object_class_index=np.full((jets, objects), len(layout.hadrons.classes), np.int32),
+        object_valid=np.zeros((jets, objects), bool),
+        masks=np.zeros((tracks, objects), bool),
+        regression=np.zeros((jets, objects, len(layout.hadrons.targets)), np.float32),
+    )
+
+
+def _padded(array: np.ndarray, padding: float) -> np.ndarray:
+    entry = np.full((1, *array.shape[1:]), padding, array.dtype)
+    return np.concatenate([array, entry])
+
+
+def _track_positions(samples: Samples, rows: np.ndarray, width: int) -> np.ndarray:
+    """Where the tracks of the jets at `rows [k]` are in `samples.tracks`: `[k, width]`."""
+    first = np.cumsum(samples.counts) - samples.counts
+    columns = np.arange(width)
+    real = columns < samples.counts[rows][:, None]
+    return np.where(real, first[rows][:, None] + columns, len(samples.tracks) - 1)

@@ -61,7 +61,9 @@ class FieldScaling(NamedTuple):
             InputError: a value is not finite, or outside the domain of its transform.
         """
         values = self._transformed(table, rows, path, np.float32)
-        return (values - self.mean.astype(np.float32)) / self.std.astype(np.float32)
+        values -= self.mean.astype(np.float32)
+        values /= self.std.astype(np.float32)
+        return values
 
     def _transformed(self, table, rows, path, dtype) -> np.ndarray:
         values = np.empty((len(table), len(self.fields)), dtype)
