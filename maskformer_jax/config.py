@@ -16,16 +16,6 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from maskformer_jax.errors import InputError
 
-TASK_NAMES = (
-    "jet_class",
-    "track_origin",
-    "object_class",
-    "mask_ce",
-    "mask_dice",
-    "regression",
-)
-
-
 def _check(condition: bool, argument: str, rule: str, value: object) -> None:
     if not condition:
         raise InputError(f"`{argument}` must {rule}; got {value!r}")

@@ -1,0 +1,1 @@
+"""The network: `maskformer.build` gives a pure function and its parameters."""

@@ -1,0 +1,132 @@
+"""The six tasks: outputs and targets in, one unweighted loss per task out (Eq. 4.1 and 4.2)."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from maskformer_jax import losses
+from maskformer_jax.config import Config
+from maskformer_jax.matching import assign
+from maskformer_jax.types import Batch, Objects, Outputs, Targets
+
+TASK_NAMES = ("jet_class", "track_origin", "object_class", "mask_ce", "mask_dice", "regression")
+OBJECT_TASKS = slice(2, 6)
+
+Match = Callable[[Objects, Batch, Targets], Int[Array, "B M"]]
+
+
+class LossSums(NamedTuple):
+    """Losses as sums and weights, so that batches add up to the exact mean over a file.
+
+    Attributes:
+        total: sum of the loss terms of each task.
+        count: sum of their weights: jets, tracks or objects.
+    """
+
+    total: Float[Array, " K"]
+    count: Float[Array, " K"]
+
+    def mean(self) -> Float[Array, " K"]:
+        """The six losses; zero for a task without a term, such as objects without hadrons."""
+        return self.total / jnp.where(self.count > 0, self.count, 1.0)
+
+
+def _mask_cross_entropy(config: Config) -> losses.MaskCrossEntropy:
+    loss = config.loss
+    divisor = float(config.data.tracks.cap) if loss.mask_normalisation == "cap" else None
+    return losses.MaskCrossEntropy(divisor, loss.poly_epsilon, loss.focal_gamma)
+
+
+def build_match(config: Config) -> Match:
+    """The matcher: the query of each truth object, by the cheapest weighted sum of pairwise costs.
+
+    The weights are those of `config.matching`, whatever the weights of the losses. Truth objects
+    that are padding cost nothing and receive the queries that are left.
+    """
+    weight, ce_options = config.matching, _mask_cross_entropy(config)
+
+    def match(objects: Objects, batch: Batch, targets: Targets) -> Int[Array, "B M"]:
+        mask_arguments = (objects.mask_logits, targets.masks, batch.valid)
+        cost = (
+            weight.object_class
+            * losses.pairwise_object_class(objects.class_logits, targets.object_class_index)
+            + weight.mask_ce * losses.pairwise_mask_ce(*mask_arguments, ce_options)
+            + weight.mask_dice * losses.pairwise_mask_dice(*mask_arguments)
+            + weight.regression * losses.pairwise_regression(objects.regression, targets.regression)
+        )
+        return assign(jnp.where(targets.object_valid[:, None], cost, 0.0))
+
+    return match
+
+
+def reorder(objects: Objects, query_index: Int[Array, "B M"]) -> Objects:
+    """Predictions in the order of the truth objects that they are matched to."""
+    return Objects(*(jnp.take_along_axis(x, query_index[..., None], axis=1) for x in objects))
+
+
+def build_losses(
+    config: Config, class_weights: Mapping[str, np.ndarray] | None = None
+) -> Callable[[Outputs, Batch, Targets], LossSums]:
+    """The six losses, in the order of `TASK_NAMES`.
+
+    Jet class: cross-entropy of the real jets. Track origin: cross-entropy of the real, labelled
+    tracks. Object class: cross-entropy of every query of the real jets, `none` weighted by
+    `loss.none_weight`. Mask CE, mask Dice and regression: mean over the real hadrons.
+
+    Args:
+        config: options of losses and matching.
+        class_weights: weight of each class for the tasks in `loss.class_weights`.
+    """
+    match, ce_options = build_match(config), _mask_cross_entropy(config)
+    none_index = len(config.data.hadrons.classes)
+    weights = {task: jnp.asarray(class_weights[task]) for task in config.loss.class_weights}
+    object_weights = jnp.ones(none_index + 1).at[none_index].set(config.loss.none_weight)
+    object_weights = object_weights * weights.get("object_class", 1.0)
+
+    def classification(task: str, logits, index, real) -> tuple[Array, Array]:
+        weight = weights[task][index] if task in weights else 1.0
+        return _sum(losses.cross_entropy(logits, index), jnp.where(real, weight, 0.0))
+
+    def object_losses(objects: Objects, batch: Batch, targets: Targets) -> list:
+        matched = reorder(objects, match(objects, batch, targets))
+        class_weight = object_weights[targets.object_class_index] * batch.jet_valid[:, None]
+        mask_arguments = (matched.mask_logits, targets.masks, batch.valid)
+        hadron = targets.object_valid.astype(jnp.float32)
+        return [
+            _sum(
+                losses.object_class(matched.class_logits, targets.object_class_index),
+                class_weight,
+            ),
+            _sum(losses.mask_ce(*mask_arguments, ce_options), hadron),
+            _sum(losses.mask_dice(*mask_arguments), hadron),
+            _sum(losses.regression(matched.regression, targets.regression), hadron),
+        ]
+
+    def loss_sums(outputs: Outputs, batch: Batch, targets: Targets) -> LossSums:
+        jet, origin = targets.jet_class_index, targets.origin_index
+        pairs = [
+            classification(
+                "jet_class", outputs.jet_class_logits, jet, batch.jet_valid & (jet >= 0)
+            ),
+            classification(
+                "track_origin", outputs.origin_logits, origin, batch.valid & (origin >= 0)
+            ),
+            *object_losses(outputs.objects, batch, targets),
+        ]
+        total, count = (jnp.stack(column) for column in zip(*pairs, strict=True))
+        for objects in outputs.intermediate:
+            auxiliary = [pair[0] for pair in object_losses(objects, batch, targets)]
+            total = total.at[OBJECT_TASKS].add(jnp.stack(auxiliary))
+        return LossSums(total, count)
+
+    return loss_sums
+
+
+def _sum(
+    terms: Float[Array, "..."], weight: Float[Array, "..."] | Bool[Array, "..."]
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Weighted sum of the terms and sum of the weights; a term of weight zero may be anything."""
+    return jnp.where(weight > 0, terms * weight, 0.0).sum(), weight.sum()

@@ -1,0 +1,1 @@
+"""From losses and gradients to a trained model in a run folder."""

@@ -1,0 +1,45 @@
+"""One stream of numbers to two places: TensorBoard and `metrics.jsonl`."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from tensorboardX import SummaryWriter
+
+
+class MetricsLog:
+    """Appends named numbers of a step to both logs.
+
+    Args:
+        run: the run folder; `metrics.jsonl` and `tensorboard/` lie in it.
+        step: lines of later steps, left by a run that was interrupted after its last checkpoint,
+            are removed, since those steps will be made again.
+    """
+
+    def __init__(self, run: Path, step: int):
+        path = run / "metrics.jsonl"
+        if path.exists():
+            kept = [line for line in path.read_text().splitlines() if _is_before(line, step)]
+            path.write_text("".join(line + "\n" for line in kept))
+        self._lines = path.open("a")
+        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Records the values of a step."""
+        self._lines.write(json.dumps({"step": step, **values}) + "\n")
+        self._lines.flush()
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Flushes both logs."""
+        self._lines.close()
+        self._board.close()
+
+
+def _is_before(line: str, step: int) -> bool:
+    """Whether a line of the log is whole and belongs to a step that is kept."""
+    try:
+        return json.loads(line)["step"] <= step
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return False

@@ -1,0 +1,30 @@
+"""Plain sum of the task losses (Eq. 3.3 of the thesis)."""
+
+import optax
+
+from maskformer_jax.weighting._combine import check_num_tasks
+from maskformer_jax.weighting.static import static
+
+
+def equal(num_tasks: int) -> optax.GradientTransformationExtraArgs:
+    """Sum of the losses, S = sum_k L_k: every weight is one.
+
+    Args:
+        num_tasks: number of tasks K.
+
+    Returns:
+        A transformation that takes task gradients `[K, ...]` and returns `sum_k g_k`. Family
+        `loss`: applied to the identity it returns ones.
+
+    State:
+        `StaticState` with weights of one.
+
+    Raises:
+        ValueError: `num_tasks` is not positive.
+
+    Laws: linear in the gradients; invariant under permutations of the tasks.
+
+    Source: linear scalarisation; Eq. 3.3 of the thesis.
+    """
+    check_num_tasks(num_tasks)
+    return static(num_tasks, weights=[1.0] * num_tasks)

@@ -1,0 +1,63 @@
+"""Fixed task weights (Eq. 4.1 and 4.2 of the thesis)."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PyTree
+
+from maskformer_jax.weighting._combine import check_num_tasks, weighted_sum
+
+
+class StaticState(NamedTuple):
+    """State of `static`.
+
+    Attributes:
+        weights: the weights, which never change.
+    """
+
+    weights: Float[Array, " K"]
+
+
+def static(num_tasks: int, *, weights: Sequence[float]) -> optax.GradientTransformationExtraArgs:
+    """Weighted sum of the losses with weights chosen by hand: S = sum_k w_k L_k.
+
+    Args:
+        num_tasks: number of tasks K.
+        weights: one finite weight per task, not negative and not all zero. 0 switches a task off;
+            a common factor changes only the size of the update.
+
+    Returns:
+        A transformation that takes task gradients `[K, ...]` and returns `sum_k w_k g_k`. Family
+        `loss`: applied to the identity it returns its own weights.
+
+    State:
+        The weights.
+
+    Raises:
+        ValueError: `num_tasks` is not positive, or `weights` breaks its rule.
+
+    Laws: linear in the gradients; equivariant when tasks and weights are permuted together.
+
+    Source: the usual practice of multi-task learning; Eq. 4.1 and 4.2 of the thesis.
+    """
+    check_num_tasks(num_tasks)
+    values = [float(w) for w in weights]
+    if len(values) != num_tasks:
+        raise ValueError(f"`weights` must hold {num_tasks} values, one per task; got {values}")
+    if not all(math.isfinite(w) and w >= 0 for w in values) or not any(values):
+        raise ValueError(f"`weights` must be finite, not negative, not all zero; got {values}")
+
+    def init(params: PyTree) -> StaticState:
+        del params
+        return StaticState(weights=jnp.asarray(values, jnp.float32))
+
+    def update(
+        task_grads: PyTree, state: StaticState, params: PyTree | None = None, **extra
+    ) -> tuple[PyTree, StaticState]:
+        del params, extra
+        return weighted_sum(task_grads, state.weights), state
+
+    return optax.GradientTransformationExtraArgs(init, update)
