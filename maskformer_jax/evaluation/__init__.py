@@ -1,0 +1,1 @@
+"""Predictions, metrics and plots of a trained model on a test file."""

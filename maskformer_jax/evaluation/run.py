@@ -1,0 +1,152 @@
+"""Evaluation of a training run on a test file: the run folder and the file are all it needs."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from maskformer_jax import config as configuration
+from maskformer_jax import tasks
+from maskformer_jax.config import Config
+from maskformer_jax.data import NORMALISATION_FILE, JetFile, Records, Scaling, read_sequential
+from maskformer_jax.errors import InputError
+from maskformer_jax.evaluation import baseline as templates
+from maskformer_jax.evaluation import report
+from maskformer_jax.evaluation.baseline import Baseline
+from maskformer_jax.evaluation.metrics import Tally
+from maskformer_jax.evaluation.plots import draw_plots
+from maskformer_jax.evaluation.predict import Predictions, build_predict
+from maskformer_jax.evaluation.prediction_file import FILE_NAME, PredictionFile, not_writable
+from maskformer_jax.model import maskformer
+from maskformer_jax.training.checkpoint import restore_params
+from maskformer_jax.types import Targets
+
+CONFIG_FILE = "config.yaml"
+OUTPUT_FOLDER = "evaluation"
+
+
+class Trained(NamedTuple):
+    """What a run folder holds.
+
+    Attributes:
+        config: resolved configuration, with overrides.
+        scaling: of inputs and targets.
+        apply: the model.
+        params: of the best checkpoint.
+        baseline: impact-parameter tagger; none where the run has none or the config wants none.
+    """
+
+    config: Config
+    scaling: Scaling
+    apply: maskformer.Apply
+    params: Any
+    baseline: Baseline | None
+
+
+def load_run(run: Path, overrides: Sequence[str] = ()) -> Trained:
+    """Everything in a run folder that an evaluation needs.
+
+    Args:
+        run: the folder.
+        overrides: command-line arguments that win over the folder's configuration.
+
+    Raises:
+        InputError: the folder is missing, incomplete or damaged.
+    """
+    for path in (run, run / CONFIG_FILE, run / NORMALISATION_FILE):
+        if not path.exists():
+            raise InputError(f"{path}: no such file or folder; `--run` must be a training run")
+    config = configuration.load(["--config", str(run / CONFIG_FILE), *overrides])
+    scaling = Scaling.load(run / NORMALISATION_FILE)
+    apply, params = maskformer.build(config, config.training.seed)
+    params = restore_params(run, params)
+    baseline_file = run / templates.FILE_NAME
+    wanted = config.evaluation.baseline_fields and baseline_file.exists()
+    return Trained(config, scaling, apply, params, Baseline.load(baseline_file) if wanted else None)
+
+
+def evaluate(
+    run: Path, test_file: Path, output_dir: Path | None = None, overrides: Sequence[str] = ()
+) -> str:
+    """Writes predictions.h5, metrics.json and plots of the best checkpoint on a test file.
+
+    A file without truth labels gives the predictions only.
+
+    Args:
+        run: folder of a training run.
+        test_file: HDF5 file in the layout of the run's configuration.
+        output_dir: created if needed; none: `evaluation` in the run folder.
+        overrides: command-line arguments that win over the run's configuration.
+
+    Returns:
+        The report for the terminal.
+
+    Raises:
+        InputError: something about the run, the file or the output folder is wrong.
+    """
+    trained = load_run(run, overrides)
+    file = JetFile(test_file, trained.config.data, truth="optional")
+    try:
+        output_dir = output_dir or run / OUTPUT_FOLDER
+        tally = Tally(trained.config, trained.baseline) if file.has_truth else None
+        write_predictions(trained, file, output_dir / FILE_NAME, tally)
+    finally:
+        file.close()
+    if tally is None:
+        return f"{test_file} has no truth labels: predictions only\n\nwritten to {output_dir}"
+    try:
+        metrics = tally.results()
+        report.write_json(metrics, output_dir / report.FILE_NAME)
+        draw_plots(tally.scores(), trained.config, output_dir)
+    except OSError as error:
+        raise not_writable(output_dir, error) from error
+    return f"{report.table(metrics)}\n\nwritten to {output_dir}"
+
+
+def write_predictions(trained: Trained, file: JetFile, path: Path, tally: Tally | None) -> None:
+    """Streams a file through the model into a prediction file and the metrics.
+
+    Args:
+        trained: the model.
+        file: test file.
+        path: the prediction file.
+        tally: takes in the metrics; none: there is no truth to compare with.
+    """
+    config, to_physical = trained.config, trained.scaling.targets_to_physical
+    with PredictionFile(path, config.name, config.data, file.num_jets) as output:
+        for records, targets, predictions in predict_file(trained, file):
+            predicted = to_physical(predictions.regression)
+            output.write(records, targets, predictions, predicted)
+            if tally is not None:
+                true = to_physical(targets.regression)
+                tally.add(records, targets, predictions, (predicted, true))
+
+
+def predict_file(trained: Trained, file: JetFile) -> Iterator[tuple[Records, Targets, Predictions]]:
+    """Predictions of a file in its order, on the host and without padding jets.
+
+    A batch is computed while the one before it is used.
+    """
+    config = trained.config
+    match = tasks.build_match(config) if file.has_truth else None
+    predict = build_predict(trained.apply, match)
+    waiting = None
+    batches = read_sequential(
+        file, trained.scaling, config.evaluation.batch_size, labelled_only=False
+    )
+    for records, batch, targets in batches:
+        started = (records, targets, predict(trained.params, batch, targets))
+        if waiting is not None:
+            yield _on_host(*waiting)
+        waiting = started
+    yield _on_host(*waiting)
+
+
+def _on_host(
+    records: Records, targets: Targets, predictions: Predictions
+) -> tuple[Records, Targets, Predictions]:
+    number = len(records.jets)
+    per_jet = predictions._replace(confusions=())
+    per_jet, targets = jax.tree.map(lambda x: x[:number], (jax.device_get(per_jet), targets))
+    return records, targets, per_jet._replace(confusions=jax.device_get(predictions.confusions))
