@@ -1,6 +1,5 @@
 """Jets/s of reading alone and of finished training batches, on one core."""
 
-import dataclasses
 import os
 import tempfile
 import time
@@ -10,7 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from maskformer_jax.config import DataConfig, JetsConfig, TracksConfig
+from maskformer_jax.config import DataConfig, TracksConfig
 from maskformer_jax.data import JetFile, TrainLoader, fit_scaling
 from maskformer_jax.errors import InputError
 
@@ -34,7 +33,9 @@ def run(path: str, jets: int, batch_size: int) -> str:
     lines.append(_line(Path(path).name, JetFile(path, DataConfig()), jets, batch_size))
     with tempfile.TemporaryDirectory() as folder:
         for name, occupancy in (("made, as in t-tbar", 0.2), ("made, no padding", 1.0)):
-            made, layout = _make(Path(folder) / "made.h5", jets, occupancy)
+            inputs = [f"field{number}" for number in range(FIELDS)]
+            layout = DataConfig(tracks=TracksConfig(inputs=inputs))
+            made = make(Path(folder) / "made.h5", layout, jets, occupancy)
             lines.append(_line(name, JetFile(made, layout), jets, batch_size))
     return "\n".join(lines)
 
@@ -84,11 +85,9 @@ def _read(path: Path, layout: DataConfig, jets: int) -> None:
                 file[part.dataset][start:stop]
 
 
-def _make(path: Path, jets: int, occupancy: float) -> tuple[Path, DataConfig]:
-    """An uncompressed file of noise, and its layout; `occupancy` of the tracks are real."""
-    inputs = [f"field{number}" for number in range(FIELDS)]
-    tracks = TracksConfig(inputs=inputs)
-    layout = DataConfig(jets=JetsConfig(), tracks=tracks)
+def make(path: Path, layout: DataConfig, jets: int, occupancy: float) -> Path:
+    """Writes an uncompressed file of noise, `occupancy` of whose 40 tracks per jet are real."""
+    tracks, hadrons = layout.tracks, layout.hadrons
     generator = np.random.default_rng(0)
 
     def table(shape: tuple[int, ...], floats: list[str], others: dict[str, str]) -> np.ndarray:
@@ -101,21 +100,21 @@ def _make(path: Path, jets: int, occupancy: float) -> tuple[Path, DataConfig]:
     rows = {
         "jets": table((jets,), layout.jets.inputs, {layout.jets.label: "i1"}),
         "tracks": table(
-            (jets, TRACKS), inputs, {tracks.origin: "i1", tracks.link: "i4", "valid": "?"}
+            (jets, TRACKS), tracks.inputs, {tracks.origin: "i1", tracks.link: "i4", "valid": "?"}
         ),
         "truth_hadrons": table(
-            (jets, layout.hadrons.cap),
-            layout.hadrons.targets,
-            {layout.hadrons.label: "i1", layout.hadrons.link: "i4", "valid": "?"},
+            (jets, hadrons.cap),
+            hadrons.targets,
+            {hadrons.label: "i1", hadrons.link: "i4", "valid": "?"},
         ),
     }
     counts = generator.binomial(TRACKS, occupancy, (jets, 1))
     rows["tracks"]["valid"] = np.arange(TRACKS) < counts
     rows["tracks"][tracks.link] = generator.integers(0, 3, (jets, TRACKS))
     rows["truth_hadrons"]["valid"][:, :2] = True
-    rows["truth_hadrons"][layout.hadrons.label] = 5
-    rows["truth_hadrons"][layout.hadrons.link] = np.arange(layout.hadrons.cap)
+    rows["truth_hadrons"][hadrons.label] = 5
+    rows["truth_hadrons"][hadrons.link] = np.arange(hadrons.cap)
     with h5py.File(path, "w") as file:
         for name, values in rows.items():
             file.create_dataset(name, data=values)
-    return path, dataclasses.replace(layout, train_file=str(path))
+    return path

@@ -170,7 +170,7 @@ class DataConfig:
         unlabelled: what to do with jets whose label is in no class: `skip` them, with a count, or
             stop with an `error`.
         train_jets: use only the first jets of `train_file`; none: all.
-        block_size: contiguous rows read at once.
+        block_size: contiguous rows read at once, rounded up to whole chunks of the file.
         group_blocks: blocks whose jets are shuffled together.
     """
 
@@ -196,6 +196,13 @@ class DataConfig:
             _check(len(set(fields)) == len(fields), f"data.{part}", "name a field once", fields)
             unknown = sorted(set(layout.transforms) - set(fields))
             _check(not unknown, f"data.{part}.transforms", f"name fields among {fields}", unknown)
+        for name, classes in (
+            ("jets.classes", self.jets.classes),
+            ("tracks.origin_classes", self.tracks.origin_classes),
+            ("hadrons.classes", self.hadrons.classes),
+        ):
+            distinct = len(set(classes.values())) == len(classes) > 0
+            _check(distinct, f"data.{name}", "give each class a value of its own", classes)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,11 @@
 """Truth of hand-made jets."""
 
 import numpy as np
+import pytest
 
-from maskformer_jax.config import HadronsConfig
+from maskformer_jax.config import DataConfig, HadronsConfig, JetsConfig, TracksConfig
 from maskformer_jax.data.labels import class_index, object_class_index, track_masks
+from maskformer_jax.errors import InputError
 
 
 def test_class_index_follows_the_order_of_the_classes():
@@ -48,3 +50,16 @@ def test_padding_never_matches():
     masks = track_masks(link, counts, hadron, np.array([[True, True, False]]))
     expected = [[0, 0, 0], [0, 1, 0], [0, 0, 0]]
     np.testing.assert_array_equal(masks, np.array(expected, bool))
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"jets": JetsConfig(classes={"b": 5, "c": 5})},
+        {"tracks": TracksConfig(origin_classes={"fake": 1, "pileup": 1})},
+        {"hadrons": HadronsConfig(classes={})},
+    ],
+)
+def test_classes_that_cannot_be_told_apart_are_refused(section):
+    with pytest.raises(InputError, match=r"classes` must give each class a value of its own"):
+        DataConfig(**section)
