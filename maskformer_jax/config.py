@@ -16,6 +16,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from maskformer_jax.errors import InputError
 
+
 def _check(condition: bool, argument: str, rule: str, value: object) -> None:
     if not condition:
         raise InputError(f"`{argument}` must {rule}; got {value!r}")
@@ -69,7 +70,7 @@ class TracksConfig:
         origin_classes: class name -> value of `origin`; the order here is that of the outputs.
         link: field that names the parent hadron, equal to `hadrons.link` of that hadron.
         cap: most tracks of a jet that are read.
-        sort_by: keep the tracks with the largest absolute value of this field; none: as in the file.
+        sort_by: keep the tracks with the largest absolute value of this field; none: the first.
     """
 
     dataset: str = "tracks"

@@ -1,4 +1,4 @@
-"""The loss terms. Each object term is a pair: the cost of every (query, object), and of the matched.
+"""The loss terms. Each object term is a pair: the cost of every pairing, and that of the matched.
 
 The pairwise functions take all queries and all truth objects of a jet; the matched ones take
 predictions that already stand in the order of the truth objects. Both are unweighted and not yet

@@ -1,5 +1,7 @@
 """Task heads: dense networks from an embedding to logits or regressed values."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -28,8 +30,7 @@ class Head(nnx.Module):
     ):
         sizes = (num_inputs, *widths, num_outputs)
         self.layers = nnx.List(
-            nnx.Linear(a, b, dtype=dtype, rngs=rngs)
-            for a, b in zip(sizes[:-1], sizes[1:], strict=True)
+            nnx.Linear(a, b, dtype=dtype, rngs=rngs) for a, b in itertools.pairwise(sizes)
         )
 
     def __call__(self, x: Float[Array, "... E"]) -> Float[Array, "... C"]:

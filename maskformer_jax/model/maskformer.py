@@ -148,10 +148,6 @@ def build(config: Config, seed: int) -> tuple[Apply, Params]:
         dtype=jnp.dtype(model.compute_dtype),
     )
 
-    @jax.jit
-    def initial(key):
-        return nnx.to_pure_dict(nnx.state(make(rngs=nnx.Rngs(key))))
-
     graph, variables = nnx.split(nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0))))
 
     def apply(params: Params, batch: Batch, key: Key[Array, ""] | None = None) -> Outputs:
@@ -160,7 +156,7 @@ def build(config: Config, seed: int) -> tuple[Apply, Params]:
         network = nnx.merge(graph, state)
         return network(batch, None if key is None else nnx.Rngs(dropout=key))
 
-    return apply, initial(jax.random.key(seed))
+    return apply, nnx.to_pure_dict(nnx.state(make(rngs=nnx.Rngs(seed))))
 
 
 def count_parameters(params: Params) -> dict[str, int]:

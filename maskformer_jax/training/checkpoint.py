@@ -109,7 +109,12 @@ class Checkpoints:
             full = restored["rest"]._replace(params=restored["params"])
             return Restored(full, summary["progress"])
 
-        return _newest_good([(self._last, read)], self.run)
+        restored = _newest_good([(self._last, read)], self.run)
+        for manager in (self._last, self._best):
+            for step in manager.all_steps():
+                if step > int(restored.state.step):
+                    manager.delete(step)  # damaged, or about to be made again
+        return restored
 
     def close(self) -> None:
         """Waits until everything is on disk.

@@ -1,7 +1,6 @@
 """The training loop: batches, steps, validation, logs and checkpoints of one run."""
 
-import signal
-import time
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -9,7 +8,6 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
-from tqdm import tqdm
 
 from maskformer_jax import tasks
 from maskformer_jax.config import Config, WeightingConfig
@@ -19,6 +17,7 @@ from maskformer_jax.tasks import TASK_NAMES
 from maskformer_jax.training import optimiser, state, step, task_gradients, validation
 from maskformer_jax.training.checkpoint import Checkpoints
 from maskformer_jax.training.logging import MetricsLog
+from maskformer_jax.training.progress import Dispatched, ProgressBar, Reporter, StopSignals
 from maskformer_jax.types import Batch, Targets
 from maskformer_jax.weighting import METHODS, Method
 
@@ -153,57 +152,57 @@ def train(
     if resume:
         current, progress = checkpoints.restore(current, iterator)
         best = progress["best"]
-    start, total = int(current.step), settings.epochs * loader.steps_per_epoch
+    start, per_epoch = int(current.step), loader.steps_per_epoch
+    total, saved = settings.epochs * per_epoch, start
+    jets_done = round(start / per_epoch * loader.jets_per_epoch)
     log = MetricsLog(run, start)
-    sign = 1.0 if settings.monitor.startswith("val/loss/") else -1.0
-    saved_step = start
 
-    def save(is_best: bool) -> None:
-        nonlocal saved_step
-        checkpoints.save(current, iterator, {"best": best}, is_best=is_best)
-        saved_step = int(current.step)
+    def place(pair: tuple[Batch, Targets]) -> tuple[Batch, Targets]:
+        return jax.device_put(pair, place_batch)
 
     with (
-        _StopSignals() as stop,
-        _ProgressBar(loader, start, settings.epochs) as progress_bar,
+        StopSignals() as stop,
+        ProgressBar(settings.epochs * loader.jets_per_epoch, jets_done) as bar,
+        contextlib.closing(checkpoints),
+        contextlib.closing(log),
     ):
-        pending = None
-        try:
-            for number in range(start + 1, total + 1):
+        report = Reporter(run, log, bar, settings.log_every, trainer.nonfinite_tasks)
+        for number in range(start + 1, total + 1):
+            try:
                 batch, targets = next(iterator)
-                jets = int(batch.jet_valid.sum())
-                placed = jax.device_put((batch, targets), place_batch)
-                current, metrics = trainer.step(current, *placed)
-                if pending is not None:
-                    _report(*pending, trainer, current, log, progress_bar, run, settings.log_every)
-                pending = (number, metrics, placed, jets)
-                epoch_end = number % loader.steps_per_epoch == 0
-                due = settings.checkpoint_every and number % settings.checkpoint_every == 0
-                if not (epoch_end or due or stop.signal):
-                    continue
-                _report(*pending, trainer, current, log, progress_bar, run, settings.log_every)
-                pending, is_best = None, False
-                if epoch_end:
-                    placed_batches = (
-                        jax.device_put(pair, place_batch) for pair in validation_batches()
-                    )
-                    values = trainer.validate(current.params, placed_batches)
-                    log.write(number, {"epoch": number // loader.steps_per_epoch, **values})
-                    progress_bar.show_validation(number // loader.steps_per_epoch, values)
-                    value = values[settings.monitor]
-                    is_best = best is None or sign * value < sign * best
-                    best = value if is_best else best
-                save(is_best)
-                if stop.signal and number < total:
-                    return Outcome(finished=False, signal=stop.signal, step=number)
-        except InputError:
-            if pending is not None and saved_step < int(current.step) and bool(current.finite):
-                save(False)
-            raise
-        finally:
-            log.close()
-            checkpoints.close()
+            except InputError:
+                report.flush(current.params)
+                if saved < number - 1:
+                    checkpoints.save(current, iterator, {"best": best}, is_best=False)
+                raise
+            jets = int(batch.jet_valid.sum())
+            batch, targets = place((batch, targets))
+            current, metrics = trainer.step(current, batch, targets)
+            report.dispatched(Dispatched(number, metrics, batch, targets, jets), current.params)
+            epoch_end = number % per_epoch == 0
+            due = settings.checkpoint_every and number % settings.checkpoint_every == 0
+            if not (epoch_end or due or stop.received):
+                continue
+            report.flush(current.params)
+            is_best = False
+            if epoch_end:
+                values = trainer.validate(current.params, map(place, validation_batches()))
+                log.write(number, {"epoch": number // per_epoch, **values})
+                bar.show_validation(number // per_epoch, values)
+                is_best = _better(settings.monitor, values[settings.monitor], best)
+                best = values[settings.monitor] if is_best else best
+            checkpoints.save(current, iterator, {"best": best}, is_best=is_best)
+            saved = number
+            if stop.received and number < total:
+                return Outcome(finished=False, signal=stop.received, step=number)
     return Outcome(finished=True, signal=0, step=total)
+
+
+def _better(monitor: str, value: float, best: float | None) -> bool:
+    """Whether a monitored value is the best so far; losses go down, all others up."""
+    if best is None:
+        return True
+    return value < best if monitor.startswith("val/loss/") else value > best
 
 
 def _placement(devices: int) -> tuple[NamedSharding, NamedSharding]:
@@ -218,101 +217,3 @@ def _placement(devices: int) -> tuple[NamedSharding, NamedSharding]:
         (devices,), ("data",), axis_types=(AxisType.Auto,), devices=available[:devices]
     )
     return NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("data"))
-
-
-def _report(number, metrics, placed, jets, trainer, current, log, bar, run, log_every) -> None:
-    """Shows and logs a finished step; stops the run if it was not finite."""
-    if not bool(metrics.finite):
-        _stop_nonfinite(number, metrics, placed, trainer, current, run)
-    bar.advance(jets)
-    if number % log_every and number != 1:
-        return
-    losses, weights = np.asarray(metrics.losses), np.asarray(metrics.weights)
-    values = {f"loss/{name}": float(x) for name, x in zip(TASK_NAMES, losses, strict=True)}
-    values |= {f"weight/{name}": float(x) for name, x in zip(TASK_NAMES, weights, strict=True)}
-    values["loss/total"] = float(weights @ losses)
-    values["gradient_norm"] = float(metrics.gradient_norm)
-    values["learning_rate"] = float(metrics.learning_rate)
-    values["jets_per_second"] = bar.rate()
-    log.write(number, values)
-    bar.show_losses(losses)
-
-
-def _stop_nonfinite(number, metrics, placed, trainer, current, run: Path) -> None:
-    batch, targets = placed
-    losses = np.asarray(metrics.losses)
-    bad = [name for name, x in zip(TASK_NAMES, losses, strict=True) if not np.isfinite(x)]
-    what = "loss"
-    if not bad:
-        what, bad = "gradient", trainer.nonfinite_tasks(current.params, batch, targets)
-    path = run / "nonfinite_batch.npz"
-    np.savez(path, **jax.device_get(batch._asdict()), **jax.device_get(targets._asdict()))
-    raise FloatingPointError(
-        f"the {what} of {', '.join(bad) or 'all tasks together'} is not finite at step {number}; "
-        f"the batch is in {path}"
-    )
-
-
-class _StopSignals:
-    """Remembers SIGTERM and SIGINT instead of dying; a second one is no longer caught."""
-
-    def __enter__(self) -> "_StopSignals":
-        self.signal = 0
-        self._previous = {s: signal.signal(s, self._note) for s in (signal.SIGTERM, signal.SIGINT)}
-        return self
-
-    def _note(self, number: int, frame: object) -> None:
-        del frame
-        self.signal = number
-        self.__exit__()
-
-    def __exit__(self, *exception: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-
-class _ProgressBar:
-    """Jets seen, jets/s, time left and the latest losses on the terminal."""
-
-    def __init__(self, loader: Loader, start: int, epochs: int):
-        done, rest = divmod(start, loader.steps_per_epoch)
-        self._bar = tqdm(
-            total=epochs * loader.jets_per_epoch,
-            initial=done * loader.jets_per_epoch
-            + round(rest / loader.steps_per_epoch * loader.jets_per_epoch),
-            unit="jet",
-            unit_scale=True,
-            dynamic_ncols=True,
-            mininterval=1.0,
-        )
-        self._since, self._jets = time.perf_counter(), 0
-
-    def __enter__(self) -> "_ProgressBar":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._bar.close()
-
-    def advance(self, jets: int) -> None:
-        """Counts the jets of a step."""
-        self._bar.update(jets)
-        self._jets += jets
-
-    def rate(self) -> float:
-        """Jets per second since the last call."""
-        now = time.perf_counter()
-        rate = self._jets / max(now - self._since, 1e-9)
-        self._since, self._jets = now, 0
-        return rate
-
-    def show_losses(self, losses: np.ndarray) -> None:
-        """Puts the six losses behind the bar."""
-        names = ("jet", "origin", "object", "ce", "dice", "reg")
-        text = " ".join(f"{name} {x:.3g}" for name, x in zip(names, losses, strict=True))
-        self._bar.set_postfix_str(text, refresh=False)
-
-    def show_validation(self, epoch: int, values: Mapping[str, float]) -> None:
-        """Prints a line above the bar."""
-        losses = " ".join(f"{name} {values[f'val/loss/{name}']:.3f}" for name in TASK_NAMES)
-        accuracy = values["val/flavour_accuracy"]
-        self._bar.write(f"epoch {epoch:3d}  validation: {losses}  accuracy {accuracy:.3f}")

@@ -1,4 +1,4 @@
-"""Losses of a batch and their weighted gradient, with as few backward passes as the method allows."""
+"""Losses of a batch and their weighted gradient, in as few backward passes as the method allows."""
 
 from collections.abc import Callable
 from typing import NamedTuple
