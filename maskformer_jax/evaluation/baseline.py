@@ -65,10 +65,11 @@ class Baseline:
             InputError: the file is damaged.
         """
         try:
-            with np.load(path) as archive:
+            with path.open("rb") as stream, np.load(stream) as archive:
                 fields, log_ratio = archive["fields"].tolist(), archive["log_ratio"]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise InputError(f"{path}: not a file of baseline templates ({error})") from error
+            reason = " ".join(str(error).split())
+            raise InputError(f"{path}: not a file of baseline templates ({reason})") from error
         if log_ratio.shape != (BINS, BINS) or len(fields) != 2:
             raise InputError(
                 f"{path}: templates must be {BINS} x {BINS} of two fields; "

@@ -18,7 +18,7 @@ has no truth, the query m. Tracks are in the columns of the test file. Entries w
 input. A field of the test file that has the name of a predicted one is replaced by it.
 """
 
-import errno
+import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -69,20 +69,22 @@ class PredictionFile:
 
     def __enter__(self) -> "PredictionFile":
         try:
-            self._partial.parent.mkdir(parents=True, exist_ok=True)
-            self._file = h5py.File(self._partial, "w", rdcc_nbytes=CACHE_BYTES)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._stream = _Stream(self._partial, "w+")
         except OSError as error:
             raise not_writable(self.path, error) from error
+        self._file = h5py.File(self._stream, "w", rdcc_nbytes=CACHE_BYTES)
         return self
 
     def __exit__(self, kind, error, traceback) -> None:
         try:
             self._file.close()
+            self._stream.close()
             if kind is None:
+                self._check()
                 os.replace(self._partial, self.path)
-        except (OSError, RuntimeError) as failure:
-            if kind is None:
-                raise not_writable(self.path, failure) from failure
+        except OSError as failure:
+            raise not_writable(self.path, failure) from failure
         finally:
             self._partial.unlink(missing_ok=True)
 
@@ -111,13 +113,15 @@ class PredictionFile:
             OBJECT_MASKS: with_columns(None, _mask_columns(records, targets, predictions)),
         }
         stop = self._rows + len(records.jets)
-        try:
-            for name, table in tables.items():
-                dataset = self._file.get(name) or self._create(name, table)
-                dataset[self._rows : stop] = table
-        except (OSError, RuntimeError) as error:
-            raise not_writable(self.path, error) from error
+        for name, table in tables.items():
+            dataset = self._file.get(name) or self._create(name, table)
+            dataset[self._rows : stop] = table
         self._rows = stop
+        self._check()
+
+    def _check(self) -> None:
+        if self._stream.failure is not None:
+            raise not_writable(self.path, self._stream.failure) from self._stream.failure
 
     def _create(self, name: str, table: np.ndarray) -> h5py.Dataset:
         return self._file.create_dataset(
@@ -167,13 +171,35 @@ class PredictionFile:
         return columns | {"class_label": _resized(label, rows, none)}
 
 
-def not_writable(path: Path, error: Exception) -> InputError:
+class _Stream(io.FileIO):
+    """A file that takes note of a refused write and pretends that all is well from then on.
+
+    HDF5 cannot close a file whose writes fail, and complains about it until the process ends.
+    """
+
+    failure: OSError | None = None
+
+    def write(self, data) -> int:
+        left = memoryview(data)
+        while len(left) and self.failure is None:
+            try:
+                left = left[super().write(left) :]
+            except OSError as error:
+                self.failure = error
+        return len(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        if self.failure is None:
+            try:
+                return super().truncate(size)
+            except OSError as error:
+                self.failure = error
+        return size or 0
+
+
+def not_writable(path: Path, error: OSError) -> InputError:
     """The one-line message for an output that the system refuses."""
-    number = getattr(error, "errno", None)
-    reason = os.strerror(number) if number else " ".join(str(error).split())
-    if number is None and f"errno = {errno.ENOSPC}" in reason:
-        reason = os.strerror(errno.ENOSPC)
-    return InputError(f"{path}: cannot be written: {reason}; choose another --output_dir")
+    return InputError(f"{path}: cannot be written: {error.strerror}; choose another --output_dir")
 
 
 def padding(array: np.ndarray) -> float | int | bool:

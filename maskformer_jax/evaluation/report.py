@@ -16,6 +16,9 @@ FILE_NAME = "metrics.json"
 # With fewer passing background jets the binomial error is no longer close to a normal one.
 FEW_JETS = 10
 
+# Longer names of a tagger are cut in the table, so that it fits into 100 columns.
+LONGEST_NAME = 16
+
 
 def plain(value: Any) -> Any:
     """Metrics as JSON knows them: NamedTuples as objects, arrays as lists, NaN as null."""
@@ -90,12 +93,10 @@ def _rejections(metrics: Mapping[str, Any]) -> Iterator[str]:
     if not targets:
         yield "  no b jets in this file"
         return
-    rows = [
-        (
-            "b efficiency [%]",
-            *(f"{kind} rej. {name}  " for kind in ("light", "c") for name in taggers),
-        )
-    ]
+    # Two blanks keep the place of the footnote marks.
+    names = [f"{name[:LONGEST_NAME]}  " for name in taggers]
+    kinds = [f"{kind} rejection  " for kind in ("light", "c") for _ in names]
+    rows = [("b efficiency", *kinds), ("[%]", *names, *names)]
     limits = few = False
     for target in targets:
         points = [points[target] for points in taggers.values()]

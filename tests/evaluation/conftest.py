@@ -1,0 +1,148 @@
+"""A tiny run folder and test file, made without training."""
+
+import h5py
+import numpy as np
+import pytest
+
+from maskformer_jax import config as configuration
+from maskformer_jax.config import (
+    Config,
+    DataConfig,
+    EvaluationConfig,
+    HadronsConfig,
+    JetsConfig,
+    ModelConfig,
+    TracksConfig,
+    TrainingConfig,
+)
+from maskformer_jax.data import NORMALISATION_FILE, JetFile, TrainLoader, fit_scaling
+from maskformer_jax.evaluation.baseline import FILE_NAME as BASELINE_FILE
+from maskformer_jax.evaluation.baseline import fit_baseline
+from maskformer_jax.training import loop
+from maskformer_jax.training.checkpoint import Checkpoints
+
+COLUMNS = 8
+SIGNIFICANCES = EvaluationConfig().baseline_fields
+
+
+def tables_of(jets=60, seed=0):
+    """Datasets of jets with 0 to 7 tracks: b, c and light in turn, two hadrons, one, none.
+
+    The even tracks of a b or c jet come from its first hadron and are displaced; of two jets, one
+    has its padding before its tracks, so that columns of the file and of the model differ.
+    """
+    generator = np.random.default_rng(seed)
+    rows = np.arange(jets)
+    flavour = rows % 3
+    jet = np.zeros(jets, [("pt", "f4"), ("eta", "f4"), ("flavour_label", "i1"), ("number", "i4")])
+    jet["pt"], jet["eta"] = generator.uniform(2e4, 2e5, jets), generator.normal(size=jets)
+    jet["flavour_label"], jet["number"] = flavour, rows
+    dtype = [("d0", "f4"), *((name, "f2") for name in SIGNIFICANCES), ("valid", "?")]
+    dtype += [("ftagTruthOriginLabel", "i1"), ("ftagTruthParentBarcode", "i4")]
+    track = np.zeros((jets, COLUMNS), dtype)
+    real = np.arange(COLUMNS) < generator.integers(0, COLUMNS, jets)[:, None]
+    real[::2] = real[::2, ::-1]
+    of_hadron = real & (np.arange(COLUMNS) % 2 == 0) & (flavour < 2)[:, None]
+    for name in ("d0", *SIGNIFICANCES):
+        values = generator.normal(size=real.shape) + 4 * of_hadron * (2 - flavour)[:, None]
+        track[name] = np.where(real, values, np.nan)
+    track["valid"] = real
+    track["ftagTruthOriginLabel"] = np.where(real, np.where(of_hadron, 3, 2), -1)
+    track["ftagTruthParentBarcode"] = np.where(of_hadron, 7, -1)
+    kinds = [("flavour", "i1"), ("barcode", "i4"), ("valid", "?")]
+    hadron = np.zeros((jets, 3), [("pt", "f4"), ("Lxy", "f4"), ("deta", "f4"), *kinds])
+    true = np.arange(3) < (2 - flavour)[:, None]
+    for name, values in (("pt", generator.uniform(5e3, 1e5, true.shape)), ("deta", 0.1)):
+        hadron[name] = np.where(true, values * generator.uniform(0.5, 1, true.shape), np.nan)
+    hadron["Lxy"] = np.where(true, generator.exponential(5, true.shape), np.nan)
+    first = np.where(flavour == 0, 5, 4)[:, None]
+    hadron["flavour"] = np.where(true, np.where(np.arange(3) == 0, first, 4), -1)
+    hadron["barcode"] = np.where(true, np.arange(7, 10), -1)
+    hadron["valid"] = true
+    return {"jets": jet, "tracks": track, "truth_hadrons": hadron}
+
+
+def write(path, tables):
+    """Writes the tables as datasets and returns the path."""
+    with h5py.File(path, "w") as file:
+        for name, table in tables.items():
+            file.create_dataset(name, data=table)
+    return path
+
+
+def make_config(path):
+    """A small network on the fields of `tables_of`, more queries than the file has hadrons."""
+    hadrons = HadronsConfig()
+    targets = ["pt", "Lxy", "deta"]
+    transforms = {name: hadrons.transforms[name] for name in targets[:2]}
+    return Config(
+        name="Tagger",
+        data=DataConfig(
+            train_file=str(path),
+            jets=JetsConfig(inputs=["pt", "eta"]),
+            tracks=TracksConfig(inputs=["d0", *SIGNIFICANCES], cap=6),
+            hadrons=HadronsConfig(targets=targets, transforms=transforms, cap=4),
+            block_size=50,
+        ),
+        model=ModelConfig(
+            embed_dim=8,
+            encoder_layers=1,
+            decoder_layers=1,
+            num_heads=2,
+            head_widths=[8],
+            position_fields=["d0"],
+        ),
+        training=TrainingConfig(batch_size=20),
+        evaluation=EvaluationConfig(batch_size=25),
+    )
+
+
+@pytest.fixture(scope="session")
+def train_path(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("files") / "train.h5", tables_of(200, seed=1))
+
+
+@pytest.fixture(scope="session")
+def config(train_path):
+    return make_config(train_path)
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory, train_path, config):
+    """A run folder as training leaves it, with the parameters it begins with."""
+    folder = tmp_path_factory.mktemp("run")
+    file = JetFile(train_path, config.data)
+    scaling = fit_scaling(file)
+    scaling.save(folder / NORMALISATION_FILE)
+    configuration.save(config, folder / "config.yaml")
+    fit_baseline(file, SIGNIFICANCES).save(folder / BASELINE_FILE)
+    loader = TrainLoader(file, scaling, batch_size=20, seed=0).iterator()
+    next(loader)
+    checkpoints = Checkpoints(folder, keep=1)
+    checkpoints.save(loop.build(config, 1).state, loader, {}, is_best=True)
+    checkpoints.close()
+    loader.close()
+    file.close()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def test_path(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("files") / "test.h5", tables_of())
+
+
+@pytest.fixture
+def make_tables():
+    return tables_of
+
+
+@pytest.fixture
+def write_tables(tmp_path):
+    """Writes tables as a file in a folder of its own."""
+
+    def write_new(tables):
+        folder = tmp_path / f"files{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        return write(folder / "jets.h5", tables)
+
+    return write_new

@@ -1,0 +1,63 @@
+import math
+
+import jax
+import numpy as np
+import pytest
+
+from maskformer_jax.evaluation.classification import (
+    confusion_matrix,
+    confusions,
+    fraction,
+    object_metrics,
+)
+from maskformer_jax.types import Batch, Targets
+
+
+def test_confusion_matrix_counts_true_classes_in_rows():
+    true, predicted = np.array([0, 0, 1, 2, 1]), np.array([0, 1, 1, 0, 1])
+    counted = np.array([True, True, True, True, False])
+    matrix = confusion_matrix(true, predicted, counted, 3)
+    np.testing.assert_array_equal(matrix, [[1, 1, 0], [0, 1, 0], [1, 0, 0]])
+
+
+def test_unlabelled_entries_do_not_count():
+    matrix = confusion_matrix(np.array([-1, 3, 1]), np.array([2, 2, 2]), np.ones(3, bool), 3)
+    np.testing.assert_array_equal(matrix, [[0, 0, 0], [0, 0, 1], [0, 0, 0]])
+
+
+def test_fraction_of_nothing_is_undefined():
+    assert math.isnan(fraction(0, 0).value) and fraction(0, 0).total == 0
+
+
+def test_object_metrics_by_hand():
+    # b, c, none: 10 real hadrons, of which 7 are found, 6 of them in their class; 3 fakes.
+    metrics = object_metrics(np.array([[4, 1, 2], [0, 2, 1], [1, 2, 87]]))
+    assert metrics.efficiency.value == pytest.approx(0.7)
+    assert metrics.purity.value == pytest.approx(7 / 10)
+    assert metrics.class_accuracy.value == pytest.approx(0.6)
+    assert metrics.overall_accuracy.value == pytest.approx(0.93)
+    assert metrics.class_accuracy.error == pytest.approx(math.sqrt(0.6 * 0.4 / 10))
+
+
+def test_confusions_leave_out_padding_jets_and_tracks():
+    batch = Batch(
+        jets=np.zeros((2, 1)),
+        tracks=np.zeros((2, 2, 1)),
+        valid=np.array([[True, False], [False, False]]),
+        jet_valid=np.array([True, False]),
+    )
+    targets = Targets(
+        jet_class_index=np.array([1, -1]),
+        origin_index=np.array([[0, -1], [-1, -1]]),
+        object_class_index=np.array([[0, 1], [1, 1]]),
+        object_valid=np.array([[True, False], [False, False]]),
+        masks=np.zeros((2, 2, 2), bool),
+        regression=np.zeros((2, 2, 1)),
+    )
+    objects = np.array([[[2.0, 1.0], [3.0, 0.0]], [[5.0, 0.0], [5.0, 0.0]]])
+    result = jax.jit(confusions)(
+        np.array([[0.0, 1.0], [0.0, 1.0]]), np.zeros((2, 2, 3)), objects, batch, targets
+    )
+    np.testing.assert_array_equal(result.flavour, [[0, 0], [0, 1]])
+    assert result.track_origin.sum() == 1 and result.track_origin[0, 0] == 1
+    np.testing.assert_array_equal(result.objects, [[1, 0], [1, 0]])
