@@ -229,9 +229,7 @@ class ModelConfig:
     num_heads: int = 8
     feedforward_factor: int = 2
     head_widths: list[int] = field(default_factory=lambda: [128, 128, 64])
-    position_fields: list[str] = field(
-        default_factory=lambda: ["d0", "z0SinTheta", "deta", "dphi"]
-    )
+    position_fields: list[str] = field(default_factory=lambda: ["d0", "z0SinTheta", "deta", "dphi"])
     dropout: float = 0.0
     pool_queries: bool = False
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
@@ -410,7 +408,7 @@ class EvaluationConfig:
             self.charm_fraction,
         )
         _check(
-            all(0 < e < 1 for e in self.working_points) and self.working_points,
+            len(self.working_points) > 0 and all(0 < e < 1 for e in self.working_points),
             "evaluation.working_points",
             "be efficiencies between 0 and 1",
             self.working_points,

@@ -9,6 +9,7 @@ RUN/tensorboard/         the same for TensorBoard
 RUN/evaluation/          what `evaluate.py` writes
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from maskformer_jax import config as configuration
@@ -38,13 +39,18 @@ def create(run: Path, config: Config) -> None:
         raise InputError(f"`output_dir` {run} can't be written to: {error.strerror}") from error
 
 
-def config_file(run: Path) -> Path:
-    """The resolved configuration of an existing run.
+def config_file(arguments: Sequence[str]) -> Path:
+    """The resolved configuration of the run that follows `--resume`.
+
+    Args:
+        arguments: the run folder, or nothing.
 
     Raises:
-        InputError: `run` is not a run folder.
+        InputError: there is no argument, or it is not a run folder.
     """
-    path = run / "config.yaml"
+    if not arguments:
+        raise InputError("`--resume` must be followed by a run folder; got nothing")
+    path = Path(arguments[0]) / "config.yaml"
     if not path.is_file():
-        raise InputError(f"{run} is not a run folder: it has no config.yaml")
+        raise InputError(f"`--resume` must name a run folder; {arguments[0]} has no config.yaml")
     return path

@@ -1,0 +1,82 @@
+"""One training from files to run folder: the only place that joins data, training and baseline."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from maskformer_jax.config import Config
+from maskformer_jax.data import (
+    NORMALISATION_FILE,
+    JetFile,
+    Scaling,
+    TrainLoader,
+    fit_scaling,
+    load_class_weights,
+    read_sequential,
+)
+from maskformer_jax.errors import InputError
+from maskformer_jax.evaluation import baseline
+from maskformer_jax.model.maskformer import parameter_table
+from maskformer_jax.training import loop, run_folder
+from maskformer_jax.training.compilation import use_cache
+from maskformer_jax.types import Batch, Targets
+
+
+def train(config: Config, *, resume: bool = False) -> loop.Outcome:
+    """Trains a model and leaves everything that an evaluation needs in the run folder.
+
+    The folder is created only when every file and option has been found to be good.
+
+    Args:
+        config: the resolved configuration; `output_dir` is the run folder.
+        resume: continue the run that is in the folder.
+
+    Raises:
+        InputError: a file, an option or the run folder is wrong.
+        FloatingPointError: a loss or gradient was not finite.
+    """
+    use_cache()
+    run, data, settings = Path(config.output_dir), config.data, config.training
+    if not resume:
+        run_folder.check_is_free(run)
+    train_file, val_file = _open("train_file", config), _open("val_file", config)
+    weights = load_class_weights(data.class_file, data) if config.loss.class_weights else None
+    if resume:
+        scaling = Scaling.load(run / NORMALISATION_FILE)
+    else:
+        scaling = fit_scaling(train_file, norm_file=data.norm_file, num_jets=data.train_jets)
+    loader = TrainLoader(
+        train_file,
+        scaling,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        num_jets=data.train_jets,
+    )
+    trainer = loop.build(config, settings.epochs * loader.steps_per_epoch, weights)
+    if not resume:
+        _create_run(config, run, train_file, scaling)
+    print(f"{loader.jets_per_epoch:,} jets to train on, {loader.skipped:,} unlabelled ones skipped")
+    print(parameter_table(trainer.state.params), flush=True)
+
+    def validation_batches() -> Iterator[tuple[Batch, Targets]]:
+        batches = read_sequential(val_file, scaling, settings.batch_size, labelled_only=True)
+        return ((batch, targets) for _, batch, targets in batches)
+
+    return loop.train(config, run, trainer, loader, validation_batches, resume=resume)
+
+
+def _open(name: str, config: Config) -> JetFile:
+    path = getattr(config.data, name)
+    if path is None:
+        raise InputError(f"`data.{name}` must name an HDF5 file; got none")
+    return JetFile(path, config.data)
+
+
+def _create_run(config: Config, run: Path, train_file: JetFile, scaling: Scaling) -> None:
+    fields = config.evaluation.baseline_fields
+    templates = None
+    if fields:
+        templates = baseline.fit_baseline(train_file, fields, config.data.train_jets)
+    run_folder.create(run, config)
+    scaling.save(run / NORMALISATION_FILE)
+    if templates is not None:
+        templates.save(run / baseline.FILE_NAME)
