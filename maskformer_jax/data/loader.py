@@ -138,7 +138,7 @@ class _OrderedBatches:
 
     def __getitem__(self, number: int) -> tuple[Records, Batch, Targets]:
         rows = self._rows[number * self._batch_size : (number + 1) * self._batch_size]
-        records = self._file.read(rows[0], rows[-1] + 1)
+        records = self._file.read(int(rows[0]), int(rows[-1]) + 1)
         if len(rows) < len(records.jets):
             records = select(records, rows - rows[0])
         samples = convert(records, self._file.layout, self._scaling)
@@ -192,8 +192,8 @@ class _ShuffledBatches:
         start = batch * self._batch_size
         stop = min(start + self._batch_size, self._jets)
         pieces = []
-        first = np.searchsorted(epoch.begins, start, side="right") - 1
-        for group in range(first, np.searchsorted(epoch.begins, stop)):
+        first = int(np.searchsorted(epoch.begins, start, side="right")) - 1
+        for group in range(first, int(np.searchsorted(epoch.begins, stop))):
             samples, order = self._group(number, group)
             begin = epoch.begins[group]
             pieces.append((samples, order[max(start - begin, 0) : stop - begin]))
@@ -213,7 +213,7 @@ class _ShuffledBatches:
     def _group(self, number: int, group: int) -> tuple[Samples, np.ndarray]:
         key = (number, group)
         if key not in self._groups:
-            samples = join([self._block(b) for b in self._epoch(number).groups[group]])
+            samples = join([self._block(int(b)) for b in self._epoch(number).groups[group]])
             generator = np.random.default_rng([self._seed, JET_ORDER, number, group])
             order = generator.permutation(len(samples.counts) - 1)
             # Two groups: a batch may end in one and begin in the one before.

@@ -99,7 +99,7 @@ def join(parts: Sequence[Samples]) -> Samples:
 def take(samples: Samples, index: np.ndarray) -> Samples:
     """The jets at the positions `index [k]` of `samples`, in that order."""
     rows = np.append(index, len(samples.counts) - 1)
-    source = _track_positions(samples, rows, samples.counts.max())
+    source = _track_positions(samples, rows, int(samples.counts.max()))
     padding = len(samples.tracks) - 1
     source = np.append(source[source < padding], padding)
     per_track = ("tracks", "origin_index", "masks")
@@ -180,7 +180,7 @@ def _no_truth(jets: int, tracks: int, layout: DataConfig) -> _Truth:
     )
 
 
-def _padded(array: np.ndarray, padding: float) -> np.ndarray:
+def _padded(array: np.ndarray, padding: int | float) -> np.ndarray:
     entry = np.full((1, *array.shape[1:]), padding, array.dtype)
     return np.concatenate([array, entry])
 

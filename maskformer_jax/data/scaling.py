@@ -75,7 +75,7 @@ class FieldScaling(NamedTuple):
                 values[:, column] = forward(table[name].astype(dtype), transform.scale)
         if not np.isfinite(values).all():
             entry, column = np.argwhere(~np.isfinite(values))[0]
-            self._refuse(column, table[self.fields[column]][entry], rows[entry], path)
+            self._refuse(int(column), table[self.fields[column]][entry], int(rows[entry]), path)
         return values
 
     def _refuse(self, column: int, value: np.generic, row: int, path: str) -> None:

@@ -168,6 +168,22 @@ def test_track_index_by_decreasing_absolute_value(tables, opened, change):
     np.testing.assert_array_equal(records.track_index, [[1, 2]])
 
 
+def test_padding_is_last_whatever_its_values(tables, opened, change):
+    tables["tracks"]["hits"][4] = [0, -3, 2, 0, 99, 99]
+    records = opened(tables, change(tracks={"sort_by": "hits"})).read(4, 5)
+    np.testing.assert_array_equal(records.track_index, [[1, 2, 0, 3, -1]])
+
+
+def test_rows_that_are_compressed_together_are_known(tables, tmp_path, layout, opened):
+    assert opened(tables).chunk_rows == 1
+    with h5py.File(tmp_path / "chunks.h5", "w") as file:
+        for name, table in tables.items():
+            file.create_dataset(name, data=table, chunks=(11, *table.shape[1:]))
+    file = JetFile(tmp_path / "chunks.h5", layout)
+    assert file.chunk_rows == 11
+    file.close()
+
+
 def test_kept_tracks_are_in_the_order_of_the_jets(tables, opened, change):
     records = select(opened(tables, change(tracks={"cap": 2})).read(0, 9), np.array([8, 0, 3]))
     tracks, counts = kept_tracks(records)

@@ -78,14 +78,22 @@ def test_batches_hold_what_a_sequential_pass_finds(prepared):
             np.testing.assert_array_equal(found[real], expected[rows])
 
 
-def test_seed_decides_the_order(prepared):
-    file, scaling = prepared
-    one, two, other = (
-        drawn(TrainLoader(file, scaling, batch_size=8, seed=seed), 9) for seed in (5, 5, 6)
-    )
+def test_same_seed_same_batches(prepared):
+    one, two = (drawn(TrainLoader(*prepared, batch_size=8, seed=5), 9) for _ in range(2))
     for before, after in zip(one, two, strict=True):
         assert_same(before, after)
-    assert any((a[0].jets != b[0].jets).any() for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("block_size", [1, 50])
+def test_blocks_and_jets_are_shuffled_by_seed_and_epoch(tables, opened, change, block_size):
+    # Blocks of one jet: the order of the blocks. One block: the order of the jets inside it.
+    file = opened(tables, change(block_size=block_size, group_blocks=1))
+    scaling = fit_scaling(file)
+    orders = [np.arange(50)]
+    for seed in (5, 6):
+        loader = TrainLoader(file, scaling, batch_size=50, seed=seed)
+        orders += [rows_of(file, scaling, batch) for batch in drawn(loader, 2)]
+    assert len({tuple(order) for order in orders}) == 5
 
 
 @pytest.mark.parametrize("stop", [0, 3, 7, 11])
@@ -131,14 +139,12 @@ def test_only_the_first_jets_are_used(prepared):
             TrainLoader(file, scaling, batch_size=6, seed=0, num_jets=wrong)
 
 
-def test_blocks_are_whole_chunks_of_the_file(tables, opened):
-    options = {"chunks": True, "compression": "gzip"}
-    file = opened(tables, **options)
+def test_blocks_are_whole_chunks_of_the_file(tables, opened, change):
+    file = opened(tables, change(group_blocks=1))
     file.chunk_rows = 25
-    scaling = fit_scaling(file)
-    loader = TrainLoader(file, scaling, batch_size=25, seed=0)
-    rows = rows_of(file, scaling, drawn(loader, 1)[0])
-    assert (rows < 25).any() and (rows >= 25).any()
+    loader = TrainLoader(file, fit_scaling(file), batch_size=25, seed=0)
+    halves = [rows_of(file, loader._scaling, batch) // 25 for batch in drawn(loader, 2)]
+    assert {frozenset(half) for half in halves} == {frozenset({0}), frozenset({1})}
 
 
 def test_unlabelled_jets_are_skipped_and_counted(tables, opened):
