@@ -61,6 +61,7 @@ def _draw_roc(scores: Scores, config: Config, note: str, path: Path) -> Path:
         figsize=(6.5, 6),
         dpi=DPI,
     )
+    plot.rej_leg_loc = "lower left"
     for name, score in scores.taggers.items():
         signal = score[scores.jet_class_index == flavours.signal]
         for label, index in backgrounds.items():

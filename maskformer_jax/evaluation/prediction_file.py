@@ -202,7 +202,7 @@ def not_writable(path: Path, error: OSError) -> InputError:
     return InputError(f"{path}: cannot be written: {error.strerror}; choose another --output_dir")
 
 
-def padding(array: np.ndarray) -> float | int | bool:
+def padding(array: np.ndarray) -> float | int:
     """The value of an entry that is not there: NaN, -1 or False, by the type of `array`."""
     return {"f": np.nan, "b": False}.get(array.dtype.kind, -1)
 
@@ -229,14 +229,14 @@ def with_columns(table: np.ndarray | None, columns: Mapping[str, np.ndarray]) ->
     return joined
 
 
-def _resized(array: np.ndarray, length: int, fill: float) -> np.ndarray:
+def _resized(array: np.ndarray, length: int, fill: float | int) -> np.ndarray:
     resized = np.full((len(array), length, *array.shape[2:]), fill, array.dtype)
     kept = min(length, array.shape[1])
     resized[:, :kept] = array[:, :kept]
     return resized
 
 
-def _to_file_columns(records: Records, values: np.ndarray, fill: float) -> np.ndarray:
+def _to_file_columns(records: Records, values: np.ndarray, fill: float | int) -> np.ndarray:
     """Puts values `[n, width]` of the kept tracks into the columns of the file `[n, L_file]`."""
     jet, slot = np.nonzero(records.track_index >= 0)
     placed = np.full(records.tracks.shape, fill, values.dtype)

@@ -1,5 +1,6 @@
 """Evaluation of a training run on a test file: the run folder and the file are all it needs."""
 
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,13 +58,22 @@ def load_run(run: Path, overrides: Sequence[str] = ()) -> Trained:
     for path in (run, run / CONFIG_FILE, run / NORMALISATION_FILE):
         if not path.exists():
             raise InputError(f"{path}: no such file or folder; `--run` must be a training run")
-    config = configuration.load(["--config", str(run / CONFIG_FILE), *overrides])
+    config = _load_config(run / CONFIG_FILE, overrides)
     scaling = Scaling.load(run / NORMALISATION_FILE)
     apply, params = maskformer.build(config, config.training.seed)
     params = restore_params(run, params)
     baseline_file = run / templates.FILE_NAME
     wanted = config.evaluation.baseline_fields and baseline_file.exists()
     return Trained(config, scaling, apply, params, Baseline.load(baseline_file) if wanted else None)
+
+
+def _load_config(path: Path, overrides: Sequence[str]) -> Config:
+    arguments = ["--config", str(path)]
+    try:
+        config = configuration.load(arguments)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    return configuration.load([*arguments, *overrides]) if overrides else config
 
 
 def evaluate(
@@ -90,18 +100,24 @@ def evaluate(
     try:
         output_dir = output_dir or run / OUTPUT_FOLDER
         tally = Tally(trained.config, trained.baseline) if file.has_truth else None
+        begin = time.perf_counter()
         write_predictions(trained, file, output_dir / FILE_NAME, tally)
+        seconds = time.perf_counter() - begin
     finally:
         file.close()
+    done = (
+        f"{file.num_jets:,} jets predicted in {seconds:.1f} s ({file.num_jets / seconds:,.0f} "
+        f"jets/s, compilation included) and written to {output_dir}"
+    )
     if tally is None:
-        return f"{test_file} has no truth labels: predictions only\n\nwritten to {output_dir}"
+        return f"{test_file} has no truth labels: predictions only\n\n{done}"
     try:
         metrics = tally.results()
         report.write_json(metrics, output_dir / report.FILE_NAME)
         draw_plots(tally.scores(), trained.config, output_dir)
     except OSError as error:
         raise not_writable(output_dir, error) from error
-    return f"{report.table(metrics)}\n\nwritten to {output_dir}"
+    return f"{report.table(metrics)}\n\n{done}"
 
 
 def write_predictions(trained: Trained, file: JetFile, path: Path, tally: Tally | None) -> None:

@@ -88,7 +88,7 @@ def test_damaged_templates_are_refused(tmp_path, content):
 
 
 def test_templates_of_another_binning_are_refused(tmp_path):
-    Baseline(SIGNIFICANCES, np.zeros((BINS + 1, BINS))).save(tmp_path / "baseline.npz")
+    Baseline(SIGNIFICANCES, np.zeros((BINS + 1, BINS + 1))).save(tmp_path / "baseline.npz")
     with pytest.raises(InputError, match=f"must be {BINS} x {BINS}"):
         Baseline.load(tmp_path / "baseline.npz")
 

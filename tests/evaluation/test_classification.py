@@ -1,6 +1,7 @@
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -14,14 +15,14 @@ from maskformer_jax.types import Batch, Targets
 
 
 def test_confusion_matrix_counts_true_classes_in_rows():
-    true, predicted = np.array([0, 0, 1, 2, 1]), np.array([0, 1, 1, 0, 1])
-    counted = np.array([True, True, True, True, False])
+    true, predicted = jnp.array([0, 0, 1, 2, 1]), jnp.array([0, 1, 1, 0, 1])
+    counted = jnp.array([True, True, True, True, False])
     matrix = confusion_matrix(true, predicted, counted, 3)
     np.testing.assert_array_equal(matrix, [[1, 1, 0], [0, 1, 0], [1, 0, 0]])
 
 
 def test_unlabelled_entries_do_not_count():
-    matrix = confusion_matrix(np.array([-1, 3, 1]), np.array([2, 2, 2]), np.ones(3, bool), 3)
+    matrix = confusion_matrix(jnp.array([-1, 3, 1]), jnp.array([2, 2, 2]), jnp.ones(3, bool), 3)
     np.testing.assert_array_equal(matrix, [[0, 0, 0], [0, 0, 1], [0, 0, 0]])
 
 
@@ -41,22 +42,22 @@ def test_object_metrics_by_hand():
 
 def test_confusions_leave_out_padding_jets_and_tracks():
     batch = Batch(
-        jets=np.zeros((2, 1)),
-        tracks=np.zeros((2, 2, 1)),
-        valid=np.array([[True, False], [False, False]]),
-        jet_valid=np.array([True, False]),
+        jets=jnp.zeros((2, 1)),
+        tracks=jnp.zeros((2, 2, 1)),
+        valid=jnp.array([[True, False], [False, False]]),
+        jet_valid=jnp.array([True, False]),
     )
     targets = Targets(
-        jet_class_index=np.array([1, -1]),
-        origin_index=np.array([[0, -1], [-1, -1]]),
-        object_class_index=np.array([[0, 1], [1, 1]]),
-        object_valid=np.array([[True, False], [False, False]]),
-        masks=np.zeros((2, 2, 2), bool),
-        regression=np.zeros((2, 2, 1)),
+        jet_class_index=jnp.array([1, -1]),
+        origin_index=jnp.array([[0, -1], [-1, -1]]),
+        object_class_index=jnp.array([[0, 1], [1, 1]]),
+        object_valid=jnp.array([[True, False], [False, False]]),
+        masks=jnp.zeros((2, 2, 2), bool),
+        regression=jnp.zeros((2, 2, 1)),
     )
-    objects = np.array([[[2.0, 1.0], [3.0, 0.0]], [[5.0, 0.0], [5.0, 0.0]]])
+    objects = jnp.array([[[2.0, 1.0], [3.0, 0.0]], [[5.0, 0.0], [5.0, 0.0]]])
     result = jax.jit(confusions)(
-        np.array([[0.0, 1.0], [0.0, 1.0]]), np.zeros((2, 2, 3)), objects, batch, targets
+        jnp.array([[0.0, 1.0], [0.0, 1.0]]), jnp.zeros((2, 2, 3)), objects, batch, targets
     )
     np.testing.assert_array_equal(result.flavour, [[0, 0], [0, 1]])
     assert result.track_origin.sum() == 1 and result.track_origin[0, 0] == 1

@@ -32,18 +32,18 @@ def _case():
         ),
     )
     batch = Batch(
-        jets=np.zeros((1, 1), np.float32),
-        tracks=np.zeros((1, 2, 1), np.float32),
-        valid=np.ones((1, 2), bool),
-        jet_valid=np.ones(1, bool),
+        jets=jnp.zeros((1, 1), jnp.float32),
+        tracks=jnp.zeros((1, 2, 1), jnp.float32),
+        valid=jnp.ones((1, 2), bool),
+        jet_valid=jnp.ones(1, bool),
     )
     targets = Targets(
-        jet_class_index=np.array([0]),
-        origin_index=np.array([[1, 0]]),
-        object_class_index=np.array([[1, 0]]),
-        object_valid=np.array([[False, True]]),
-        masks=np.zeros((1, 2, 2), bool),
-        regression=np.zeros((1, 2, 1), np.float32),
+        jet_class_index=jnp.array([0]),
+        origin_index=jnp.array([[1, 0]]),
+        object_class_index=jnp.array([[1, 0]]),
+        object_valid=jnp.array([[False, True]]),
+        masks=jnp.zeros((1, 2, 2), bool),
+        regression=jnp.zeros((1, 2, 1), jnp.float32),
     )
     return outputs, batch, targets
 

@@ -1,0 +1,260 @@
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import jax
+import numpy as np
+import pytest
+
+from maskformer_jax.data import NORMALISATION_FILE
+from maskformer_jax.evaluation.baseline import FILE_NAME as BASELINE_FILE
+from maskformer_jax.evaluation.run import evaluate
+
+SCRIPT = Path(__file__).parents[2] / "evaluate.py"
+PICTURES = {"roc.png", "discriminant_Tagger.png", "discriminant_baseline.png"}
+
+
+@pytest.fixture(scope="module")
+def output(run, test_path, tmp_path_factory):
+    """Folder with the results of the test file, the report, and the datasets."""
+    folder = tmp_path_factory.mktemp("results") / "new"
+    report = evaluate(run, test_path, folder)
+    with h5py.File(folder / "predictions.h5") as file:
+        datasets = {name: file[name][:] for name in file}
+    return folder, report, datasets
+
+
+@pytest.fixture
+def main():
+    """The `main` of the script; its setting of the compilation cache is undone."""
+    before = jax.config.jax_persistent_cache_min_compile_time_secs
+    spec = importlib.util.spec_from_file_location("evaluate_script", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    yield module.main
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", before)
+
+
+def test_folder_holds_the_results_and_nothing_half_written(output):
+    folder, report, _ = output
+    names = {path.name for path in folder.iterdir()}
+    assert names == PICTURES | {"predictions.h5", "metrics.json"}
+    assert all((folder / name).read_bytes().startswith(b"\x89PNG") for name in PICTURES)
+    assert "60 jets: 20 bjets, 20 cjets, 20 ujets, 0 unlabelled" in report
+
+
+def test_jets_are_those_of_the_file_in_its_order(output, test_path):
+    with h5py.File(test_path) as file:
+        for name in ("jets", "tracks", "truth_hadrons"):
+            for field in file[name].dtype.names:
+                written = (
+                    output[2][name][field][:, : file[name].shape[-1]]
+                    if file[name].ndim > 1
+                    else output[2][name][field]
+                )
+                np.testing.assert_array_equal(written, file[name][field])
+
+
+def test_probabilities_are_normalised(output):
+    jets, tracks, hadrons = (output[2][name] for name in ("jets", "tracks", "truth_hadrons"))
+    np.testing.assert_allclose(sum(jets[f"Tagger_p{c}"] for c in "bcu"), 1, rtol=1e-5)
+    objects = sum(hadrons[f"Tagger_p{c}"] for c in ("b", "c", "null"))
+    np.testing.assert_allclose(objects, 1, rtol=1e-5)
+    origins = [n for n in tracks.dtype.names if n.startswith("Tagger_p")]
+    total = sum(tracks[name] for name in origins)
+    kept = np.isfinite(total)
+    np.testing.assert_allclose(total[kept], 1, rtol=1e-5)
+    assert len(origins) == 8 and kept.sum() == np.minimum(tracks["valid"].sum(axis=1), 6).sum()
+
+
+def test_metrics_agree_with_the_predictions(output):
+    folder, _, datasets = output
+    metrics = json.loads((folder / "metrics.json").read_text())
+    jets, hadrons = datasets["jets"], datasets["truth_hadrons"]
+    prob = np.stack([jets[f"Tagger_p{c}"] for c in "bcu"], axis=1)
+    right = prob.argmax(axis=1) == jets["flavour_label"]
+    assert metrics["flavour"]["accuracy"]["value"] == pytest.approx(right.mean())
+    score = np.log(prob[:, 0] / (0.1 * prob[:, 1] + 0.9 * prob[:, 2]))
+    cut = np.sort(score[jets["flavour_label"] == 0])[20 - 14]
+    light = np.mean(score[jets["flavour_label"] == 2] >= cut)
+    assert metrics["rejection"]["Tagger"]["0.7"]["light"]["value"] == pytest.approx(1 / light)
+    prob = np.stack([hadrons[f"Tagger_p{c}"] for c in ("b", "c", "null")], axis=-1)
+    right = prob.argmax(axis=-1) == hadrons["class_label"]
+    assert metrics["objects"]["overall_accuracy"]["value"] == pytest.approx(right.mean())
+    found = hadrons["valid"] & (hadrons["Tagger_pnull"] < 0.5)
+    residual = (hadrons["Tagger_deta"] - hadrons["deta"])[found]
+    assert metrics["regression"]["deta"]["number"] == found.sum()
+    if found.any():
+        assert metrics["regression"]["deta"]["mean"] == pytest.approx(residual.mean(), rel=1e-3)
+
+
+def test_true_masks_and_labels_follow_the_hadrons(output):
+    tracks, hadrons, masks = (
+        output[2][name] for name in ("tracks", "truth_hadrons", "object_masks")
+    )
+    kept = np.isfinite(tracks["Tagger_pFake"])
+    truth = tracks["ftagTruthParentBarcode"][:, None] == hadrons["barcode"][:, :, None]
+    truth &= hadrons["valid"][:, :, None] & kept[:, None]
+    np.testing.assert_array_equal(masks["truth_mask"], truth)
+    expected = np.where(hadrons["valid"], np.where(hadrons["flavour"] == 5, 0, 1), 2)
+    np.testing.assert_array_equal(hadrons["class_label"], expected)
+
+
+def test_predictions_do_not_depend_on_the_batch_size(run, test_path, output, tmp_path):
+    evaluate(run, test_path, tmp_path, ["--evaluation.batch_size=17"])
+    with h5py.File(tmp_path / "predictions.h5") as file:
+        for name, expected in output[2].items():
+            for field in expected.dtype.names:
+                np.testing.assert_allclose(
+                    file[name][field], expected[field], rtol=2e-4, atol=2e-5, err_msg=field
+                )
+
+
+def test_file_without_truth_gives_predictions_only(run, make_tables, write_tables, tmp_path):
+    tables = make_tables()
+    del tables["truth_hadrons"]
+    report = evaluate(run, write_tables(tables), tmp_path / "out")
+    assert "no truth labels: predictions only" in report
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["predictions.h5"]
+
+
+def test_unlabelled_jets_are_predicted_but_not_judged(run, make_tables, write_tables, tmp_path):
+    tables = make_tables()
+    tables["jets"]["flavour_label"][:6] = -1
+    evaluate(run, write_tables(tables), tmp_path / "out")
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["jets"] == {
+        "total": 60,
+        "unlabelled": 6,
+        "classes": {"bjets": 18, "cjets": 18, "ujets": 18},
+    }
+    assert metrics["flavour"]["accuracy"]["total"] == 54
+    with h5py.File(tmp_path / "out" / "predictions.h5") as file:
+        assert np.isfinite(file["jets"]["Tagger_pb"]).all() and len(file["jets"]) == 60
+
+
+def test_file_without_b_jets_has_no_rejections_and_no_curves(
+    run, make_tables, write_tables, tmp_path
+):
+    tables = make_tables()
+    tables["jets"]["flavour_label"][::3] = 2
+    assert "no b jets" in evaluate(run, write_tables(tables), tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*.png"))
+
+
+def test_run_without_templates_is_evaluated_without_the_baseline(run, test_path, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / BASELINE_FILE).unlink()
+    evaluate(tmp_path / "run", test_path)
+    metrics = json.loads((tmp_path / "run" / "evaluation" / "metrics.json").read_text())
+    assert list(metrics["rejection"]) == ["Tagger"]
+
+
+def test_options_reach_the_evaluation(main, run, test_path, tmp_path, capsys):
+    arguments = ["--run", str(run), "--test_file", str(test_path), "--output_dir", str(tmp_path)]
+    arguments += ["--charm_fraction", "0.3", "--evaluation.working_points", "[0.5]"]
+    assert main(arguments) == 0
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["charm_fraction"] == 0.3
+    assert list(metrics["rejection"]["Tagger"]) == ["0.5"]
+    assert "f_c = 0.3" in capsys.readouterr().out
+
+
+def damage_config(run):
+    (run / "config.yaml").write_text("data: [")
+
+
+def unknown_key(run):
+    (run / "config.yaml").write_text("modell:\n  embed_dim: 3\n")
+
+
+def damage_normalisation(run):
+    (run / NORMALISATION_FILE).write_text("jets: 3\n")
+
+
+def remove_checkpoints(run):
+    shutil.rmtree(run / "checkpoints")
+
+
+def remove_config(run):
+    (run / "config.yaml").unlink()
+
+
+def damage_baseline(run):
+    (run / BASELINE_FILE).write_bytes(b"PK")
+
+
+def other_model(run):
+    text = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(text.replace("embed_dim: 8", "embed_dim: 12"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (damage_config, "config.yaml"),
+        (unknown_key, "modell"),
+        (damage_normalisation, NORMALISATION_FILE),
+        (remove_checkpoints, "no checkpoint"),
+        (remove_config, "config.yaml: no such file"),
+        (damage_baseline, BASELINE_FILE),
+        (other_model, "another model"),
+        (shutil.rmtree, "no such file or folder"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_damaged_run_is_one_line_and_exit_code_2(
+    main, run, test_path, tmp_path, capsys, damage, message
+):
+    shutil.copytree(run, tmp_path / "run")
+    damage(tmp_path / "run")
+    code = main(["--run", str(tmp_path / "run"), "--test_file", str(test_path)])
+    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert code == 2 and len(error) == 1 and message in error[0]
+    assert not (tmp_path / "run" / "evaluation").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--test_file", "nowhere.h5", "nowhere.h5: no such file"),
+        ("--test_file", str(SCRIPT), "not a readable HDF5 file"),
+        ("--charm_fraction", "2", "must be in [0, 1]"),
+        ("--charm_fraction", "much", "charm_fraction"),
+        ("--evaluation.working_point", "[0.5]", "working_point"),
+        ("--output_dir", str(SCRIPT), "cannot be written"),
+    ],
+)
+def test_wrong_option_is_one_line_and_exit_code_2(
+    main, run, test_path, tmp_path, capsys, option, value, message
+):
+    options = {"--run": run, "--test_file": test_path, "--output_dir": tmp_path / "out"}
+    options[option] = value
+    code = main([str(x) for pair in options.items() for x in pair])
+    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert code == 2 and len(error) == 1 and message in error[0]
+    assert not (tmp_path / "out").exists()
+
+
+def test_test_file_without_a_field_of_the_baseline(main, run, make_tables, write_tables, capsys):
+    tables = make_tables()
+    tables["tracks"] = tables["tracks"][["d0", "valid"]]
+    code = main(["--run", str(run), "--test_file", str(write_tables(tables))])
+    error = capsys.readouterr().err
+    assert code == 2 and "no field `IP3D_signed_d0_significance`" in error
+
+
+def test_script_runs_as_a_program(tmp_path):
+    result = subprocess.run(
+        [sys.executable, SCRIPT, "--run", tmp_path / "none", "--test_file", "x.h5"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
+    assert "no such file or folder" in result.stderr
