@@ -103,6 +103,14 @@ def test_damaged_chunk_is_reported_when_it_is_read(tables, opened):
     file.close()
 
 
+def test_unknown_compression_is_refused_with_its_cure(tables, opened, layout, monkeypatch):
+    path = opened(tables, compression="gzip", chunks=True).path
+    monkeypatch.setattr(h5py.h5z, "filter_avail", lambda code: False)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"`jets` is compressed with `deflate`.*`hdf5plugin`"):
+        JetFile(path, layout)
+
+
 @pytest.mark.parametrize(
     "change",
     [
