@@ -1,0 +1,184 @@
+"""The command lines: the whole way on the embedded sample, and one line for every mistake."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+SAMPLE = ROOT / "data" / "sample"
+sys.path.insert(0, str(ROOT))
+
+import evaluate  # noqa: E402
+import train  # noqa: E402
+
+TINY = """
+data: {block_size: 50, tracks: {cap: 8}}
+model: {embed_dim: 16, num_heads: 2, encoder_layers: 1, decoder_layers: 1, head_widths: [16]}
+training: {epochs: 1, batch_size: 50, log_every: 1}
+"""
+
+
+def cut(source, target, jets):
+    with h5py.File(source) as old, h5py.File(target, "w") as new:
+        for name in old:
+            new.create_dataset(name, data=old[name][:jets], chunks=True)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Small files and a config in a folder of their own."""
+    folder = tmp_path_factory.mktemp("cli")
+    for name in ("train", "val", "test"):
+        cut(SAMPLE / f"{name}.h5", folder / f"{name}.h5", 120)
+    config = yaml.safe_load(TINY)
+    for name in ("train", "val"):
+        config["data"][f"{name}_file"] = str(folder / f"{name}.h5")
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(config))
+    (folder / "text.h5").write_text("this is not HDF5")
+    (folder / "unknown.yaml").write_text("model: {embed_dimension: 8}\n")
+    (folder / "occupied").mkdir()
+    (folder / "occupied" / "thesis.tex").write_text("precious")
+    with h5py.File(folder / "no_tracks.h5", "w") as file:
+        file["jets"] = np.zeros(3, [("pt_btagJes", "f4")])
+    with h5py.File(folder / "empty.h5", "w") as new, h5py.File(folder / "train.h5") as old:
+        for name in old:
+            new[name] = old[name][:0]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(folder):
+    """A finished training, made by the real script in a process of its own."""
+    done = script("train.py", "--config", folder / "tiny.yaml", f"--output_dir={folder / 'run'}")
+    assert done.returncode == 0, done.stderr
+    assert "120 jets to train on" in done.stdout
+    assert "total" in done.stdout
+    return folder / "run"
+
+
+def script(name, *arguments):
+    return subprocess.run(
+        [sys.executable, str(ROOT / name), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "XLA_FLAGS": ""},
+        check=False,
+    )
+
+
+def test_the_whole_way(run, folder):
+    done = script("evaluate.py", "--run", run, "--test_file", folder / "test.h5")
+    assert done.returncode == 0, done.stderr
+    assert "rejection" in done.stdout
+    assert json.loads((run / "evaluation" / "metrics.json").read_text())
+    with h5py.File(run / "evaluation" / "predictions.h5") as predictions:
+        assert len(predictions["jets"]) == 120
+        assert np.isfinite(predictions["jets"]["MaskFormer_pb"]).all()
+    assert list((run / "evaluation").glob("*.png"))
+    expected = {"config.yaml", "normalisation.yaml", "baseline.npz", "metrics.jsonl"}
+    assert expected <= {path.name for path in run.iterdir()}
+
+
+def test_a_finished_run_is_resumed_to_no_effect(run, capsys):
+    before = (run / "metrics.jsonl").read_text()
+    assert train.main(["--resume", str(run)]) == 0
+    assert "3 steps" in capsys.readouterr().out
+    assert (run / "metrics.jsonl").read_text() == before
+
+
+TRAIN_MISTAKES = [
+    (["--data.train_file={0}/nothing.h5"], "nothing.h5: no such file"),
+    (["--data.val_file={0}/nothing.h5"], "nothing.h5: no such file"),
+    (["--data.train_file={0}/text.h5"], "text.h5"),
+    (["--data.train_file={0}/no_tracks.h5"], "`tracks`"),
+    (["--data.train_file={0}/empty.h5"], "empty.h5"),
+    (["--data.train_file=null"], "`data.train_file`"),
+    (["--data.tracks.inputs+=numberOfPixelHoles"], "`numberOfPixelHoles`"),
+    (["--data.norm_file={0}/nothing.yaml"], "nothing.yaml"),
+    (["--data.norm_file={0}/tiny.yaml"], "tiny.yaml"),
+    (["--config={0}/unknown.yaml"], "embed_dimension"),
+    (["--config={0}/nothing.yaml"], "nothing.yaml"),
+    (["--model.embed_dim=wide"], "model.embed_dim"),
+    (["--model.embed_dim=17"], "`model.embed_dim`"),
+    (["--training.speed=9"], "speed"),
+    (["--weighting.name=magic"], "`weighting.name` must be one of equal, static"),
+    (["--weighting.name=static"], "`weighting.options` of static"),
+    (["--weighting.name=static", "--weighting.options.weights=[1, 2]"], "6 values"),
+    (["--weighting.options.c=1"], "`weighting.options` of equal"),
+    (["--training.monitor=val/luck"], "`training.monitor`"),
+    (["--training.devices=50"], "`training.devices`"),
+    (["--loss.class_weights=[jet_class]"], "`data.class_file`"),
+    (["--output_dir={0}/occupied"], "occupied is not empty"),
+    (["--output_dir={0}/text.h5/run"], "text.h5/run"),
+]
+
+
+@pytest.mark.parametrize(("more", "message"), TRAIN_MISTAKES)
+def test_a_mistake_in_training_is_one_line_and_leaves_nothing(folder, capfd, more, message):
+    more = [argument.format(folder) for argument in more]
+    new = folder / "new"
+    arguments = ["--config", str(folder / "tiny.yaml"), f"--output_dir={new}", *more]
+    assert train.main(arguments) == 2
+    errors = capfd.readouterr().err.splitlines()
+    assert len(errors) == 1
+    assert errors[0].startswith("error: ")
+    assert message in errors[0]
+    assert not new.exists()
+    assert (folder / "occupied" / "thesis.tex").read_text() == "precious"
+
+
+RESUME_MISTAKES = [
+    (["--resume"], "a run folder"),
+    (["--resume", "{0}/nothing"], "config.yaml"),
+    (["--resume", "{0}/occupied"], "config.yaml"),
+    (["--resume", "{0}/run", "--model.embed_dim=32"], "another model"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), RESUME_MISTAKES)
+def test_a_mistake_in_resuming_is_one_line(run, folder, capsys, arguments, message):
+    assert train.main([argument.format(folder) for argument in arguments]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert errors[-1].startswith("error: ")
+    assert message in errors[-1]
+
+
+EVALUATE_MISTAKES = [
+    (["--run", "{0}/nothing"], "nothing"),
+    (["--run", "{0}/occupied"], "occupied"),
+    (["--test_file", "{0}/nothing.h5"], "nothing.h5: no such file"),
+    (["--test_file", "{0}/text.h5"], "text.h5"),
+    (["--test_file", "{0}/no_tracks.h5"], "`tracks`"),
+    (["--test_file", "{0}/empty.h5"], "empty.h5"),
+    (["--output_dir", "{0}/text.h5/out"], "text.h5/out"),
+    (["--charm_fraction", "2"], "`evaluation.charm_fraction`"),
+    (["--evaluation.luck", "2"], "luck"),
+]
+
+
+@pytest.mark.parametrize(("more", "message"), EVALUATE_MISTAKES)
+def test_a_mistake_in_evaluation_is_one_line(run, folder, capsys, more, message):
+    defaults = ["--run", str(run), "--test_file", str(folder / "test.h5")]
+    more = [argument.format(folder) for argument in more]
+    if "--output_dir" not in more:
+        defaults += ["--output_dir", str(folder / "never")]
+    assert evaluate.main([*defaults, *more]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 1
+    assert errors[0].startswith("error: ")
+    assert message in errors[0]
+    assert not (folder / "never").exists()
+
+
+def test_the_exit_code_reaches_the_shell(folder):
+    done = script("train.py", "--config", folder / "nothing.yaml")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,133 @@
+"""A training of a few seconds on a cut of the embedded sample."""
+
+import dataclasses
+from pathlib import Path
+
+import h5py
+import jax
+import numpy as np
+import pytest
+
+from maskformer_jax import config as configuration
+from maskformer_jax.data import JetFile, TrainLoader, fit_scaling, read_sequential
+from maskformer_jax.training import loop
+from maskformer_jax.training.checkpoint import Checkpoints
+
+SAMPLE = Path(__file__).parents[2] / "data" / "sample"
+TINY = [
+    "--config",
+    str(SAMPLE.parents[1] / "configs" / "quickstart.yaml"),
+    "--data.tracks.cap=8",
+    "--data.block_size=10",
+    "--data.group_blocks=3",
+    "--model.embed_dim=16",
+    "--model.num_heads=2",
+    "--model.encoder_layers=1",
+    "--model.decoder_layers=2",
+    "--model.head_widths=[16]",
+    "--training.batch_size=20",
+    "--training.epochs=2",
+    "--training.log_every=1",
+    "--training.peak_learning_rate=0.01",
+]
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory):
+    """Folder with `train.h5` of 70 jets and `val.h5` of 30 jets of the embedded sample."""
+    folder = tmp_path_factory.mktemp("sample")
+    for name, jets in (("train", 70), ("val", 30)):
+        with h5py.File(SAMPLE / f"{name}.h5") as old, h5py.File(folder / f"{name}.h5", "w") as new:
+            for dataset in old:
+                new.create_dataset(dataset, data=old[dataset][:jets], chunks=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def argv(sample):
+    """Command line of the training: `argv(run, "--training.seed=1")`."""
+
+    def arguments(run, *more):
+        files = [f"--data.{name}_file={sample / name}.h5" for name in ("train", "val")]
+        return [*TINY, *files, f"--output_dir={run}", *more]
+
+    return arguments
+
+
+class Training:
+    """The parts of a training, with batches that can be tampered with.
+
+    Args:
+        config: the resolved configuration.
+    """
+
+    def __init__(self, config):
+        self.config = config
+        train_file, val_file = (
+            JetFile(path, config.data) for path in (config.data.train_file, config.data.val_file)
+        )
+        scaling = fit_scaling(train_file)
+        settings = config.training
+        self.loader = TrainLoader(
+            train_file, scaling, batch_size=settings.batch_size, seed=settings.seed
+        )
+        self.trainer = loop.build(config, settings.epochs * self.loader.steps_per_epoch)
+        self.validation = lambda: (
+            pair[1:] for pair in read_sequential(val_file, scaling, 20, labelled_only=True)
+        )
+
+    def train(self, run, *, resume=False, tamper=None, **training):
+        """Trains into `run`; `tamper(number, batch)` may change the batch of a step, or raise."""
+        run.mkdir(exist_ok=True)
+        config = dataclasses.replace(
+            self.config, training=dataclasses.replace(self.config.training, **training)
+        )
+        loader = Tampering(self.loader, tamper) if tamper else self.loader
+        # The step donates its state: give each training a copy.
+        state = jax.tree.map(np.array, self.trainer.state)
+        trainer = self.trainer._replace(state=state)
+        return loop.train(config, run, trainer, loader, self.validation, resume=resume)
+
+    def final(self, run):
+        """What the last checkpoint of a run holds, as NumPy arrays."""
+        checkpoints = Checkpoints(run, 2)
+        state = jax.device_put(jax.tree.map(np.array, self.trainer.state))
+        restored = checkpoints.restore(state, self.loader.iterator())
+        checkpoints.close()
+        return jax.tree.map(np.asarray, restored)
+
+
+class Tampering:
+    """A loader whose batches pass through a function of the step number and the batch."""
+
+    def __init__(self, loader, tamper):
+        self._loader, self._tamper = loader, tamper
+        self.steps_per_epoch, self.jets_per_epoch = loader.steps_per_epoch, loader.jets_per_epoch
+
+    def iterator(self):
+        inner, tamper = self._loader.iterator(), self._tamper
+
+        class Iterator(type(inner)):
+            """Stands in for the grain iterator, so that its position can be saved."""
+
+            def __init__(self):
+                self.number = 0
+
+            def __next__(self):
+                self.number += 1
+                batch, targets = next(inner)
+                return tamper(self.number, batch), targets
+
+            def get_state(self):
+                return inner.get_state()
+
+            def set_state(self, state):
+                inner.set_state(state)
+
+        return Iterator()
+
+
+@pytest.fixture(scope="session")
+def training(argv, tmp_path_factory):
+    """Compiled once for all tests of the loop."""
+    return Training(configuration.load(argv(tmp_path_factory.mktemp("runs") / "unused")))
