@@ -23,7 +23,8 @@ from jaxtyping import install_import_hook
 
 # Annotated shapes and types of everything that computes with JAX are checked when a function is
 # traced; in the tests only, so that nobody pays for it in training.
-CHECKED = ("model", "matching", "losses", "tasks", "weighting", "training")
+CHECKED = ("model", "matching", "losses", "tasks", "weighting")
+CHECKED += tuple(f"training.{name}" for name in ("step", "task_gradients", "validation"))
 install_import_hook([f"maskformer_jax.{name}" for name in CHECKED], "beartype.beartype")
 
 from maskformer_jax import config as configuration  # noqa: E402

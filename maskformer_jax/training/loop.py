@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
@@ -22,7 +22,6 @@ from maskformer_jax.types import Batch, Targets
 from maskformer_jax.weighting import METHODS, Method
 
 
-@runtime_checkable
 class Loader(Protocol):
     """Endless training batches in a reproducible order."""
 
