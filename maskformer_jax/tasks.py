@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
@@ -13,7 +14,6 @@ from maskformer_jax.matching import assign
 from maskformer_jax.types import Batch, Objects, Outputs, Targets
 
 TASK_NAMES = ("jet_class", "track_origin", "object_class", "mask_ce", "mask_dice", "regression")
-OBJECT_TASKS = slice(2, 6)
 
 Match = Callable[[Objects, Batch, Targets], Int[Array, "B M"]]
 
@@ -26,11 +26,11 @@ class LossSums(NamedTuple):
         count: sum of their weights: jets, tracks or objects.
     """
 
-    total: Float[Array, " K"]
-    count: Float[Array, " K"]
+    total: Float[Array, "*K"]
+    count: Float[Array, "*K"]
 
-    def mean(self) -> Float[Array, " K"]:
-        """The six losses; zero for a task without a term, such as objects without hadrons."""
+    def mean(self) -> Float[Array, "*K"]:
+        """The losses; zero for a task without a term, such as objects without hadrons."""
         return self.total / jnp.where(self.count > 0, self.count, 1.0)
 
 
@@ -67,10 +67,10 @@ def reorder(objects: Objects, query_index: Int[Array, "B M"]) -> Objects:
     return Objects(*(jnp.take_along_axis(x, query_index[..., None], axis=1) for x in objects))
 
 
-def build_losses(
+def build_terms(
     config: Config, class_weights: Mapping[str, np.ndarray] | None = None
-) -> Callable[[Outputs, Batch, Targets], LossSums]:
-    """The six losses, in the order of `TASK_NAMES`.
+) -> Callable[[Outputs, Batch, Targets], list[LossSums]]:
+    """The six losses one by one, in the order of `TASK_NAMES`.
 
     Jet class: cross-entropy of the real jets. Track origin: cross-entropy of the real, labelled
     tracks. Object class: cross-entropy of every query of the real jets, `none` weighted by
@@ -86,11 +86,11 @@ def build_losses(
     object_weights = jnp.ones(none_index + 1).at[none_index].set(config.loss.none_weight)
     object_weights = object_weights * weights.get("object_class", 1.0)
 
-    def classification(task: str, logits, index, real) -> tuple[Array, Array]:
+    def classification(task: str, logits, index, real) -> LossSums:
         weight = weights[task][index] if task in weights else 1.0
         return _sum(losses.cross_entropy(logits, index), jnp.where(real, weight, 0.0))
 
-    def object_losses(objects: Objects, batch: Batch, targets: Targets) -> list:
+    def object_losses(objects: Objects, batch: Batch, targets: Targets) -> list[LossSums]:
         matched = reorder(objects, match(objects, batch, targets))
         class_weight = object_weights[targets.object_class_index] * batch.jet_valid[:, None]
         mask_arguments = (matched.mask_logits, targets.masks, batch.valid)
@@ -105,28 +105,39 @@ def build_losses(
             _sum(losses.regression(matched.regression, targets.regression), hadron),
         ]
 
-    def loss_sums(outputs: Outputs, batch: Batch, targets: Targets) -> LossSums:
+    def terms(outputs: Outputs, batch: Batch, targets: Targets) -> list[LossSums]:
         jet, origin = targets.jet_class_index, targets.origin_index
-        pairs = [
-            classification(
-                "jet_class", outputs.jet_class_logits, jet, batch.jet_valid & (jet >= 0)
-            ),
-            classification(
-                "track_origin", outputs.origin_logits, origin, batch.valid & (origin >= 0)
-            ),
-            *object_losses(outputs.objects, batch, targets),
-        ]
-        total, count = (jnp.stack(column) for column in zip(*pairs, strict=True))
-        for objects in outputs.intermediate:
-            auxiliary = [pair[0] for pair in object_losses(objects, batch, targets)]
-            total = total.at[OBJECT_TASKS].add(jnp.stack(auxiliary))
-        return LossSums(total, count)
+        jets = classification(
+            "jet_class", outputs.jet_class_logits, jet, batch.jet_valid & (jet >= 0)
+        )
+        tracks = classification(
+            "track_origin", outputs.origin_logits, origin, batch.valid & (origin >= 0)
+        )
+        objects = object_losses(outputs.objects, batch, targets)
+        for layer in outputs.intermediate:
+            auxiliary = object_losses(layer, batch, targets)
+            objects = [
+                term._replace(total=term.total + more.total)
+                for term, more in zip(objects, auxiliary, strict=True)
+            ]
+        return [jets, tracks, *objects]
+
+    return terms
+
+
+def build_losses(
+    config: Config, class_weights: Mapping[str, np.ndarray] | None = None
+) -> Callable[[Outputs, Batch, Targets], LossSums]:
+    """The six losses of `build_terms` as one vector [K]."""
+    terms = build_terms(config, class_weights)
+
+    def loss_sums(outputs: Outputs, batch: Batch, targets: Targets) -> LossSums:
+        return jax.tree.map(lambda *x: jnp.stack(x), *terms(outputs, batch, targets))
 
     return loss_sums
 
 
-def _sum(
-    terms: Float[Array, "..."], weight: Float[Array, "..."] | Bool[Array, "..."]
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
+def _sum(terms: Float[Array, "..."], weight: Float[Array, "..."] | Bool[Array, "..."]) -> LossSums:
     """Weighted sum of the terms and sum of the weights; a term of weight zero may be anything."""
-    return jnp.where(weight > 0, terms * weight, 0.0).sum(), weight.sum()
+    weight = jnp.broadcast_to(weight, terms.shape)
+    return LossSums(jnp.where(weight > 0, terms * weight, 0.0).sum(), weight.sum())

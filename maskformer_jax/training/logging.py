@@ -24,7 +24,7 @@ class MetricsLog:
         self._lines = path.open("a")
         self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
 
-    def write(self, step: int, values: Mapping[str, float]) -> None:
+    def write(self, step: int, values: Mapping[str, float | int]) -> None:
         """Records the values of a step."""
         self._lines.write(json.dumps({"step": step, **values}) + "\n")
         self._lines.flush()

@@ -2,11 +2,14 @@
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from maskformer_jax import tasks
@@ -14,7 +17,7 @@ from maskformer_jax.config import Config, WeightingConfig
 from maskformer_jax.errors import InputError
 from maskformer_jax.model import maskformer
 from maskformer_jax.tasks import TASK_NAMES
-from maskformer_jax.training import optimiser, state, step, task_gradients, validation
+from maskformer_jax.training import optimiser, state, step, validation
 from maskformer_jax.training.checkpoint import Checkpoints
 from maskformer_jax.training.logging import MetricsLog
 from maskformer_jax.training.progress import Dispatched, ProgressBar, Reporter, StopSignals
@@ -91,15 +94,22 @@ def build(
     )
     sums = validation.build(apply, loss_sums, tasks.build_match(config))
 
-    @jax.jit
-    def finite_tasks(params, batch, targets):
-        return task_gradients.finite_tasks(
-            lambda p: loss_sums(apply(p, batch), batch, targets).mean(), params
-        )
+    terms = tasks.build_terms(config, class_weights)
+
+    @partial(jax.jit, static_argnums=0)
+    def is_finite(task: int, params, batch: Batch, targets: Targets):
+        # One task at a time: in a joint backward pass 0 * inf of one would be a NaN in all.
+        loss, gradient = jax.value_and_grad(
+            lambda p: terms(apply(p, batch), batch, targets)[task].mean()
+        )(params)
+        return jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(gradient))
 
     def nonfinite_tasks(params, batch: Batch, targets: Targets) -> list[str]:
-        finite = np.asarray(finite_tasks(params, batch, targets))
-        return [name for name, good in zip(TASK_NAMES, finite, strict=True) if not good]
+        return [
+            name
+            for task, name in enumerate(TASK_NAMES)
+            if not is_finite(task, params, batch, targets)
+        ]
 
     return Trainer(
         state=state.create(params, method, optimise),

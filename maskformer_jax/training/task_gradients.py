@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, PyTree
+from jaxtyping import Array, Float, PyTree
 
 LossesOf = Callable[[PyTree], Float[Array, " K"]]
 
@@ -54,13 +54,3 @@ def per_task(
     (task_grads,) = jax.vmap(pullback)(jnp.eye(losses.shape[0], dtype=losses.dtype))
     gradient, weighting_state = method.update(task_grads, weighting_state, params, losses=losses)
     return WeightedGradient(losses, gradient, weighting_state)
-
-
-def finite_tasks(losses_of: LossesOf, params: PyTree) -> Bool[Array, " K"]:
-    """True for each task whose loss and gradient are finite; for the post-mortem of a run."""
-    losses, pullback = jax.vjp(losses_of, params)
-    (task_grads,) = jax.vmap(pullback)(jnp.eye(losses.shape[0], dtype=losses.dtype))
-    finite = jnp.isfinite(losses)
-    for leaf in jax.tree.leaves(task_grads):
-        finite &= jnp.isfinite(leaf).all(axis=tuple(range(1, leaf.ndim)))
-    return finite

@@ -1,8 +1,10 @@
 """A training of a few seconds on a cut of the embedded sample."""
 
 import dataclasses
+import json
 from pathlib import Path
 
+import grain
 import h5py
 import jax
 import numpy as np
@@ -96,6 +98,11 @@ class Training:
         checkpoints.close()
         return jax.tree.map(np.asarray, restored)
 
+    def log(self, run):
+        """Lines of the log, without the one number that no two runs share."""
+        lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        return [{k: v for k, v in line.items() if k != "jets_per_second"} for line in lines]
+
 
 class Tampering:
     """A loader whose batches pass through a function of the step number and the batch."""
@@ -107,10 +114,11 @@ class Tampering:
     def iterator(self):
         inner, tamper = self._loader.iterator(), self._tamper
 
-        class Iterator(type(inner)):
-            """Stands in for the grain iterator, so that its position can be saved."""
+        class Iterator(grain.DatasetIterator):
+            """Stands in for the loader's iterator, so that its position can be saved."""
 
             def __init__(self):
+                super().__init__()
                 self.number = 0
 
             def __next__(self):

@@ -1,28 +1,32 @@
 """A batch shared by several devices gives the numbers of one device."""
 
-import jax
-import numpy as np
 import pytest
 
 from maskformer_jax.errors import InputError
 
-STEPS = 8  # two epochs of 70 jets in batches of 20
+STEPS = 8  # two epochs of 70 jets in batches of 20, the last one of 10
 
 
-def close(a, b):
-    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=2e-3, atol=2e-5), a, b)
+def assert_same_log(training, a, b):
+    """Every loss, weight, norm and figure of every step; not the parameters.
+
+    Where the gradient is zero but for rounding, as for the bias of attention keys, Adam makes steps
+    of full size in any direction.
+    """
+    for line, other in zip(training.log(a), training.log(b), strict=True):
+        assert line == pytest.approx(other, rel=2e-3)
 
 
 def test_four_devices_train_as_one_and_take_over_from_one(training, tmp_path):
     one, four, mixed = (tmp_path / name for name in ("one", "four", "mixed"))
     training.train(one, epochs=1)
     training.train(four, epochs=1, devices=4)
-    close(training.final(four).state.params, training.final(one).state.params)
+    assert_same_log(training, four, one)
 
     training.train(one, resume=True)
     training.train(mixed, epochs=1)
     assert training.train(mixed, resume=True, devices=4) == (True, 0, STEPS)
-    close(training.final(mixed).state.params, training.final(one).state.params)
+    assert_same_log(training, mixed, one)
 
 
 def test_more_devices_than_there_are(training, tmp_path):

@@ -1,10 +1,10 @@
 """The loop: learning, exact resumption, signals, and what it does when something goes wrong."""
 
-import json
 import os
 import signal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -12,11 +12,6 @@ from maskformer_jax.errors import InputError
 from maskformer_jax.tasks import TASK_NAMES
 
 STEPS = 8  # two epochs of 70 jets in batches of 20
-
-
-def log_of(run):
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k != "jets_per_second"} for line in lines]
 
 
 def assert_identical(a, b):
@@ -30,8 +25,8 @@ def uninterrupted(training, tmp_path_factory):
     return run
 
 
-def test_the_log_holds_every_step_and_every_validation(uninterrupted):
-    log = log_of(uninterrupted)
+def test_the_log_holds_every_step_and_every_validation(training, uninterrupted):
+    log = training.log(uninterrupted)
     assert [line["step"] for line in log] == [1, 2, 3, 4, 4, 5, 6, 7, 8, 8]
     for task in TASK_NAMES:
         assert all(f"loss/{task}" in line or f"val/loss/{task}" in line for line in log)
@@ -48,18 +43,21 @@ def test_one_batch_is_overfitted(training):
     for _ in range(150):
         state, metrics = training.trainer.step(state, batch, targets)
         losses.append(metrics.losses)
-        state = state._replace(step=state.step * 0 + 1)
+        state = state._replace(
+            # Keep the counts of the schedule at its peak; moments are floats.
+            optimiser_state=jax.tree.map(
+                lambda x: jnp.ones_like(x) if x.dtype == jnp.int32 else x, state.optimiser_state
+            )
+        )
     assert np.all(np.asarray(losses[-1]) < 0.6 * np.asarray(losses[0]))
 
 
-@pytest.mark.parametrize("stop_at", [3, 4, 6])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("number", "stop_at"), [(signal.SIGTERM, 3), (signal.SIGINT, 4), (signal.SIGTERM, 6)]
+)
 def test_a_stopped_and_resumed_run_ends_bit_for_bit_the_same(
     training, uninterrupted, tmp_path, stop_at, number
 ):
-    if number == signal.SIGINT and stop_at != 6:
-        stop_at = 5
-
     def send_signal(step, batch):
         if step == stop_at:
             os.kill(os.getpid(), number)
@@ -68,18 +66,18 @@ def test_a_stopped_and_resumed_run_ends_bit_for_bit_the_same(
     assert training.train(tmp_path, tamper=send_signal) == (False, number, stop_at)
     assert training.train(tmp_path, resume=True) == (True, 0, STEPS)
     assert_identical(training.final(tmp_path), training.final(uninterrupted))
-    assert log_of(tmp_path) == log_of(uninterrupted)
+    assert training.log(tmp_path) == training.log(uninterrupted)
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint(training, uninterrupted, tmp_path):
     def crash(step, batch):
-        if step == 7:
+        if step == 8:
             raise RuntimeError("killed")
         return batch
 
     with pytest.raises(RuntimeError, match="killed"):
         training.train(tmp_path, tamper=crash, checkpoint_every=3)
-    assert log_of(tmp_path)[-1]["step"] == 5  # step 6 was under way, a checkpoint came after it
+    assert training.log(tmp_path)[-1]["step"] == 6  # step 7 was under way
     assert training.train(tmp_path, resume=True) == (True, 0, STEPS)
     assert_identical(training.final(tmp_path), training.final(uninterrupted))
 
@@ -93,7 +91,7 @@ def test_a_bad_row_in_the_middle_loses_nothing(training, uninterrupted, tmp_path
     with pytest.raises(InputError, match="row 51"):
         training.train(tmp_path, tamper=refuse)
     assert int(training.final(tmp_path).state.step) == 5
-    assert log_of(tmp_path)[-1]["step"] == 5
+    assert training.log(tmp_path)[-1]["step"] == 5
 
 
 def test_the_first_nonfinite_loss_names_task_and_step_and_saves_the_batch(training, tmp_path):
@@ -118,7 +116,7 @@ def test_a_nonfinite_gradient_is_traced_to_its_tasks(training):
 def test_the_best_checkpoint_follows_the_monitor(training, tmp_path):
     accuracy = "val/flavour_accuracy"
     training.train(tmp_path, monitor=accuracy, epochs=3)
-    values = {line["step"]: line[accuracy] for line in log_of(tmp_path) if accuracy in line}
+    values = {line["step"]: line[accuracy] for line in training.log(tmp_path) if accuracy in line}
     best = [int(path.name) for path in (tmp_path / "checkpoints" / "best").iterdir()]
     assert len(best) == 1
     assert values[best[0]] == max(values.values())
