@@ -1,3 +1,4 @@
+import dataclasses
 import resource
 
 import h5py
@@ -155,6 +156,26 @@ def test_without_truth_only_predictions_are_written(tmp_path, records, config):
         hadrons = file["truth_hadrons"][:]
     assert "pt" not in hadrons.dtype.names and hadrons.shape == (60, OBJECTS)
     assert (hadrons["class_label"] == -1).all()
+
+
+def test_hadrons_beyond_the_cap_have_no_prediction(tmp_path, records, config):
+    layout = dataclasses.replace(
+        config.data, hadrons=dataclasses.replace(config.data.hadrons, cap=2)
+    )
+    targets, predictions, regression = predictions_of(records)
+    targets = targets._replace(
+        object_class_index=targets.object_class_index[:, :2], masks=targets.masks[:, :2]
+    )
+    predictions = predictions._replace(
+        object_prob=predictions.object_prob[:, :2], mask_logits=predictions.mask_logits[:, :2]
+    )
+    with PredictionFile(tmp_path / "p.h5", "Tagger", layout, 60) as file:
+        file.write(records, targets, predictions, regression[:, :2])
+    with h5py.File(tmp_path / "p.h5") as file:
+        hadrons, masks = file["truth_hadrons"][:], file["object_masks"][:]
+    assert hadrons.shape == (60, 3) and masks.shape[1] == 2
+    assert np.isnan(hadrons["Tagger_pb"][:, 2]).all() and (hadrons["class_label"][:, 2] == 2).all()
+    np.testing.assert_array_equal(hadrons["Tagger_pb"][:, :2], predictions.object_prob[..., 0])
 
 
 def test_field_of_the_same_name_is_replaced():

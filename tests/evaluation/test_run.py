@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from maskformer_jax.data import NORMALISATION_FILE
+from maskformer_jax.evaluation import run as run_module
 from maskformer_jax.evaluation.baseline import FILE_NAME as BASELINE_FILE
 from maskformer_jax.evaluation.run import evaluate
 
@@ -122,7 +123,11 @@ def test_file_without_truth_gives_predictions_only(run, make_tables, write_table
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["predictions.h5"]
 
 
-def test_unlabelled_jets_are_predicted_but_not_judged(run, make_tables, write_tables, tmp_path):
+def test_unlabelled_jets_are_predicted_but_not_judged(
+    run, make_tables, write_tables, tmp_path, monkeypatch
+):
+    drawn = []
+    monkeypatch.setattr(run_module, "draw_plots", lambda scores, *_: drawn.append(scores))
     tables = make_tables()
     tables["jets"]["flavour_label"][:6] = -1
     evaluate(run, write_tables(tables), tmp_path / "out")
@@ -133,6 +138,7 @@ def test_unlabelled_jets_are_predicted_but_not_judged(run, make_tables, write_ta
         "classes": {"bjets": 18, "cjets": 18, "ujets": 18},
     }
     assert metrics["flavour"]["accuracy"]["total"] == 54
+    assert len(drawn[0].jet_class_index) == len(drawn[0].taggers["Tagger"]) == 54
     with h5py.File(tmp_path / "out" / "predictions.h5") as file:
         assert np.isfinite(file["jets"]["Tagger_pb"]).all() and len(file["jets"]) == 60
 
