@@ -38,6 +38,27 @@ class TransformConfig:
         _check(self.scale > 0, "transform.scale", "be positive", self.scale)
 
 
+# Inputs with heavy tails, which standardising alone wastes: how they enter where nothing is said.
+HEAVY_TAILED = {
+    "pt_btagJes": TransformConfig("log", 1000.0),
+    "d0": TransformConfig("asinh", 0.05),
+    "z0SinTheta": TransformConfig("asinh", 0.1),
+    "qOverP": TransformConfig("asinh", 1e-4),
+    "IP3D_signed_d0_significance": TransformConfig("asinh", 1.0),
+    "IP3D_signed_z0_significance": TransformConfig("asinh", 1.0),
+    "qOverPUncertainty": TransformConfig("log", 1.0),
+    "thetaUncertainty": TransformConfig("log", 1.0),
+    "phiUncertainty": TransformConfig("log", 1.0),
+}
+
+
+def _resolve_transforms(layout: "JetsConfig | TracksConfig") -> None:
+    """Puts the transforms of `HEAVY_TAILED` where none were chosen."""
+    if layout.transforms is None:
+        chosen = {name: HEAVY_TAILED[name] for name in layout.inputs if name in HEAVY_TAILED}
+        object.__setattr__(layout, "transforms", chosen)
+
+
 @dataclass(frozen=True)
 class JetsConfig:
     """Where the jets are in the file.
@@ -45,16 +66,20 @@ class JetsConfig:
     Attributes:
         dataset: name of the dataset.
         inputs: fields that are concatenated to every track.
-        transforms: field -> transform, for inputs that should not enter linearly.
+        transforms: field -> transform, for inputs that should not enter linearly; none: those of
+            `HEAVY_TAILED` that are among the inputs; {}: no transform.
         label: field of the jet flavour.
         classes: class name -> value of `label`; the order here is the order of the outputs.
     """
 
     dataset: str = "jets"
     inputs: list[str] = field(default_factory=lambda: ["pt_btagJes", "eta_btagJes"])
-    transforms: dict[str, TransformConfig] = field(default_factory=dict)
+    transforms: dict[str, TransformConfig] | None = None
     label: str = "flavour_label"
     classes: dict[str, int] = field(default_factory=lambda: {"bjets": 0, "cjets": 1, "ujets": 2})
+
+    def __post_init__(self):
+        _resolve_transforms(self)
 
 
 @dataclass(frozen=True)
@@ -64,7 +89,8 @@ class TracksConfig:
     Attributes:
         dataset: name of the dataset.
         inputs: fields that the model sees.
-        transforms: field -> transform, for inputs that should not enter linearly.
+        transforms: field -> transform, for inputs that should not enter linearly; none: those of
+            `HEAVY_TAILED` that are among the inputs; {}: no transform.
         valid: boolean field, True for a real track.
         origin: field of the track origin.
         origin_classes: class name -> value of `origin`; the order here is that of the outputs.
@@ -97,7 +123,7 @@ class TracksConfig:
             "numberOfSCTSharedHits",
         ]
     )
-    transforms: dict[str, TransformConfig] = field(default_factory=dict)
+    transforms: dict[str, TransformConfig] | None = None
     valid: str = "valid"
     origin: str = "ftagTruthOriginLabel"
     origin_classes: dict[str, int] = field(
@@ -118,6 +144,7 @@ class TracksConfig:
 
     def __post_init__(self):
         _check(self.cap >= 1, "data.tracks.cap", "be at least 1", self.cap)
+        _resolve_transforms(self)
 
 
 @dataclass(frozen=True)

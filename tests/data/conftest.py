@@ -62,8 +62,8 @@ def tables():
 @pytest.fixture
 def layout():
     return DataConfig(
-        jets=JetsConfig(inputs=["pt", "eta"]),
-        tracks=TracksConfig(inputs=["d0", "qOverP", "hits"], cap=5),
+        jets=JetsConfig(inputs=["pt", "eta"], transforms={}),
+        tracks=TracksConfig(inputs=["d0", "qOverP", "hits"], transforms={}, cap=5),
         hadrons=HadronsConfig(
             targets=["pt", "Lxy"],
             transforms={name: HadronsConfig().transforms[name] for name in ("pt", "Lxy")},
