@@ -143,10 +143,10 @@ class TaskGradients(NamedTuple):
 
 
 class Tiny(NamedTuple):
-    """The tiny network, compiled once for the session.
+    """The tiny network, compiled once for the session; it has dropout, which needs a key to act.
 
     Attributes:
-        apply: `apply(params, batch) -> Outputs`, jitted.
+        apply: `apply(params, batch, key=None) -> Outputs`, jitted.
         params: initial parameters.
         gradients: `gradients(params, batch, targets) -> TaskGradients`, jitted.
     """
@@ -157,8 +157,8 @@ class Tiny(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def tiny(tiny_config) -> Tiny:
-    apply, params = maskformer.build(tiny_config, seed=1)
+def tiny(tiny_config, with_options) -> Tiny:
+    apply, params = maskformer.build(with_options(tiny_config, model={"dropout": 0.5}), seed=1)
     loss_sums = build_losses(tiny_config)
 
     @jax.jit
