@@ -1,12 +1,15 @@
 """Pictures of the b-tagging performance, drawn with puma."""
 
+import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from maskformer_jax.config import Config
 from maskformer_jax.evaluation.discriminants import flavour_indices, rejection, threshold
 from maskformer_jax.evaluation.metrics import Scores
+from maskformer_jax.evaluation.output import write_whole
 
 ROC_FILE = "roc.png"
 ROC_EFFICIENCIES = np.linspace(0.49, 1.0, 103)
@@ -81,7 +84,7 @@ def _draw_roc(scores: Scores, config: Config, note: str, path: Path) -> Path:
         plot.set_ratio_class(panel, label)
     FigureCanvasAgg(plot.fig)
     plot.draw()
-    plot.savefig(path)
+    _save(plot.fig, path)
     return path
 
 
@@ -111,5 +114,11 @@ def _draw_discriminant(
     FigureCanvasAgg(plot.fig)
     plot.draw()
     path = folder / f"discriminant_{tagger}.png"
-    plot.savefig(path)
+    _save(plot.fig, path)
     return path
+
+
+def _save(figure: Any, path: Path) -> None:
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=DPI)
+    write_whole(path, picture.getvalue())

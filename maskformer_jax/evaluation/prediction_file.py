@@ -29,8 +29,8 @@ from jaxtyping import Float
 
 from maskformer_jax.config import DataConfig
 from maskformer_jax.data import Records
-from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.discriminants import flavour_name
+from maskformer_jax.evaluation.output import not_writable, partial_path
 from maskformer_jax.evaluation.predict import Predictions
 from maskformer_jax.types import Targets
 
@@ -64,7 +64,7 @@ class PredictionFile:
         self.prefix = prefix
         self.layout = layout
         self.num_jets = num_jets
-        self._partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        self._partial = partial_path(path)
         self._rows = 0
 
     def __enter__(self) -> "PredictionFile":
@@ -195,11 +195,6 @@ class _Stream(io.FileIO):
             except OSError as error:
                 self.failure = error
         return size or 0
-
-
-def not_writable(path: Path, error: OSError) -> InputError:
-    """The one-line message for an output that the system refuses."""
-    return InputError(f"{path}: cannot be written: {error.strerror}; choose another --output_dir")
 
 
 def padding(array: np.ndarray) -> float | int:

@@ -10,6 +10,7 @@ import numpy as np
 
 from maskformer_jax.evaluation.classification import Fraction
 from maskformer_jax.evaluation.discriminants import Rejection
+from maskformer_jax.evaluation.output import write_whole
 
 FILE_NAME = "metrics.json"
 
@@ -39,7 +40,8 @@ def plain(value: Any) -> Any:
 
 def write_json(metrics: Mapping[str, Any], path: Path) -> None:
     """Writes the metrics as readable JSON."""
-    path.write_text(json.dumps(plain(metrics), indent=2, allow_nan=False) + "\n")
+    text = json.dumps(plain(metrics), indent=2, allow_nan=False)
+    write_whole(path, f"{text}\n".encode())
 
 
 def table(metrics: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from maskformer_jax.evaluation.baseline import Baseline
 from maskformer_jax.evaluation.metrics import Tally
 from maskformer_jax.evaluation.plots import draw_plots
 from maskformer_jax.evaluation.predict import Predictions, build_predict
-from maskformer_jax.evaluation.prediction_file import FILE_NAME, PredictionFile, not_writable
+from maskformer_jax.evaluation.prediction_file import FILE_NAME, PredictionFile
 from maskformer_jax.model import maskformer
 from maskformer_jax.training.checkpoint import restore_params
 from maskformer_jax.types import Targets
@@ -111,12 +111,9 @@ def evaluate(
     )
     if tally is None:
         return f"{test_file} has no truth labels: predictions only\n\n{done}"
-    try:
-        metrics = tally.results()
-        report.write_json(metrics, output_dir / report.FILE_NAME)
-        draw_plots(tally.scores(), trained.config, output_dir)
-    except OSError as error:
-        raise not_writable(output_dir, error) from error
+    metrics = tally.results()
+    report.write_json(metrics, output_dir / report.FILE_NAME)
+    draw_plots(tally.scores(), trained.config, output_dir)
     return f"{report.table(metrics)}\n\n{done}"
 
 

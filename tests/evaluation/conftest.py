@@ -1,5 +1,8 @@
 """A tiny run folder and test file, made without training."""
 
+import contextlib
+import resource
+
 import h5py
 import numpy as np
 import pytest
@@ -146,3 +149,19 @@ def write_tables(tmp_path):
         return write(folder / "jets.h5", tables)
 
     return write_new
+
+
+@pytest.fixture
+def full_disk():
+    """A context in which no file can grow beyond 4 kB."""
+
+    @contextlib.contextmanager
+    def limited():
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited

@@ -1,5 +1,4 @@
 import dataclasses
-import resource
 
 import h5py
 import numpy as np
@@ -212,16 +211,12 @@ def test_folder_that_is_a_file(tmp_path, config):
         pass
 
 
-def test_full_disk_is_one_line_and_leaves_nothing(tmp_path, records, config):
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    try:
-        with (
-            pytest.raises(InputError, match=r"p\.h5: cannot be written") as caught,
-            PredictionFile(tmp_path / "p.h5", "Tagger", config.data, 60) as file,
-        ):
-            file.write(records, *predictions_of(records))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+def test_full_disk_is_one_line_and_leaves_nothing(tmp_path, records, config, full_disk):
+    with (
+        full_disk(),
+        pytest.raises(InputError, match=r"p\.h5: cannot be written") as caught,
+        PredictionFile(tmp_path / "p.h5", "Tagger", config.data, 60) as file,
+    ):
+        file.write(records, *predictions_of(records))
     assert "\n" not in str(caught.value)
     assert [p.name for p in tmp_path.iterdir() if p.is_file()] == []
