@@ -6,6 +6,7 @@ unknown key or a wrong type is refused with its path. Rules that join several fi
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -217,6 +218,8 @@ class DataConfig:
     def __post_init__(self):
         _check(self.block_size >= 1, "data.block_size", "be at least 1", self.block_size)
         _check(self.group_blocks >= 1, "data.group_blocks", "be at least 1", self.group_blocks)
+        some_jets = self.train_jets is None or self.train_jets >= 1
+        _check(some_jets, "data.train_jets", "be at least 1", self.train_jets)
         for part in ("jets", "tracks", "hadrons"):
             layout = getattr(self, part)
             fields = layout.targets if part == "hadrons" else layout.inputs
@@ -262,6 +265,11 @@ class ModelConfig:
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self):
+        sizes = ("embed_dim", "encoder_layers", "decoder_layers", "num_heads", "feedforward_factor")
+        for name in sizes:
+            _check(getattr(self, name) >= 1, f"model.{name}", "be at least 1", getattr(self, name))
+        positive = all(width >= 1 for width in self.head_widths)
+        _check(positive, "model.head_widths", "be widths of at least 1", self.head_widths)
         _check(
             self.embed_dim % self.num_heads == 0,
             "model.embed_dim",
@@ -269,8 +277,6 @@ class ModelConfig:
             self.embed_dim,
         )
         _check(0 <= self.dropout < 1, "model.dropout", "be in [0, 1)", self.dropout)
-        for name in ("embed_dim", "encoder_layers", "decoder_layers", "num_heads"):
-            _check(getattr(self, name) >= 1, f"model.{name}", "be at least 1", getattr(self, name))
         if self.position_fields:
             _check(
                 self.embed_dim >= 2 * len(self.position_fields),
@@ -295,6 +301,10 @@ class MatchingConfig:
     mask_ce: float = 10.0
     mask_dice: float = 2.0
     regression: float = 1.0
+
+    def __post_init__(self):
+        for name, weight in vars(self).items():
+            _check(0 <= weight < math.inf, f"matching.{name}", "be finite and at least 0", weight)
 
 
 @dataclass(frozen=True)
@@ -323,6 +333,8 @@ class LossConfig:
     def __post_init__(self):
         _check(self.none_weight > 0, "loss.none_weight", "be positive", self.none_weight)
         _check(self.focal_gamma >= 0, "loss.focal_gamma", "be at least 0", self.focal_gamma)
+        finite = math.isfinite(self.poly_epsilon)
+        _check(finite, "loss.poly_epsilon", "be finite", self.poly_epsilon)
 
 
 @dataclass(frozen=True)
@@ -379,6 +391,11 @@ class TrainingConfig:
         for name in ("epochs", "batch_size", "devices", "keep_checkpoints", "log_every"):
             value = getattr(self, name)
             _check(value >= 1, f"training.{name}", "be at least 1", value)
+        _check(self.seed >= 0, "training.seed", "be at least 0", self.seed)
+        _check(self.weight_decay >= 0, "training.weight_decay", "be at least 0", self.weight_decay)
+        clip, every = self.max_gradient_norm, self.checkpoint_every
+        _check(clip is None or clip > 0, "training.max_gradient_norm", "be positive", clip)
+        _check(every is None or every >= 1, "training.checkpoint_every", "be at least 1", every)
         _check(
             self.batch_size % self.devices == 0,
             "training.batch_size",
@@ -492,19 +509,28 @@ class Config:
 
 
 def _parser(description: str) -> ArgumentParser:
-    parser = ArgumentParser(description=description, exit_on_error=False)
+    parser = ArgumentParser(description=description, exit_on_error=False, print_config=None)
     parser.add_argument("--config", action="config", help="YAML file; later ones win")
+    parser.add_argument(
+        "--print_config", action="store_true", help="print the resolved configuration and exit"
+    )
     parser.add_class_arguments(Config, as_group=False)
     return parser
 
 
+def _text(config: Config) -> str:
+    return yaml.safe_dump(dataclasses.asdict(config), sort_keys=False)
+
+
 def save(config: Config, path: Path) -> None:
     """Writes every value of `config` as YAML that `load` reads back."""
-    path.write_text(yaml.safe_dump(dataclasses.asdict(config), sort_keys=False))
+    path.write_text(_text(config))
 
 
 def load(argv: Sequence[str] | None, description: str = "") -> Config:
     """The configuration that YAML files and overrides describe.
+
+    `--help` and `--print_config` print and leave the program.
 
     Args:
         argv: command-line arguments without the program name: `--config FILE` any number of times
@@ -517,6 +543,12 @@ def load(argv: Sequence[str] | None, description: str = "") -> Config:
     parser = _parser(description)
     try:
         values = vars(parser.instantiate(parser.parse_args(argv)))
-        return Config(**{f.name: values[f.name] for f in dataclasses.fields(Config)})
-    except ArgumentError as error:
+        config = Config(**{f.name: values[f.name] for f in dataclasses.fields(Config)})
+    except InputError:
+        raise
+    except (ArgumentError, ValueError) as error:
         raise InputError(" ".join(str(error).split())) from error
+    if values["print_config"]:
+        print(_text(config), end="")
+        raise SystemExit(0)
+    return config
