@@ -100,15 +100,12 @@ def evaluate(
     try:
         output_dir = output_dir or run / OUTPUT_FOLDER
         tally = Tally(trained.config, trained.baseline) if file.has_truth else None
-        begin = time.perf_counter()
-        write_predictions(trained, file, output_dir / FILE_NAME, tally)
-        seconds = time.perf_counter() - begin
+        rate = write_predictions(trained, file, output_dir / FILE_NAME, tally)
     finally:
         file.close()
-    done = (
-        f"{file.num_jets:,} jets predicted in {seconds:.1f} s ({file.num_jets / seconds:,.0f} "
-        f"jets/s, compilation included) and written to {output_dir}"
-    )
+    done = f"{file.num_jets:,} jets written to {output_dir}"
+    if rate:
+        done += f", {rate:,.0f} jets/s after the first batch"
     if tally is None:
         return f"{test_file} has no truth labels: predictions only\n\n{done}"
     metrics = tally.results()
@@ -117,7 +114,7 @@ def evaluate(
     return f"{report.table(metrics)}\n\n{done}"
 
 
-def write_predictions(trained: Trained, file: JetFile, path: Path, tally: Tally | None) -> None:
+def write_predictions(trained: Trained, file: JetFile, path: Path, tally: Tally | None) -> float:
     """Streams a file through the model into a prediction file and the metrics.
 
     Args:
@@ -125,7 +122,12 @@ def write_predictions(trained: Trained, file: JetFile, path: Path, tally: Tally 
         file: test file.
         path: the prediction file.
         tally: takes in the metrics; none: there is no truth to compare with.
+
+    Returns:
+        Jets per second, all included, after the first batch, which waits for compilation and
+        imports; 0 where there is no other.
     """
+    begin, jets = None, 0
     config, to_physical = trained.config, trained.scaling.targets_to_physical
     with PredictionFile(path, config.name, config.data, file.num_jets) as output:
         for records, targets, predictions in predict_file(trained, file):
@@ -134,6 +136,9 @@ def write_predictions(trained: Trained, file: JetFile, path: Path, tally: Tally 
             if tally is not None:
                 true = to_physical(targets.regression)
                 tally.add(records, targets, predictions, (predicted, true))
+            jets += 0 if begin is None else len(records.jets)
+            begin = begin or time.perf_counter()
+    return jets / (time.perf_counter() - begin)
 
 
 def predict_file(trained: Trained, file: JetFile) -> Iterator[tuple[Records, Targets, Predictions]]:
