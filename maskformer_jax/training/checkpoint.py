@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import absl.logging
 import grain.checkpoint
 import jax
 import numpy as np
@@ -21,6 +22,9 @@ from maskformer_jax.errors import InputError
 from maskformer_jax.training.state import TrainState
 
 Tree = TypeVar("Tree")
+
+# Orbax logs a warning for every manager that only reads; whatever fails raises an exception.
+absl.logging.set_verbosity(absl.logging.ERROR)
 
 
 class Restored(NamedTuple):
