@@ -25,7 +25,9 @@ from jaxtyping import install_import_hook
 # traced; in the tests only, so that nobody pays for it in training.
 CHECKED = ("model", "matching", "losses", "tasks", "weighting")
 CHECKED += tuple(f"training.{name}" for name in ("step", "task_gradients", "validation"))
-install_import_hook([f"maskformer_jax.{name}" for name in CHECKED], "beartype.beartype")
+# Integers may stand for floats.
+CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+install_import_hook([f"maskformer_jax.{name}" for name in CHECKED], CHECKER)
 
 from maskformer_jax import config as configuration  # noqa: E402
 from maskformer_jax.model import maskformer  # noqa: E402

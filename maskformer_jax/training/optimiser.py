@@ -21,9 +21,11 @@ def one_cycle(
     """
     last = max(steps - 1, 1)
     warmup = min(max(round(warmup_fraction * steps), 1), last)
-    return optax.schedules.piecewise_interpolate_schedule(
-        "cosine", initial, {warmup: peak / initial, last: final / peak}
-    )
+    if warmup == last:  # two steps have no room for a peak
+        boundaries = {last: final / initial}
+    else:
+        boundaries = {warmup: peak / initial, last: final / peak}
+    return optax.schedules.piecewise_interpolate_schedule("cosine", initial, boundaries)
 
 
 def build(
