@@ -168,6 +168,19 @@ def test_intermediate_layers_add_their_object_losses(tiny_config, make_batch, ma
     close(found.count, count)
 
 
+def test_unlabelled_jet_counts_in_the_other_tasks_alone(
+    tiny_config, loss_sums, make_batch, make_outputs
+):
+    batch, targets = make_batch()
+    targets = targets._replace(jet_class_index=targets.jet_class_index.at[1].set(-1))
+    outputs = make_outputs()
+    found = loss_sums(outputs, batch, targets)
+    total, count = Reference(tiny_config, outputs, batch, targets).sums()
+    assert count[0] == 3
+    close(found.total, total)
+    close(found.count, count)
+
+
 def test_order_of_the_tasks():
     assert TASK_NAMES == (
         "jet_class",
