@@ -1,6 +1,5 @@
 """One backward pass and K of them give the same update where both may be used."""
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -31,7 +30,7 @@ def test_both_paths_give_the_same_update_of_a_network(tiny_config, make_batch, w
     loss_sums = build_losses(tiny_config)
 
     # The weights of both methods are in their states, so that one compilation serves them.
-    @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+    @jax.jit
     def updates(params, state, batch, targets):
         def losses_of(params):
             return loss_sums(apply(params, batch), batch, targets).mean()
