@@ -39,6 +39,8 @@ def train(config: Config, *, resume: bool = False) -> loop.Outcome:
     if not resume:
         run_folder.check_is_free(run)
     train_file, val_file = _open("train_file", config), _open("val_file", config)
+    if not (val_file.labels() >= 0).any():
+        raise InputError(f"{val_file.path}: no jet has a label in {data.jets.classes}")
     weights = load_class_weights(data.class_file, data) if config.loss.class_weights else None
     if resume:
         scaling = Scaling.load(run / NORMALISATION_FILE)

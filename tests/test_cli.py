@@ -46,7 +46,13 @@ def folder(tmp_path_factory):
     (folder / "occupied").mkdir()
     (folder / "occupied" / "thesis.tex").write_text("precious")
     with h5py.File(folder / "no_tracks.h5", "w") as file:
-        file["jets"] = np.zeros(3, [("pt_btagJes", "f4")])
+        with h5py.File(folder / "train.h5") as old:
+            file["jets"] = old["jets"][:3]
+    cut(folder / "val.h5", folder / "unlabelled.h5", 5)
+    with h5py.File(folder / "unlabelled.h5", "r+") as file:
+        jets = file["jets"][:]
+        jets["flavour_label"] = -1
+        file["jets"][:] = jets
     with h5py.File(folder / "empty.h5", "w") as new, h5py.File(folder / "train.h5") as old:
         for name in old:
             new[name] = old[name][:0]
@@ -99,6 +105,7 @@ TRAIN_MISTAKES = [
     (["--data.train_file={0}/text.h5"], "text.h5"),
     (["--data.train_file={0}/no_tracks.h5"], "`tracks`"),
     (["--data.train_file={0}/empty.h5"], "empty.h5"),
+    (["--data.val_file={0}/unlabelled.h5"], "no jet has a label"),
     (["--data.train_file=null"], "`data.train_file`"),
     (["--data.tracks.inputs+=numberOfPixelHoles"], "`numberOfPixelHoles`"),
     (["--data.norm_file={0}/nothing.yaml"], "nothing.yaml"),

@@ -110,9 +110,9 @@ class Confusions(NamedTuple):
 
 
 def confusions(
-    jet_class_logits: Float[Array, "B C"],
-    origin_logits: Float[Array, "B L C"],
-    object_class_logits: Float[Array, "B M C"],
+    jet_class_logits: Float[Array, "B jet_classes"],
+    origin_logits: Float[Array, "B L origins"],
+    object_class_logits: Float[Array, "B M object_classes"],
     batch: Batch,
     targets: Targets,
 ) -> Confusions:

@@ -66,14 +66,15 @@ def build(
     """Model, losses, weighting and optimiser put together, as the configuration says.
 
     Raises:
-        InputError: the weighting method or one of its options is wrong, or the quantity to
-            monitor is unknown.
+        InputError: the weighting method or one of its options is wrong, the quantity to monitor is
+            unknown, or there are fewer devices than asked for.
     """
     if config.training.monitor not in validation.QUANTITIES:
         raise InputError(
             f"`training.monitor` must be one of {', '.join(validation.QUANTITIES)}; got "
             f"{config.training.monitor!r}"
         )
+    _placement(config.training.devices)
     entry = find_method(config.weighting)
     try:
         method = entry(len(TASK_NAMES), **config.weighting.options)
