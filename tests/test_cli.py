@@ -45,9 +45,8 @@ def folder(tmp_path_factory):
     (folder / "unknown.yaml").write_text("model: {embed_dimension: 8}\n")
     (folder / "occupied").mkdir()
     (folder / "occupied" / "thesis.tex").write_text("precious")
-    with h5py.File(folder / "no_tracks.h5", "w") as file:
-        with h5py.File(folder / "train.h5") as old:
-            file["jets"] = old["jets"][:3]
+    with h5py.File(folder / "no_tracks.h5", "w") as file, h5py.File(folder / "train.h5") as old:
+        file["jets"] = old["jets"][:3]
     cut(folder / "val.h5", folder / "unlabelled.h5", 5)
     with h5py.File(folder / "unlabelled.h5", "r+") as file:
         jets = file["jets"][:]
