@@ -21,7 +21,7 @@ def main(argv: list[str]) -> int:
         from maskformer_jax.experiment import train
 
         outcome = train(config, resume=resume)
-    except InputError as error:
+    except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except FloatingPointError as error:

@@ -5,6 +5,9 @@ A run folder holds `checkpoints/last/STEP` (the latest ones, with everything nee
 checksum of every array, since a flipped byte in an array file restores without complaint.
 """
 
+import errno
+import logging
+import os
 import sys
 import zlib
 from collections.abc import Callable, Mapping
@@ -25,6 +28,9 @@ Tree = TypeVar("Tree")
 
 # Orbax logs a warning for every manager that only reads; whatever fails raises an exception.
 absl.logging.set_verbosity(absl.logging.ERROR)
+# A write that fails in the background raises here too; asyncio would print every one of them.
+logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+MOST_OF_A_REASON = 200
 
 
 class Restored(NamedTuple):
@@ -178,8 +184,13 @@ def _manager(run: Path, name: str, keep: int | None) -> ocp.CheckpointManager:
 
 
 def _not_written(run: Path, error: Exception) -> InputError:
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return InputError(f"no checkpoint could be written in {run / 'checkpoints'}: {reason}")
+    text = " ".join(str(error).split()) or type(error).__name__
+    # Tensorstore wraps the reason into the specification of the array.
+    full = os.strerror(errno.ENOSPC)
+    reason = full if full in text else text[:MOST_OF_A_REASON]
+    return InputError(
+        f"no checkpoint could be written in {run / 'checkpoints'}, earlier ones are kept: {reason}"
+    )
 
 
 def _flatten(tree: PyTree) -> dict[str, jax.Array]:
@@ -240,7 +251,7 @@ def _newest_good(
                 raise
             except Exception as error:  # orbax, tensorstore, JSON, file system: anything goes
                 folder = manager.directory / str(step)
-                reason = " ".join(str(error).split())[:200] or type(error).__name__
+                reason = " ".join(str(error).split())[:MOST_OF_A_REASON] or type(error).__name__
                 damaged.append(str(folder))
                 print(f"warning: {folder} is damaged, skipped: {reason}", file=sys.stderr)
                 continue

@@ -1,10 +1,13 @@
 """One stream of numbers to two places: TensorBoard and `metrics.jsonl`."""
 
 import json
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
 from tensorboardX import SummaryWriter
+
+from maskformer_jax.errors import InputError
 
 
 class MetricsLog:
@@ -21,11 +24,23 @@ class MetricsLog:
         if path.exists():
             kept = [line for line in path.read_text().splitlines() if _is_before(line, step)]
             path.write_text("".join(line + "\n" for line in kept))
+        self._path, self._failure = path, None
+        # TensorBoard's writer is a thread; when it dies, the queue to it blocks for ever.
+        threading.excepthook = self._note
         self._lines = path.open("a")
         self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
 
+    def _note(self, failure: threading.ExceptHookArgs) -> None:
+        self._failure = " ".join(str(failure.exc_value).split())[:200]
+
     def write(self, step: int, values: Mapping[str, float | int]) -> None:
-        """Records the values of a step."""
+        """Records the values of a step.
+
+        Raises:
+            InputError: a write failed in the background, as on a full disk.
+        """
+        if self._failure is not None:
+            raise InputError(f"{self._path.parent} can't be written to: {self._failure}")
         self._lines.write(json.dumps({"step": step, **values}) + "\n")
         self._lines.flush()
         for name, value in values.items():
@@ -33,8 +48,10 @@ class MetricsLog:
 
     def close(self) -> None:
         """Flushes both logs."""
+        threading.excepthook = threading.__excepthook__
         self._lines.close()
-        self._board.close()
+        if self._failure is None:
+            self._board.close()
 
 
 def _is_before(line: str, step: int) -> bool:
