@@ -197,7 +197,11 @@ def train(
             report.flush(current.params)
             is_best = False
             if epoch_end:
-                values = trainer.validate(current.params, map(place, validation_batches()))
+                try:
+                    values = trainer.validate(current.params, map(place, validation_batches()))
+                except InputError:
+                    checkpoints.save(current, iterator, {"best": best}, is_best=False)
+                    raise
                 log.write(number, {"epoch": number // per_epoch, **values})
                 bar.show_validation(number // per_epoch, values)
                 is_best = _better(settings.monitor, values[settings.monitor], best)

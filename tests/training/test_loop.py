@@ -94,6 +94,16 @@ def test_a_bad_row_in_the_middle_loses_nothing(training, uninterrupted, tmp_path
     assert training.log(tmp_path)[-1]["step"] == 5
 
 
+def test_a_bad_row_in_the_validation_file_loses_nothing(training, tmp_path, monkeypatch):
+    def refuse():
+        raise InputError("row 7 is bad")
+
+    monkeypatch.setattr(training, "validation", refuse)
+    with pytest.raises(InputError, match="row 7"):
+        training.train(tmp_path)
+    assert int(training.final(tmp_path).state.step) == 4
+
+
 def test_the_first_nonfinite_loss_names_task_and_step_and_saves_the_batch(training, tmp_path):
     def poison(step, batch):
         return batch._replace(jets=batch.jets * np.nan) if step == 6 else batch
