@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
 
         use_cache()
         print(evaluate(options.run, options.test_file, options.output_dir, overrides))
-    except InputError as error:
+    except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -11,11 +11,11 @@ from maskformer_jax.errors import InputError
 def main(argv: list[str]) -> int:
     """Trains as the command line says; the exit code, 2 for wrong input, 1 for a bad number."""
     try:
-        resume = argv[:1] == ["--resume"]
+        resume = "--resume" in argv
         if resume:
-            from maskformer_jax.training.run_folder import config_file
+            from maskformer_jax.training.run_folder import resumed
 
-            argv = ["--config", str(config_file(argv[1:2])), *argv[2:]]
+            argv = resumed(argv)
         config = configuration.load(argv, "Trains a MaskFormer; --resume RUN continues a run.")
         # Slow imports, after the command line is known to be right.
         from maskformer_jax.experiment import train

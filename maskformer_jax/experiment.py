@@ -36,7 +36,9 @@ def train(config: Config, *, resume: bool = False) -> loop.Outcome:
     """
     use_cache()
     run, data, settings = Path(config.output_dir), config.data, config.training
-    if not resume:
+    if resume:
+        run_folder.check_is_continued(run, config)
+    else:
         run_folder.check_is_free(run)
     train_file, val_file = _open("train_file", config), _open("val_file", config)
     if not (val_file.labels() >= 0).any():

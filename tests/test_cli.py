@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -140,7 +141,20 @@ def test_a_mistake_in_training_is_one_line_and_leaves_nothing(folder, capfd, mor
     assert (folder / "occupied" / "thesis.tex").read_text() == "precious"
 
 
+def test_a_copy_is_resumed_where_it_lies(run, folder, capsys):
+    copy = folder / "copy"
+    shutil.copytree(run, copy)
+    (copy / "checkpoints").rename(folder / "gone")
+    before = sorted((p, p.stat().st_mtime_ns) for p in run.rglob("*"))
+    assert train.main(["--training.log_every=2", "--resume", str(copy)]) == 0
+    assert "3 steps" in capsys.readouterr().out
+    assert {p.name for p in (copy / "checkpoints" / "last").iterdir()} == {"3"}
+    assert sorted((p, p.stat().st_mtime_ns) for p in run.rglob("*")) == before
+
+
 RESUME_MISTAKES = [
+    (["--resume", "{0}/run", "--training.batch_size=25"], "`training.batch_size` can't change"),
+    (["--training.seed=3", "--resume", "{0}/run"], "`training.seed` can't change"),
     (["--resume"], "a run folder"),
     (["--resume", "{0}/nothing"], "config.yaml"),
     (["--resume", "{0}/occupied"], "config.yaml"),

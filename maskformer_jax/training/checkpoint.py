@@ -94,6 +94,10 @@ class Checkpoints:
         except Exception as error:
             raise _not_written(self.run, error) from error
 
+    def is_empty(self) -> bool:
+        """True before the first checkpoint."""
+        return not self._last.all_steps()
+
     def restore(self, state: TrainState, loader: Any) -> Restored:
         """The latest good checkpoint; the loader moves to its position.
 
@@ -124,6 +128,8 @@ class Checkpoints:
             for step in manager.all_steps():
                 if step > int(restored.state.step):
                     manager.delete(step)  # damaged, or about to be made again
+        if not self._best.all_steps():
+            return restored._replace(progress={**restored.progress, "best": None})
         return restored
 
     def close(self) -> None:

@@ -23,7 +23,9 @@ class MetricsLog:
         path = run / "metrics.jsonl"
         if path.exists():
             kept = [line for line in path.read_text().splitlines() if _is_before(line, step)]
-            path.write_text("".join(line + "\n" for line in kept))
+            shorter = path.with_suffix(".tmp")
+            shorter.write_text("".join(line + "\n" for line in kept))
+            shorter.replace(path)
         self._path, self._failure = path, None
         # TensorBoard's writer is a thread; when it dies, the queue to it blocks for ever.
         threading.excepthook = self._note
@@ -31,6 +33,9 @@ class MetricsLog:
         self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
 
     def _note(self, failure: threading.ExceptHookArgs) -> None:
+        if not isinstance(failure.exc_value, OSError):
+            threading.__excepthook__(failure)
+            return
         self._failure = " ".join(str(failure.exc_value).split())[:200]
 
     def write(self, step: int, values: Mapping[str, float | int]) -> None:

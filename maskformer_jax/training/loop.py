@@ -1,6 +1,7 @@
 """The training loop: batches, steps, validation, logs and checkpoints of one run."""
 
 import contextlib
+import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -149,7 +150,8 @@ def train(
         trainer: the compiled pieces.
         loader: training batches.
         validation_batches: called at the end of each epoch.
-        resume: continue from the latest good checkpoint of the run folder.
+        resume: continue from the latest good checkpoint of the run folder, or from the start if
+            the run was killed before its first.
 
     Raises:
         FloatingPointError: a loss or gradient was not finite; the batch is in the run folder.
@@ -160,7 +162,7 @@ def train(
     current, iterator = jax.device_put(trainer.state, place_state), loader.iterator()
     checkpoints = Checkpoints(run, settings.keep_checkpoints)
     best = None
-    if resume:
+    if resume and not checkpoints.is_empty():
         current, progress = checkpoints.restore(current, iterator)
         best = progress["best"]
     start, per_epoch = int(current.step), loader.steps_per_epoch
@@ -214,7 +216,9 @@ def train(
 
 
 def _better(monitor: str, value: float, best: float | None) -> bool:
-    """Whether a monitored value is the best so far; losses go down, all others up."""
+    """Whether a monitored value is the best so far; losses go down, all others up, NaN is none."""
+    if math.isnan(value):
+        return False
     if best is None:
         return True
     return value < best if monitor.startswith("val/loss/") else value > best

@@ -86,11 +86,19 @@ DAMAGES = [flip_bytes, empty, truncate, lose_summary]
 
 
 def test_state_progress_and_position_come_back_exactly(tmp_path):
-    save(tmp_path, 1, 2)
+    save(tmp_path, 1, 2, best=(2,))
     (restored, progress), position = restore(tmp_path, make_state(0))
     assert_is(restored, 2)
     assert progress == {"best": 2}
     assert position == 2
+
+
+def test_without_a_best_checkpoint_there_is_no_value_to_beat(tmp_path):
+    save(tmp_path, 1, 2, best=(2,))
+    flip_bytes(tmp_path / "checkpoints" / "last" / "2")
+    (restored, progress), _ = restore(tmp_path, make_state(0))
+    assert_is(restored, 1)
+    assert progress == {"best": None}
 
 
 def test_only_the_last_ones_are_kept(tmp_path):

@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from maskformer_jax import config as configuration
 from maskformer_jax.errors import InputError
 from maskformer_jax.tasks import TASK_NAMES
+from maskformer_jax.training import loop
 
 STEPS = 8  # two epochs of 70 jets in batches of 20
 
@@ -132,10 +134,22 @@ def test_the_best_checkpoint_follows_the_monitor(training, tmp_path):
     assert values[best[0]] == max(values.values())
 
 
-def test_an_unknown_monitor_is_refused(training, argv, tmp_path):
-    from maskformer_jax import config as configuration
-    from maskformer_jax.training import loop
+@pytest.mark.parametrize(
+    ("monitor", "value", "best", "expected"),
+    [
+        ("val/loss/jet_class", 1.0, None, True),
+        ("val/loss/jet_class", 1.0, 2.0, True),
+        ("val/loss/jet_class", 2.0, 1.0, False),
+        ("val/object_purity", 2.0, 1.0, True),
+        ("val/object_purity", np.nan, None, False),
+        ("val/object_purity", np.nan, 0.1, False),
+    ],
+)
+def test_what_is_better(monitor, value, best, expected):
+    assert loop._better(monitor, value, best) is expected
 
+
+def test_an_unknown_monitor_is_refused(training, argv, tmp_path):
     config = configuration.load(argv(tmp_path, "--training.monitor=val/loss/jet"))
     with pytest.raises(InputError, match="val/loss/jet_class"):
         loop.build(config, STEPS)
