@@ -6,6 +6,7 @@ from pathlib import Path
 
 from maskformer_jax import config as configuration
 from maskformer_jax.errors import InputError
+from maskformer_jax.training.run_folder import resumed
 
 
 def main(argv: list[str]) -> int:
@@ -13,8 +14,6 @@ def main(argv: list[str]) -> int:
     try:
         resume = "--resume" in argv
         if resume:
-            from maskformer_jax.training.run_folder import resumed
-
             argv = resumed(argv)
         config = configuration.load(argv, "Trains a MaskFormer; --resume RUN continues a run.")
         # Slow imports, after the command line is known to be right.

@@ -21,9 +21,9 @@ from maskformer_jax.evaluation.predict import Predictions, build_predict
 from maskformer_jax.evaluation.prediction_file import FILE_NAME, PredictionFile
 from maskformer_jax.model import maskformer
 from maskformer_jax.training.checkpoint import restore_params
+from maskformer_jax.training.run_folder import CONFIG_FILE
 from maskformer_jax.types import Targets
 
-CONFIG_FILE = "config.yaml"
 OUTPUT_FOLDER = "evaluation"
 
 

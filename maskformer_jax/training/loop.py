@@ -173,6 +173,9 @@ def train(
     def place(pair: tuple[Batch, Targets]) -> tuple[Batch, Targets]:
         return jax.device_put(pair, place_batch)
 
+    def save(is_best: bool) -> None:
+        checkpoints.save(current, iterator, {"best": best}, is_best=is_best)
+
     with (
         StopSignals() as stop,
         ProgressBar(settings.epochs * loader.jets_per_epoch, jets_done) as bar,
@@ -186,7 +189,7 @@ def train(
             except InputError:
                 report.flush(current.params)
                 if saved < number - 1:
-                    checkpoints.save(current, iterator, {"best": best}, is_best=False)
+                    save(is_best=False)
                 raise
             jets = int(batch.jet_valid.sum())
             batch, targets = place((batch, targets))
@@ -202,13 +205,13 @@ def train(
                 try:
                     values = trainer.validate(current.params, map(place, validation_batches()))
                 except InputError:
-                    checkpoints.save(current, iterator, {"best": best}, is_best=False)
+                    save(is_best=False)
                     raise
                 log.write(number, {"epoch": number // per_epoch, **values})
                 bar.show_validation(number // per_epoch, values)
                 is_best = _better(settings.monitor, values[settings.monitor], best)
                 best = values[settings.monitor] if is_best else best
-            checkpoints.save(current, iterator, {"best": best}, is_best=is_best)
+            save(is_best)
             saved = number
             if stop.received and number < total:
                 return Outcome(finished=False, signal=stop.received, step=number)

@@ -3,7 +3,8 @@
 RUN/config.yaml          every option, as resolved
 RUN/normalisation.yaml   means and spreads of inputs and targets
 RUN/baseline.npz         templates of the impact-parameter baseline
-RUN/checkpoints/         last/STEP and best/STEP
+RUN/checkpoints/         last/STEP and best/STEP, best by `training.monitor`
+RUN/nonfinite_batch.npz  only after a loss or gradient that was not finite
 RUN/metrics.jsonl        the log, one JSON object a line
 RUN/tensorboard/         the same for TensorBoard
 RUN/evaluation/          what `evaluate.py` writes
