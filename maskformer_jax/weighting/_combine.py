@@ -1,8 +1,8 @@
-"""What every method shares: its entry in the table, and the weighted sum of task gradients."""
+"""What the methods share: checks of their arguments, and the weighted sum of task gradients."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Sequence
+from math import isfinite
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,22 +10,19 @@ import optax
 from jaxtyping import Array, Float, PyTree
 
 
-@dataclass(frozen=True)
-class Method:
-    """A weighting method: its factory, and what it needs from the gradients.
+class WeightsState(NamedTuple):
+    """State of a method that remembers nothing.
 
     Attributes:
-        factory: `factory(num_tasks, **options)` returns an optax transformation whose `update`
-            takes leaves `[K, ...]` and returns leaves `[...]`.
-        family: `loss` needs the losses alone, `gramian` the inner products of the task gradients,
-            `gradient` the task gradients themselves.
+        weights: the last weights, for the log.
     """
 
-    factory: Callable[..., optax.GradientTransformationExtraArgs]
-    family: Literal["loss", "gramian", "gradient"]
+    weights: Float[Array, " K"]
 
-    def __call__(self, num_tasks: int, **options) -> optax.GradientTransformationExtraArgs:
-        return self.factory(num_tasks, **options)
+
+def ones_state(num_tasks: int) -> Callable[[], WeightsState]:
+    """Makes the state of a method that remembers nothing, with weights of one."""
+    return lambda: WeightsState(jnp.ones(num_tasks, jnp.float32))
 
 
 def check_num_tasks(num_tasks: int) -> None:
@@ -34,23 +31,149 @@ def check_num_tasks(num_tasks: int) -> None:
         raise ValueError(f"`num_tasks` must be a positive integer; got {num_tasks!r}")
 
 
+def check_option(condition: bool, option: str, rule: str, value: object) -> None:
+    """Raises ValueError with the option, its rule and its value unless `condition` holds.
+
+    Args:
+        condition: whether the rule holds; a value that can't be compared should come as False.
+        option: name of the keyword argument.
+        rule: what it must do, as in "be positive".
+        value: what was received.
+    """
+    if not condition:
+        raise ValueError(f"`{option}` must {rule}; got {value!r}")
+
+
+def is_number(value: object) -> bool:
+    """True for a finite int or float that is no bool."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+
+def check_values(num_tasks: int, option: str, values: Sequence[float]) -> list[float]:
+    """`values` as finite floats, one per task.
+
+    Raises:
+        ValueError: another number of values, or one that is not finite.
+    """
+    rule = f"hold {num_tasks} finite values, one per task"
+    is_list = isinstance(values, Sequence) and not isinstance(values, str)
+    check_option(is_list and len(values) == num_tasks, option, rule, values)
+    check_option(all(is_number(value) for value in values), option, rule, values)
+    return [float(value) for value in values]
+
+
+def check_preference(
+    num_tasks: int, preference: Sequence[float] | None, default: float = 1.0
+) -> list[float]:
+    """Positive values, one per task, or `default` for all of them.
+
+    Raises:
+        ValueError: another number of values, or one that is not positive.
+    """
+    if preference is None:
+        return [default] * num_tasks
+    values = check_values(num_tasks, "preference", preference)
+    check_option(min(values) > 0, "preference", "hold positive values", values)
+    return values
+
+
+def check_losses(
+    name: str, num_tasks: int, losses: Float[Array, " K"] | None, *, lowest: float | None = None
+) -> Float[Array, " K"]:
+    """The losses, one per task, which `name` can't do without.
+
+    Args:
+        name: of the method, for the message.
+        num_tasks: number of tasks K.
+        losses: unweighted losses.
+        lowest: smallest value allowed; checked where the values are known, outside `jit`.
+
+    Raises:
+        ValueError: no losses, another number of them, or one below `lowest`.
+    """
+    if losses is None:
+        raise ValueError(f"`losses` must be given to {name}: update(..., losses=losses); got None")
+    losses = jnp.asarray(losses)
+    if losses.shape != (num_tasks,):
+        raise ValueError(f"`losses` must have shape ({num_tasks},); got shape {losses.shape}")
+    if lowest is not None and not isinstance(losses, jax.core.Tracer) and (losses < lowest).any():
+        raise ValueError(f"`losses` of {name} must be at least {lowest:g}; got {losses}")
+    return losses
+
+
+def check_rows(num_tasks: int, task_grads: PyTree, argument: str = "task_grads") -> None:
+    """Raises ValueError where a leaf has no leading task axis of length `num_tasks`."""
+    for leaf in jax.tree.leaves(task_grads):
+        if leaf.ndim == 0 or leaf.shape[0] != num_tasks:
+            raise ValueError(
+                f"`{argument}` must have a leading task axis of length {num_tasks}; "
+                f"got a leaf of shape {leaf.shape}"
+            )
+
+
+def sum_dtype(dtype: jnp.dtype) -> jnp.dtype:
+    """Type of sums over values of `dtype`: float32, or float64 for float64."""
+    return jnp.promote_types(dtype, jnp.float32)
+
+
 def weighted_sum(task_grads: PyTree, weights: Float[Array, " K"]) -> PyTree:
     """sum_k w_k g_k of leaves `[K, ...]`: summed in float32 at least, returned in their own type.
 
     Raises:
         ValueError: a leaf has no leading task axis of length K.
     """
+    check_rows(weights.shape[0], task_grads)
 
     def combine(leaf: Array) -> Array:
-        if leaf.ndim == 0 or leaf.shape[0] != weights.shape[0]:
-            raise ValueError(
-                f"`task_grads` must have a leading task axis of length {weights.shape[0]}; "
-                f"got a leaf of shape {leaf.shape}"
-            )
-        dtype = jnp.promote_types(leaf.dtype, jnp.float32)
+        dtype = sum_dtype(leaf.dtype)
         total = jnp.tensordot(
             weights.astype(dtype), leaf.astype(dtype), axes=1, precision="highest"
         )
         return total.astype(leaf.dtype)
 
     return jax.tree.map(combine, task_grads)
+
+
+Scalarisation = Callable[..., tuple[Float[Array, " K"], PyTree]]
+
+
+def from_losses(
+    name: str,
+    num_tasks: int,
+    initial: Callable[[], PyTree],
+    weights: Scalarisation,
+    *,
+    lowest: float | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """A method of family `loss` from the derivative of its scalarisation.
+
+    Args:
+        name: of the method, for messages.
+        num_tasks: number of tasks K.
+        initial: makes the state before the first step.
+        weights: `weights(losses, state, **extra) -> (weights, state)`, the weights being dS/dL.
+        lowest: smallest loss allowed.
+
+    Returns:
+        A transformation whose `update` requires `losses` and returns sum_k w_k g_k.
+    """
+
+    def init(params: PyTree) -> PyTree:
+        del params
+        return initial()
+
+    def update(
+        task_grads: PyTree,
+        state: PyTree,
+        params: PyTree | None = None,
+        *,
+        losses: Float[Array, " K"] | None = None,
+        **extra,
+    ) -> tuple[PyTree, PyTree]:
+        del params
+        check_rows(num_tasks, task_grads)
+        losses = check_losses(name, num_tasks, losses, lowest=lowest)
+        values, state = weights(losses, state, **extra)
+        return weighted_sum(task_grads, values), state
+
+    return optax.GradientTransformationExtraArgs(init, update)

@@ -17,7 +17,7 @@ def equal(num_tasks: int) -> optax.GradientTransformationExtraArgs:
         `loss`: applied to the identity it returns ones.
 
     State:
-        `StaticState` with weights of one.
+        `WeightsState` with weights of one.
 
     Raises:
         ValueError: `num_tasks` is not positive.

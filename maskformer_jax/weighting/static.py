@@ -2,23 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import PyTree
 
-from maskformer_jax.weighting._combine import check_num_tasks, weighted_sum
-
-
-class StaticState(NamedTuple):
-    """State of `static`.
-
-    Attributes:
-        weights: the weights, which never change.
-    """
-
-    weights: Float[Array, " K"]
+from maskformer_jax.weighting._combine import WeightsState, check_num_tasks, weighted_sum
 
 
 def static(num_tasks: int, *, weights: Sequence[float]) -> optax.GradientTransformationExtraArgs:
@@ -50,13 +39,13 @@ def static(num_tasks: int, *, weights: Sequence[float]) -> optax.GradientTransfo
     if not all(math.isfinite(w) and w >= 0 for w in values) or not any(values):
         raise ValueError(f"`weights` must be finite, not negative, not all zero; got {values}")
 
-    def init(params: PyTree) -> StaticState:
+    def init(params: PyTree) -> WeightsState:
         del params
-        return StaticState(weights=jnp.asarray(values, jnp.float32))
+        return WeightsState(weights=jnp.asarray(values, jnp.float32))
 
     def update(
-        task_grads: PyTree, state: StaticState, params: PyTree | None = None, **extra
-    ) -> tuple[PyTree, StaticState]:
+        task_grads: PyTree, state: WeightsState, params: PyTree | None = None, **extra
+    ) -> tuple[PyTree, WeightsState]:
         del params, extra
         return weighted_sum(task_grads, state.weights), state
 

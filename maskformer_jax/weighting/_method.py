@@ -1,0 +1,63 @@
+"""An entry of the table of methods."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import optax
+
+from maskformer_jax.weighting._combine import check_num_tasks
+from maskformer_jax.weighting._shared import (
+    SHARED_OPTIONS,
+    OwnWeights,
+    on_shared_parameters,
+    own_one,
+)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A weighting method: its factory, and what it needs.
+
+    Attributes:
+        factory: `factory(num_tasks, **options)` returns an optax transformation whose `update`
+            takes leaves `[K, ...]` and returns leaves `[...]`.
+        family: `loss` needs the losses alone, `gramian` the inner products of the task gradients,
+            `gradient` the task gradients themselves.
+        needs: arguments of `update` beyond the losses: `losses_after`, the losses of the previous
+            batch after its step, or `task_grads_2`, gradients on an independent batch.
+        own: `own(weights, state, losses)`, weights of the parameters that one task alone reaches.
+    """
+
+    factory: Callable[..., optax.GradientTransformationExtraArgs]
+    family: Literal["loss", "gramian", "gradient"]
+    needs: tuple[str, ...] = ()
+    own: OwnWeights = own_one
+
+    def accepts(self, option: str) -> bool:
+        """Whether `option` is one of the factory's own."""
+        return option in inspect.signature(self.factory).parameters
+
+    def __call__(self, num_tasks: int, **options: Any) -> optax.GradientTransformationExtraArgs:
+        """The method for `num_tasks` tasks.
+
+        Args:
+            num_tasks: number of tasks K.
+            **options: those of the factory; for a method on gradients also those of
+                `on_shared_parameters`, unless the factory has its own of that name.
+
+        Raises:
+            ValueError: an option breaks its rule.
+            TypeError: an option is unknown.
+        """
+        if self.family == "loss":
+            return self.factory(num_tasks, **options)
+        check_num_tasks(num_tasks)
+        common = {
+            name: options.pop(name)
+            for name in SHARED_OPTIONS
+            if name in options and not self.accepts(name)
+        }
+        method = self.factory(num_tasks, **options)
+        return on_shared_parameters(num_tasks, method, self.own, **common)

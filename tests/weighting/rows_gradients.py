@@ -1,0 +1,3 @@
+"""Methods that need the task gradients themselves."""
+
+ROWS = []

@@ -1,0 +1,3 @@
+"""Methods whose weights solve a problem on the Gramian."""
+
+ROWS = []
