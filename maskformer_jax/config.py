@@ -343,11 +343,16 @@ class WeightingConfig:
 
     Attributes:
         name: the method.
-        options: keyword arguments of its factory.
+        options: keyword arguments of its factory; for a method on gradients also `granularity`,
+            `normalise`, `preference` and `own_weights`.
+        shared: parameters over which gradients are compared: those `reached` by at least two
+            tasks, those of the `encoder`, which every task reaches, or `all`. The others get the
+            gradient of their only task.
     """
 
     name: str = "equal"
     options: dict[str, Any] = field(default_factory=dict)
+    shared: Literal["reached", "encoder", "all"] = "reached"
 
 
 @dataclass(frozen=True)
@@ -359,6 +364,9 @@ class TrainingConfig:
         batch_size: jets of one step, over all devices.
         seed: seed of the parameters, the order of the jets and the dropout.
         devices: local devices that share a batch.
+        micro_batches: parts of a batch whose gradients are added up one after the other, which
+            saves memory and changes nothing else.
+        backward: gradients of several tasks by `vmap` at once, or by `map` in less memory.
         initial_learning_rate: OneCycle schedule at the first step.
         peak_learning_rate: OneCycle schedule at its highest.
         final_learning_rate: OneCycle schedule at the last step.
@@ -376,6 +384,8 @@ class TrainingConfig:
     batch_size: int = 500
     seed: int = 0
     devices: int = 1
+    micro_batches: int = 1
+    backward: Literal["vmap", "map"] = "vmap"
     initial_learning_rate: float = 1e-7
     peak_learning_rate: float = 5e-4
     final_learning_rate: float = 1e-5
@@ -388,7 +398,10 @@ class TrainingConfig:
     log_every: int = 50
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "devices", "keep_checkpoints", "log_every"):
+        for name in (
+            *("epochs", "batch_size", "devices", "micro_batches"),
+            *("keep_checkpoints", "log_every"),
+        ):
             value = getattr(self, name)
             _check(value >= 1, f"training.{name}", "be at least 1", value)
         _check(self.seed >= 0, "training.seed", "be at least 0", self.seed)
@@ -396,10 +409,11 @@ class TrainingConfig:
         clip, every = self.max_gradient_norm, self.checkpoint_every
         _check(clip is None or clip > 0, "training.max_gradient_norm", "be positive", clip)
         _check(every is None or every >= 1, "training.checkpoint_every", "be at least 1", every)
+        parts = self.devices * self.micro_batches
         _check(
-            self.batch_size % self.devices == 0,
+            self.batch_size % parts == 0,
             "training.batch_size",
-            f"be a multiple of `training.devices` = {self.devices}",
+            f"be a multiple of `training.devices` times `training.micro_batches`, which is {parts}",
             self.batch_size,
         )
         _check(

@@ -137,6 +137,27 @@ def build_losses(
     return loss_sums
 
 
+def batch_shapes(config: Config, batch_size: int) -> tuple[Batch, Targets]:
+    """Shapes and types of a batch, for tracing without data."""
+    data, shape = config.data, jax.ShapeDtypeStruct
+    tracks, objects = (batch_size, data.tracks.cap), (batch_size, data.hadrons.cap)
+    batch = Batch(
+        jets=shape((batch_size, len(data.jets.inputs)), jnp.float32),
+        tracks=shape((*tracks, len(data.tracks.inputs)), jnp.float32),
+        valid=shape(tracks, jnp.bool_),
+        jet_valid=shape((batch_size,), jnp.bool_),
+    )
+    targets = Targets(
+        jet_class_index=shape((batch_size,), jnp.int32),
+        origin_index=shape(tracks, jnp.int32),
+        object_class_index=shape(objects, jnp.int32),
+        object_valid=shape(objects, jnp.bool_),
+        masks=shape((*objects, data.tracks.cap), jnp.bool_),
+        regression=shape((*objects, len(data.hadrons.targets)), jnp.float32),
+    )
+    return batch, targets
+
+
 def _sum(terms: Float[Array, "..."], weight: Float[Array, "..."] | Bool[Array, "..."]) -> LossSums:
     """Weighted sum of the terms and sum of the weights; a term of weight zero may be anything."""
     weight = jnp.broadcast_to(weight, terms.shape)

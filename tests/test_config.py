@@ -19,7 +19,7 @@ from maskformer_jax.config import (
 )
 from maskformer_jax.errors import InputError
 from maskformer_jax.model import maskformer
-from maskformer_jax.training import loop
+from maskformer_jax.training import method
 from maskformer_jax.weighting import METHODS
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -262,7 +262,7 @@ def test_shipped_config_loads(path):
     base = [] if describes_a_run(path) else [f"--config={QUICKSTART}"]
     config = configuration.load([*base, f"--config={path}"])
     assert config.name == "MaskFormer"
-    loop.find_method(config.weighting)(6, **config.weighting.options)
+    method.make(config.weighting, steps_per_epoch=10)
 
 
 def test_every_method_has_an_overlay_of_its_name():

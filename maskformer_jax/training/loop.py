@@ -14,16 +14,15 @@ import optax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from maskformer_jax import tasks
-from maskformer_jax.config import Config, WeightingConfig
+from maskformer_jax.config import Config
 from maskformer_jax.errors import InputError
 from maskformer_jax.model import maskformer
 from maskformer_jax.tasks import TASK_NAMES
-from maskformer_jax.training import optimiser, state, step, validation
+from maskformer_jax.training import method, optimiser, state, step, validation
 from maskformer_jax.training.checkpoint import Checkpoints
 from maskformer_jax.training.logging import MetricsLog
 from maskformer_jax.training.progress import Dispatched, ProgressBar, Reporter, StopSignals
 from maskformer_jax.types import Batch, Targets
-from maskformer_jax.weighting import METHODS, Method
 
 
 class Loader(Protocol):
@@ -76,27 +75,24 @@ def build(
             f"{config.training.monitor!r}"
         )
     _placement(config.training.devices)
-    entry = find_method(config.weighting)
-    try:
-        method = entry(len(TASK_NAMES), **config.weighting.options)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"`weighting.options` of {config.weighting.name}: {error}") from error
     apply, params = maskformer.build(config, config.training.seed)
     loss_sums = tasks.build_losses(config, class_weights)
-    optimise, schedule = optimiser.build(config.training, total_steps)
+    terms = tasks.build_terms(config, class_weights)
+    settings = config.training
+    optimise, schedule = optimiser.build(settings, total_steps)
+    weighting = method.build(config, apply, params, terms, optimise, total_steps // settings.epochs)
     train_step = step.build(
         apply,
         loss_sums,
-        method,
+        weighting,
         optimise,
         schedule,
-        scalarise=entry.family == "loss",
-        seed=config.training.seed,
+        seed=settings.seed,
         dropout=config.model.dropout > 0,
+        micro_batches=settings.micro_batches,
+        backward=settings.backward,
     )
     sums = validation.build(apply, loss_sums, tasks.build_match(config))
-
-    terms = tasks.build_terms(config, class_weights)
 
     @partial(jax.jit, static_argnums=0)
     def is_finite(task: int, params, batch: Batch, targets: Targets):
@@ -114,20 +110,11 @@ def build(
         ]
 
     return Trainer(
-        state=state.create(params, method, optimise),
+        state=state.create(params, weighting.method, optimise, len(TASK_NAMES)),
         step=train_step,
         validate=lambda params, batches: validation.validate(sums, params, batches),
         nonfinite_tasks=nonfinite_tasks,
     )
-
-
-def find_method(weighting: WeightingConfig) -> Method:
-    """The entry of `METHODS`, or an InputError that lists the known names."""
-    if weighting.name not in METHODS:
-        raise InputError(
-            f"`weighting.name` must be one of {', '.join(METHODS)}; got {weighting.name!r}"
-        )
-    return METHODS[weighting.name]
 
 
 def train(

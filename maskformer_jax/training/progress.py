@@ -1,5 +1,6 @@
 """What a running training shows: the terminal, the log, and the stop at the first bad number."""
 
+import itertools
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -95,6 +96,10 @@ class Reporter:
             for task, value in zip(TASK_NAMES, array, strict=True)
         }
         values["loss/total"] = float(weights @ losses)
+        if metrics.gramian is not None:
+            values |= _angles(np.asarray(metrics.gramian))
+        if metrics.residual is not None:
+            values["weighting_residual"] = float(metrics.residual)
         values["gradient_norm"] = float(metrics.gradient_norm)
         values["learning_rate"] = float(metrics.learning_rate)
         values["jets_per_second"] = self._bar.rate()
@@ -106,13 +111,27 @@ class Reporter:
         bad = [name for name, good in zip(TASK_NAMES, finite, strict=True) if not good]
         if not bad:
             what, bad = "gradient", self._nonfinite_tasks(params, step.batch, step.targets)
+        if not bad:
+            what = "weight"
+            finite = np.isfinite(step.metrics.weights)
+            bad = [name for name, good in zip(TASK_NAMES, finite, strict=True) if not good]
         path = self._run / "nonfinite_batch.npz"
         arrays = {**step.batch._asdict(), **step.targets._asdict()}
         np.savez(path, **jax.device_get(arrays))
         raise FloatingPointError(
-            f"the {what} of {', '.join(bad) or 'the weighted sum'} is not finite at step "
+            f"the {what} of {', '.join(bad) or 'the update'} is not finite at step "
             f"{step.number}; the batch is in {path}"
         )
+
+
+def _angles(gramian: np.ndarray) -> dict[str, float]:
+    """Length of every task gradient and cosine of every pair; 0 for a gradient of zero."""
+    norms = np.sqrt(np.maximum(gramian.diagonal().astype(float), 0.0))
+    values = {f"gradient_norm/{task}": float(x) for task, x in zip(TASK_NAMES, norms, strict=True)}
+    for (i, a), (j, b) in itertools.combinations(enumerate(TASK_NAMES), 2):
+        size = norms[i] * norms[j]
+        values[f"cosine/{a}/{b}"] = float(gramian[i, j] / size) if size > 0 else 0.0
+    return values
 
 
 class ProgressBar:

@@ -26,6 +26,8 @@ MAY_CHANGE = (
     "data.val_file",
     "model.",
     "training.devices",
+    "training.micro_batches",
+    "training.backward",
     "training.log_every",
     "training.keep_checkpoints",
     "training.checkpoint_every",

@@ -7,12 +7,29 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, PyTree
 
 from maskformer_jax.tasks import LossSums
 from maskformer_jax.training import task_gradients
 from maskformer_jax.training.state import TrainState
+from maskformer_jax.training.task_gradients import Backward
 from maskformer_jax.types import Batch, Outputs, Targets
+
+
+class Weighting(NamedTuple):
+    """A task weighting and what the step has to do for it.
+
+    Attributes:
+        method: the transformation.
+        scalarise: True for a method of family `loss`, which needs a single backward pass.
+        second_forward: hand the losses of the batch after the step to the next update.
+        two_batches: give it gradients on the two halves of the batch.
+    """
+
+    method: optax.GradientTransformationExtraArgs
+    scalarise: bool = True
+    second_forward: bool = False
+    two_batches: bool = False
 
 
 class StepMetrics(NamedTuple):
@@ -21,6 +38,9 @@ class StepMetrics(NamedTuple):
     Attributes:
         losses: unweighted losses of the batch before the update.
         weights: task weights of the update.
+        gramian: inner products of the task gradients over the shared parameters; none for a method
+            that has no task gradients.
+        residual: of the method's solver; none for a method without one.
         gradient_norm: global norm of the combined gradient, before clipping.
         learning_rate: rate of the update.
         finite: False if the update was not made because a loss or the gradient is not finite.
@@ -28,6 +48,8 @@ class StepMetrics(NamedTuple):
 
     losses: Float[Array, " K"]
     weights: Float[Array, " K"]
+    gramian: Float[Array, "K K"] | None
+    residual: Float[Array, ""] | None
     gradient_norm: Float[Array, ""]
     learning_rate: Float[Array, ""]
     finite: Bool[Array, ""]
@@ -39,56 +61,75 @@ Step = Callable[[TrainState, Batch, Targets], tuple[TrainState, StepMetrics]]
 def build(
     apply: Callable[..., Outputs],
     loss_sums: Callable[[Outputs, Batch, Targets], LossSums],
-    method: optax.GradientTransformationExtraArgs,
+    weighting: Weighting,
     optimiser: optax.GradientTransformation,
     schedule: optax.Schedule,
     *,
-    scalarise: bool,
     seed: int,
     dropout: bool,
+    micro_batches: int = 1,
+    backward: Backward = "vmap",
 ) -> Step:
     """The training step as one jitted function whose state is donated.
 
     Args:
         apply: the model, `apply(params, batch, key)`.
         loss_sums: the six losses as sums.
-        method: the task weighting.
+        weighting: the task weighting.
         optimiser: what turns the combined gradient into an update.
         schedule: learning rate of each step, for the report.
-        scalarise: True for a method of family `loss`, which needs a single backward pass.
         seed: seed of the dropout, which differs from step to step.
         dropout: whether the model has any.
+        micro_batches: parts of the batch whose gradients are added up one after the other.
+        backward: how the gradients of the tasks are pulled back.
 
     Returns:
         `step(state, batch, targets) -> (state, metrics)`. After a non-finite loss or gradient the
         state stays as it was before that step, however many more steps are made.
     """
-    weighted_gradient = task_gradients.scalarised if scalarise else task_gradients.per_task
+    method = weighting.method
+    weighted_gradient = task_gradients.scalarised
+    if not weighting.scalarise:
+        weighted_gradient = partial(
+            task_gradients.per_task, backward=backward, two_batches=weighting.two_batches
+        )
+    number = micro_batches * (2 if weighting.two_batches else 1)
 
     @partial(jax.jit, donate_argnums=0)
     def step(state: TrainState, batch: Batch, targets: Targets) -> tuple[TrainState, StepMetrics]:
-        key = jax.random.fold_in(jax.random.key(seed), state.step) if dropout else None
+        def sums_of(params: PyTree, part: PyTree) -> LossSums:
+            batch, targets, index = part
+            key = None
+            if dropout:
+                key = jax.random.fold_in(jax.random.key(seed), state.step * number + index)
+            return loss_sums(apply(params, batch, key), batch, targets)
 
-        def losses_of(params):
-            return loss_sums(apply(params, batch, key), batch, targets).mean()
-
+        parts = _split((batch, targets, jnp.arange(number)), number)
+        extra = {"losses_after": state.losses_after} if weighting.second_forward else {}
         losses, gradient, weighting_state = weighted_gradient(
-            losses_of, state.params, method, state.weighting_state
+            sums_of, state.params, method, state.weighting_state, parts, **extra
         )
         updates, optimiser_state = optimiser.update(gradient, state.optimiser_state, state.params)
+        params = optax.apply_updates(state.params, updates)
         gradient_norm = optax.tree.norm(gradient)
         finite = state.finite & jnp.isfinite(losses).all() & jnp.isfinite(gradient_norm)
+        losses_after = state.losses_after
+        if weighting.second_forward:
+            losses_after = task_gradients.losses(sums_of, params, parts)
         proposed = TrainState(
             step=state.step + 1,
-            params=optax.apply_updates(state.params, updates),
+            params=params,
             weighting_state=weighting_state,
             optimiser_state=optimiser_state,
+            losses_after=losses_after,
             finite=finite,
         )
         kept = jax.tree.map(partial(jnp.where, finite), proposed, state)
         metrics = StepMetrics(
             losses=losses,
             weights=weighting_state.weights,
+            gramian=getattr(weighting_state, "gramian", None),
+            residual=getattr(weighting_state, "residual", None),
             gradient_norm=gradient_norm,
             learning_rate=jnp.asarray(schedule(state.step), jnp.float32),
             finite=finite,
@@ -96,3 +137,8 @@ def build(
         return kept._replace(finite=finite), metrics
 
     return step
+
+
+def _split(tree: PyTree, number: int) -> PyTree:
+    """Every `number`-th entry of the leading axis in a part, so that devices keep their share."""
+    return jax.tree.map(lambda x: x.reshape(-1, number, *x.shape[1:]).swapaxes(0, 1), tree)

@@ -1,7 +1,7 @@
 """An entry of the table of methods."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -36,8 +36,12 @@ class Method:
     own: OwnWeights = own_one
 
     def accepts(self, option: str) -> bool:
-        """Whether `option` is one of the factory's own."""
-        return option in inspect.signature(self.factory).parameters
+        """Whether the method has an option of this name."""
+        on_gradients = self.family != "loss"
+        return option in self._own_options() or (on_gradients and option in SHARED_OPTIONS)
+
+    def _own_options(self) -> Collection[str]:
+        return inspect.signature(self.factory).parameters
 
     def __call__(self, num_tasks: int, **options: Any) -> optax.GradientTransformationExtraArgs:
         """The method for `num_tasks` tasks.
@@ -54,10 +58,11 @@ class Method:
         if self.family == "loss":
             return self.factory(num_tasks, **options)
         check_num_tasks(num_tasks)
+        own = self._own_options()
         common = {
             name: options.pop(name)
             for name in SHARED_OPTIONS
-            if name in options and not self.accepts(name)
+            if name in options and name not in own
         }
         method = self.factory(num_tasks, **options)
         return on_shared_parameters(num_tasks, method, self.own, **common)

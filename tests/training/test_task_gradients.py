@@ -1,5 +1,6 @@
 """One backward pass and K of them give the same update where both may be used."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -9,12 +10,13 @@ import optax
 import pytest
 
 from maskformer_jax.model import maskformer
-from maskformer_jax.tasks import build_losses
-from maskformer_jax.training.task_gradients import per_task, scalarised
+from maskformer_jax.tasks import LossSums, build_losses
+from maskformer_jax.training.task_gradients import losses, per_task, scalarised, task_gradients
 from maskformer_jax.weighting import METHODS
 
 WEIGHTS = [1.0, 0.5, 2.0, 10.0, 2.0, 1.0]
 OPTIONS = {"equal": {}, "static": {"weights": WEIGHTS}}
+PATHS = [scalarised, per_task, partial(per_task, backward="map")]
 
 
 def close(found, expected, rtol=1e-5, atol=1e-6):
@@ -24,44 +26,76 @@ def close(found, expected, rtol=1e-5, atol=1e-6):
     )
 
 
-def test_both_paths_give_the_same_update_of_a_network(tiny_config, make_batch, with_options):
+@pytest.fixture(scope="module")
+def network(tiny_config, with_options):
+    """A network of a few parameters: `sums_of(params, (batch, targets))`, and its parameters."""
     smaller = {"embed_dim": 8, "head_widths": [4], "encoder_layers": 1, "decoder_layers": 1}
     apply, params = maskformer.build(with_options(tiny_config, model=smaller), seed=1)
     loss_sums = build_losses(tiny_config)
+    return lambda p, part: loss_sums(apply(p, part[0]), *part), params
+
+
+def in_parts(pair, number):
+    """Micro-batches: every `number`-th jet, after the padding jet was repeated to fill up."""
+    padded = jax.tree.map(lambda x: jnp.concatenate([x, x[-1:]]), pair)  # 6 jets
+    return jax.tree.map(lambda x: x.reshape(-1, number, *x.shape[1:]).swapaxes(0, 1), padded)
+
+
+def test_both_paths_give_the_same_update_of_a_network(network, make_batch):
+    sums_of, params = network
 
     # The weights of both methods are in their states, so that one compilation serves them.
     @jax.jit
-    def updates(params, state, batch, targets):
-        def losses_of(params):
-            return loss_sums(apply(params, batch), batch, targets).mean()
-
-        arguments = (losses_of, params, METHODS["static"](6, **OPTIONS["static"]), state)
-        return scalarised(*arguments), per_task(*arguments)
+    def updates(params, state, parts):
+        arguments = (sums_of, params, METHODS["static"](6, **OPTIONS["static"]), state, parts)
+        return [path(*arguments) for path in PATHS]
 
     queries = []
     for name, options in OPTIONS.items():
         state = METHODS[name](6, **options).init(params)
-        one, many = updates(params, state, *make_batch())
-        close(one, many)
+        one, *others = updates(params, state, in_parts(make_batch(), 1))
+        for other in others:
+            close(one, other)
         assert all(leaf.any() for leaf in jax.tree.leaves(one.gradient))
         queries.append(one.gradient["queries"])
     assert (queries[0] != queries[1]).any()
 
 
+def test_micro_batches_give_the_gradients_of_the_whole_batch(network, make_batch):
+    """Although their numbers of tracks and hadrons differ."""
+    sums_of, params = network
+    method = METHODS["static"](6, weights=WEIGHTS)
+
+    @jax.jit
+    def everything(params, parts):
+        sums, gradients = task_gradients(sums_of, params, parts)
+        state = method.init(params)
+        one = scalarised(sums_of, params, method, state, parts)
+        return sums, gradients, one, losses(sums_of, params, parts)
+
+    whole, three = (everything(params, in_parts(make_batch(), number)) for number in (1, 3))
+    close(three, whole, 1e-4, 1e-5)
+    close(whole[0].mean(), whole[3])
+    counts = jax.vmap(lambda part: sums_of(params, part).count)(in_parts(make_batch(), 3))
+    assert (counts[0] != counts[1]).any()
+
+
 PARAMS = {"a": jnp.asarray([1.0, 2.0]), "b": jnp.asarray(3.0)}
+ONCE = {"factor": jnp.ones((1, 1))}
 
 
-def losses_of(params):
-    """Three losses whose gradients are easy: (2a, 0), (0, 2b), (b, sum a)."""
+def sums_of(params, part):
+    """Three losses whose gradients are easy: (2a, 0), (0, 2b), (b, sum a), times the factor."""
     a, b = params["a"], params["b"]
-    return jnp.stack([(a**2).sum(), b**2, a.sum() * b])
+    values = jnp.stack([(a**2).sum(), b**2, a.sum() * b]) * part["factor"].sum()
+    return LossSums(4 * values, jnp.full(3, 4.0))
 
 
-@pytest.mark.parametrize("path", [scalarised, per_task])
+@pytest.mark.parametrize("path", PATHS)
 def test_update_is_the_weighted_sum_of_the_gradients(path):
     for weights in ([1.0, 1.0, 1.0], [0.5, 0.0, 2.0]):
         method = METHODS["static"](3, weights=weights)
-        found = path(losses_of, PARAMS, method, method.init(PARAMS))
+        found = path(sums_of, PARAMS, method, method.init(PARAMS), ONCE)
         w = np.array(weights)
         a = w[0] * np.array([2.0, 4.0]) + w[2] * np.array([3.0, 3.0])
         close(found.gradient, {"a": a, "b": np.asarray(w[1] * 6.0 + w[2] * 3.0)})
@@ -83,25 +117,25 @@ def spy(factor):
         del params
         return Seen(jnp.ones(3), jnp.zeros(3), jnp.zeros((), jnp.int32))
 
-    def update(grads, state, params=None, *, losses, **extra):
+    def update(grads, state, params=None, *, losses, more=1.0, **extra):
         del params, extra
-        weights = factor * losses
+        weights = factor * more * losses
         total = jax.tree.map(lambda g: jnp.tensordot(weights, g, 1), grads)
         return total, Seen(weights, losses, state.calls + 1)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-@pytest.mark.parametrize("path", [scalarised, per_task])
+@pytest.mark.parametrize("path", PATHS)
 def test_method_sees_the_losses_and_its_state_moves_on(path):
-    method = spy(0.5)
+    method = spy(0.25)
     state = method.init(PARAMS)._replace(calls=jnp.asarray(4, jnp.int32))
-    found = path(losses_of, PARAMS, method, state)
-    losses = np.array([5.0, 9.0, 9.0])
-    np.testing.assert_allclose(found.losses, losses)
-    np.testing.assert_allclose(found.weighting_state.losses, losses)
+    found = path(sums_of, PARAMS, method, state, ONCE, more=2.0)
+    values = np.array([5.0, 9.0, 9.0])
+    np.testing.assert_allclose(found.losses, values)
+    np.testing.assert_allclose(found.weighting_state.losses, values)
     assert found.weighting_state.calls == 5
-    w = 0.5 * losses
+    w = 0.5 * values
     expected = {
         "a": w[0] * np.array([2.0, 4.0]) + w[2] * np.array([3.0, 3.0]),
         "b": np.asarray(w[1] * 6.0 + w[2] * 3.0),
@@ -109,19 +143,36 @@ def test_method_sees_the_losses_and_its_state_moves_on(path):
     close(found.gradient, expected)
 
 
-def test_method_that_reads_gradients_receives_one_row_for_each_task():
-    received = []
+def recorder(received):
+    """A method that returns the gradient of the second task and notes what it was given."""
 
-    def update(grads, state, params=None, *, losses, **extra):
-        received.append((grads, params))
+    def update(grads, state, params=None, **extra):
+        received.append((grads, params, extra))
         return jax.tree.map(lambda g: g[1], grads), state
 
-    method = optax.GradientTransformationExtraArgs(lambda params: (), update)
-    found = per_task(losses_of, PARAMS, method, ())
+    return optax.GradientTransformationExtraArgs(lambda params: (), update)
+
+
+ROWS = {"a": np.array([[2.0, 4], [0, 0], [3, 3]]), "b": np.array([0.0, 6, 3])}
+
+
+def test_method_that_reads_gradients_receives_one_row_for_each_task():
+    received = []
+    found = per_task(sums_of, PARAMS, recorder(received), (), ONCE)
     close(found.gradient, {"a": np.zeros(2), "b": np.asarray(6.0)})
-    (grads, params), *others = received
-    assert not others and params is PARAMS
-    close(grads, {"a": np.array([[2.0, 4], [0, 0], [3, 3]]), "b": np.array([0.0, 6, 3])})
+    (grads, params, extra), *others = received
+    assert not others and params is PARAMS and set(extra) == {"losses"}
+    close(grads, ROWS)
+
+
+def test_method_that_needs_two_batches_receives_the_gradients_of_both_halves():
+    received = []
+    parts = {"factor": jnp.asarray([[1.0], [2.0], [3.0], [6.0]])}
+    found = per_task(sums_of, PARAMS, recorder(received), (), parts, two_batches=True)
+    ((grads, _, extra),) = received
+    close(grads, jax.tree.map(lambda g: 1.5 * g, ROWS))
+    close(extra["task_grads_2"], jax.tree.map(lambda g: 4.5 * g, ROWS))
+    np.testing.assert_allclose(found.losses, 3 * np.array([5.0, 9.0, 9.0]))
 
 
 def test_scalarisation_makes_one_backward_pass():
@@ -138,7 +189,7 @@ def test_scalarisation_makes_one_backward_pass():
 
     watched.defvjp(lambda x: (x, None), backward)
     method = METHODS["equal"](3)
-    arguments = (lambda p: losses_of({**p, "a": watched(p["a"])}), PARAMS, method)
-    found = scalarised(*arguments, method.init(PARAMS))
+    arguments = (lambda p, part: sums_of({**p, "a": watched(p["a"])}, part), PARAMS, method)
+    found = scalarised(*arguments, method.init(PARAMS), ONCE)
     assert rows == [1]
-    close(per_task(*arguments, method.init(PARAMS)).gradient, found.gradient)
+    close(per_task(*arguments, method.init(PARAMS), ONCE).gradient, found.gradient)

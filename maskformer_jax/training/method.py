@@ -1,0 +1,106 @@
+"""The task weighting that the configuration names, with what only training knows filled in."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import optax
+from jaxtyping import Array, PyTree
+
+from maskformer_jax import tasks
+from maskformer_jax.config import Config, WeightingConfig
+from maskformer_jax.errors import InputError
+from maskformer_jax.tasks import TASK_NAMES, LossSums
+from maskformer_jax.training import reach
+from maskformer_jax.training.step import Weighting
+from maskformer_jax.types import Batch, Outputs, Targets
+from maskformer_jax.weighting import METHODS, Method
+
+
+def find_method(weighting: WeightingConfig) -> Method:
+    """The entry of `METHODS`, or an InputError that lists the known names."""
+    if weighting.name not in METHODS:
+        raise InputError(
+            f"`weighting.name` must be one of {', '.join(METHODS)}; got {weighting.name!r}"
+        )
+    return METHODS[weighting.name]
+
+
+def make(weighting: WeightingConfig, **known: Any) -> optax.GradientTransformationExtraArgs:
+    """The method for the six tasks.
+
+    Args:
+        weighting: name and options.
+        **known: options that the configuration can't hold, for methods that have them.
+
+    Raises:
+        InputError: the method is unknown, or one of its options is wrong.
+    """
+    entry = find_method(weighting)
+    filled = {name: value for name, value in known.items() if entry.accepts(name)}
+    try:
+        return entry(len(TASK_NAMES), **{**filled, **weighting.options})
+    except (TypeError, ValueError) as error:
+        raise InputError(f"`weighting.options` of {weighting.name}: {error}") from error
+
+
+def build(
+    config: Config,
+    apply: Callable[..., Outputs],
+    params: PyTree,
+    terms: Callable[[Outputs, Batch, Targets], list[LossSums]],
+    optimiser: optax.GradientTransformation,
+    steps_per_epoch: int,
+) -> Weighting:
+    """The method and what a step has to do for it.
+
+    Args:
+        config: `config.weighting` names the method; the data layout gives the shapes of a batch.
+        apply: the model.
+        params: its parameters.
+        terms: the losses one by one.
+        optimiser: moves learnt weights, with a state of its own.
+        steps_per_epoch: for methods that look back over epochs.
+
+    Raises:
+        InputError: the method is unknown, or one of its options is wrong.
+    """
+    entry = find_method(config.weighting)
+    known: dict[str, Any] = {"steps_per_epoch": steps_per_epoch, "optimiser": optimiser}
+    if entry.family != "loss":
+        known |= _parameters_of_tasks(config, apply, params, terms)
+    method = make(config.weighting, **known)
+    two_batches = "task_grads_2" in entry.needs
+    parts = 2 * config.training.devices * config.training.micro_batches
+    if two_batches and config.training.batch_size % parts:
+        raise InputError(
+            f"`training.batch_size` must be a multiple of {parts}, since {config.weighting.name} "
+            f"needs gradients on two halves of it; got {config.training.batch_size}"
+        )
+    return Weighting(
+        method=method,
+        scalarise=entry.family == "loss",
+        second_forward="losses_after" in entry.needs
+        and config.weighting.options.get("second_forward", True),
+        two_batches=two_batches,
+    )
+
+
+def _parameters_of_tasks(
+    config: Config,
+    apply: Callable[..., Outputs],
+    params: PyTree,
+    terms: Callable[[Outputs, Batch, Targets], list[LossSums]],
+) -> Mapping[str, Any]:
+    """Options that say which parameters are shared and where GradNorm takes its norms."""
+    fewest = {"reached": 2, "encoder": len(TASK_NAMES), "all": 0}[config.weighting.shared]
+
+    def losses_of(params: PyTree, batch: Batch, targets: Targets) -> list[Array]:
+        return [term.mean() for term in terms(apply(params, batch), batch, targets)]
+
+    found = reach.find(losses_of, params, *tasks.batch_shapes(config, 1))
+    last = {
+        path for path, is_last in jax.tree_util.tree_leaves_with_path(found.last_layer) if is_last
+    }
+    shared = jax.tree.map(lambda count: count >= fewest, found.tasks)
+    return {"shared": shared if fewest else None, "norm_params": last.__contains__}
