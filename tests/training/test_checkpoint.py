@@ -35,6 +35,7 @@ def make_state(step, width=3):
         params={"layer": {"kernel": jnp.asarray(values), "bias": jnp.full(width, float(step))}},
         weighting_state={"weights": jnp.arange(6.0)},
         optimiser_state=(jnp.zeros(width, jnp.bfloat16),),
+        losses_after=jnp.full(6, float(step)),
         finite=jnp.ones((), bool),
     )
 
