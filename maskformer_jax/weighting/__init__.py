@@ -5,15 +5,50 @@ first link of a chain: `optax.chain(METHODS["equal"](6), optax.adamw(1e-3))`. No
 what the tasks are.
 """
 
+from functools import partial
+
 from maskformer_jax.weighting._gramian import inner_products as inner_products
 from maskformer_jax.weighting._method import Method as Method
 from maskformer_jax.weighting._shared import TaskState as TaskState
+from maskformer_jax.weighting.aligned_mtl import aligned_mtl as aligned_mtl
+from maskformer_jax.weighting.config import config as config
+from maskformer_jax.weighting.cosmos import cosmos as cosmos
+from maskformer_jax.weighting.cr_mogm import cr_mogm as cr_mogm
+from maskformer_jax.weighting.dwa import dwa as dwa
 from maskformer_jax.weighting.equal import equal as equal
+from maskformer_jax.weighting.famo import famo as famo
+from maskformer_jax.weighting.gls import gls as gls
+from maskformer_jax.weighting.gradvac import gradvac as gradvac
 from maskformer_jax.weighting.imtl_g import imtl_g as imtl_g
+from maskformer_jax.weighting.imtl_l import imtl_l as imtl_l
+from maskformer_jax.weighting.krum import krum as krum
+from maskformer_jax.weighting.pbi import pbi as pbi
+from maskformer_jax.weighting.pcgrad import pcgrad as pcgrad
+from maskformer_jax.weighting.random import random as random
+from maskformer_jax.weighting.rlw import rlw as rlw
 from maskformer_jax.weighting.static import static as static
+from maskformer_jax.weighting.stch import stch as stch
+from maskformer_jax.weighting.uw import uw as uw
 
 METHODS = {
     "equal": Method(equal, family="loss"),
     "static": Method(static, family="loss"),
+    "gls": Method(gls, family="loss"),
+    "rlw": Method(rlw, family="loss"),
+    "uw": Method(uw, family="loss"),
+    "stch": Method(stch, family="loss"),
+    "famo": Method(famo, family="loss", needs=("losses_after",)),
+    "dwa": Method(dwa, family="loss"),
+    "aligned_mtl": Method(aligned_mtl, family="gramian"),
+    "pcgrad": Method(pcgrad, family="gramian"),
+    "gradvac": Method(gradvac, family="gramian"),
     "imtl_g": Method(imtl_g, family="gramian"),
+    "imtl_l": Method(imtl_l, family="loss"),
+    "config": Method(config, family="gramian"),
+    "krum": Method(krum, family="gramian"),
+    "random": Method(random, family="loss"),
+    "cosmos": Method(cosmos, family="loss"),
+    "pbi": Method(pbi, family="loss"),
 }
+# A method on top of another one, which it finds in the table.
+METHODS["cr_mogm"] = Method(partial(cr_mogm, methods=METHODS), family="gramian")

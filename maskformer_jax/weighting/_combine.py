@@ -49,6 +49,12 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
+def check_integer(option: str, value: object, lowest: int = 0, highest: int = 2**31 - 1) -> None:
+    """Raises ValueError unless `value` is an integer, and no bool, from `lowest` to `highest`."""
+    fits = isinstance(value, int) and not isinstance(value, bool) and lowest <= value <= highest
+    check_option(fits, option, f"be an integer from {lowest} to {highest}", value)
+
+
 def check_values(num_tasks: int, option: str, values: Sequence[float]) -> list[float]:
     """`values` as finite floats, one per task.
 
@@ -60,6 +66,17 @@ def check_values(num_tasks: int, option: str, values: Sequence[float]) -> list[f
     check_option(is_list and len(values) == num_tasks, option, rule, values)
     check_option(all(is_number(value) for value in values), option, rule, values)
     return [float(value) for value in values]
+
+
+def check_number_or_values(
+    num_tasks: int, option: str, values: Sequence[float] | float
+) -> list[float]:
+    """One finite number per task; a single one stands for all.
+
+    Raises:
+        ValueError: another number of values, or one that is not finite.
+    """
+    return check_values(num_tasks, option, [values] * num_tasks if is_number(values) else values)
 
 
 def check_preference(
@@ -75,6 +92,20 @@ def check_preference(
     values = check_values(num_tasks, "preference", preference)
     check_option(min(values) > 0, "preference", "hold positive values", values)
     return values
+
+
+def check_shares(num_tasks: int, option: str, values: Sequence[float] | None) -> list[float]:
+    """Values that are not negative and not all zero, one per task, or 1/K for all of them.
+
+    Raises:
+        ValueError: another number of values, one that is negative, or nothing but zeros.
+    """
+    if values is None:
+        return [1.0 / num_tasks] * num_tasks
+    shares = check_values(num_tasks, option, values)
+    rule = "hold values that are not negative and not all zero"
+    check_option(min(shares) >= 0 and any(shares), option, rule, shares)
+    return shares
 
 
 def check_losses(
@@ -151,7 +182,8 @@ def from_losses(
         name: of the method, for messages.
         num_tasks: number of tasks K.
         initial: makes the state before the first step.
-        weights: `weights(losses, state, **extra) -> (weights, state)`, the weights being dS/dL.
+        weights: `weights(losses, state, **extra) -> (weights, state)`, the weights being dS/dL;
+            `losses` come as float32, or as float64 where they are.
         lowest: smallest loss allowed.
 
     Returns:
@@ -173,6 +205,7 @@ def from_losses(
         del params
         check_rows(num_tasks, task_grads)
         losses = check_losses(name, num_tasks, losses, lowest=lowest)
+        losses = losses.astype(sum_dtype(losses.dtype))
         values, state = weights(losses, state, **extra)
         return weighted_sum(task_grads, values), state
 

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import optax
 import orbax.checkpoint as ocp
@@ -181,7 +182,8 @@ def test_awkward_gradients_of_any_size_are_finite(row, case, size):
 @parametrize([row for row in ROWS if row.fewest == 1])
 def test_single_task_gives_its_gradient_back(row):
     method, grads = make(row, 1), task_grads(1)
-    update, state = method.update(grads, method.init(params()), params(), **arguments(row, 1))
+    extra = arguments(row, 1, second=grads)
+    update, state = method.update(grads, method.init(params()), params(), **extra)
     close(update, jax.tree.map(lambda g: row.alone * g[0], grads), 1e-5, 1e-5)
     assert state.weights.shape == (1,)
 
@@ -214,8 +216,11 @@ def test_batches_of_gradients_under_vmap(row):
 WRONG = [(row, options, message) for row in ROWS for options, message in row.wrong]
 
 
+@pytest.mark.usefixtures("as_users_have_it")
 @pytest.mark.parametrize(("row", "options", "message"), WRONG, ids=lambda x: getattr(x, "name", ""))
-def test_wrong_options_are_refused(row, options, message):
+def test_wrong_options_are_refused(row, options, message, monkeypatch):
+    # Users have no checker of types that would refuse some of them earlier.
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(ValueError, match=message):
         METHODS[row.name](K, **{**row.options(K), **options})
 
