@@ -216,7 +216,6 @@ def test_batches_of_gradients_under_vmap(row):
 WRONG = [(row, options, message) for row in ROWS for options, message in row.wrong]
 
 
-@pytest.mark.usefixtures("as_users_have_it")
 @pytest.mark.parametrize(("row", "options", "message"), WRONG, ids=lambda x: getattr(x, "name", ""))
 def test_wrong_options_are_refused(row, options, message, monkeypatch):
     # Users have no checker of types that would refuse some of them earlier.
