@@ -1,0 +1,99 @@
+"""GradDrop: of the gradients of an entry those of one sign, which is drawn (arXiv 2010.06808)."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PyTree, UInt32
+
+from maskformer_jax.weighting._combine import (
+    check_integer,
+    check_num_tasks,
+    check_number_or_values,
+    check_option,
+    check_rows,
+    sum_dtype,
+)
+
+
+class GradDropState(NamedTuple):
+    """State of GradDrop.
+
+    Attributes:
+        weights: ones; tasks have no weights of their own here.
+        key: random key of the next update.
+    """
+
+    weights: Float[Array, " K"]
+    key: UInt32[Array, "2"]
+
+
+def drop_signs(grads: Float[Array, "K ..."], leak: Sequence[float], key: Array) -> Array:
+    """Sum over tasks of the gradients that survive, for one leaf."""
+    dtype = sum_dtype(grads.dtype)
+    wide = grads.astype(dtype)
+    size = jnp.abs(wide).sum(0)
+    purity = (1.0 + wide.sum(0) / jnp.where(size > 0, size, 1.0)) / 2.0
+    # Never 0, as never 1: an entry on whose sign all tasks agree is always kept.
+    lowest = jnp.finfo(jnp.float32).tiny
+    draw = jax.random.uniform(key, size.shape, jnp.float32, minval=lowest)
+    keep = jnp.where(wide > 0, purity > draw, purity < draw)
+    leaks = jnp.asarray(leak, dtype).reshape(-1, *[1] * (grads.ndim - 1))
+    return jnp.sum((leaks + (1.0 - leaks) * keep) * wide, axis=0).astype(grads.dtype)
+
+
+def graddrop(
+    num_tasks: int, *, leak: float | Sequence[float] = 0.0, seed: int = 0
+) -> optax.GradientTransformationExtraArgs:
+    """For each entry of the parameters the sum of the gradients of one sign, which is drawn.
+
+    With the positive sign purity P = (1 + sum_k g_k / sum_k |g_k|) / 2 of an entry and one U from
+    (0, 1) that all tasks share, g_k is kept if P > U and g_k > 0, or P < U and g_k < 0; the update
+    is sum_k (leak_k + (1 - leak_k) keep_k) g_k. With one leak for all tasks its expectation is the
+    plain sum.
+
+    Args:
+        num_tasks: number of tasks K.
+        leak: from 0 to 1, one number or one per task: the part of a gradient that always passes.
+            0 is full dropping, 1 the plain sum.
+        seed: of the draws, an integer from 0 to 2^31 - 1.
+
+    Returns:
+        A transformation: task gradients `[K, ...]` in, the sum of what survives out. Family
+        `gradient`.
+
+    State:
+        Weights of one, which never change, and the random key.
+
+    Raises:
+        ValueError: `num_tasks` is not positive, or an option breaks its rule.
+
+    Laws: equivariant under permutations of the tasks; homogeneous in a common factor.
+
+    Differs from the paper: acts on the gradients with respect to parameters, where the paper masks
+    those with respect to a shared representation, multiplied by its sign and summed over the batch.
+
+    Source: Chen et al., Just Pick a Sign, arXiv 2010.06808, Section 3 and Algorithm 1.
+    """
+    check_num_tasks(num_tasks)
+    leaks = check_number_or_values(num_tasks, "leak", leak)
+    check_option(min(leaks) >= 0 and max(leaks) <= 1, "leak", "lie between 0 and 1", leak)
+    check_integer("seed", seed)
+
+    def init(params: PyTree) -> GradDropState:
+        del params
+        return GradDropState(jnp.ones(num_tasks, jnp.float32), jax.random.PRNGKey(seed))
+
+    def update(
+        task_grads: PyTree, state: GradDropState, params: PyTree | None = None, **extra
+    ) -> tuple[PyTree, GradDropState]:
+        del params, extra
+        check_rows(num_tasks, task_grads)
+        leaves, structure = jax.tree.flatten(task_grads)
+        key, *keys = jax.random.split(state.key, len(leaves) + 1)
+        sums = [drop_signs(leaf, leaks, k) for leaf, k in zip(leaves, keys, strict=True)]
+        return jax.tree.unflatten(structure, sums), state._replace(key=key)
+
+    return optax.GradientTransformationExtraArgs(init, update)

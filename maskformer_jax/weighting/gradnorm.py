@@ -1,0 +1,165 @@
+"""GradNorm: weights that make all tasks train at similar rates (arXiv 1711.02257)."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, PyTree
+
+from maskformer_jax.weighting._combine import (
+    check_integer,
+    check_losses,
+    check_num_tasks,
+    check_option,
+    check_preference,
+    check_rows,
+    is_number,
+    weighted_sum,
+)
+from maskformer_jax.weighting._rows import row_norms
+
+INITIAL = ("first_step", "first_epoch")
+LOWEST_WEIGHT = 1e-3
+
+
+class GradNormState(NamedTuple):
+    """State of GradNorm.
+
+    Attributes:
+        weights: w(t) of the last update.
+        next_weights: w(t + 1), which the next update uses.
+        initial_losses: L_k(0), or the mean so far while it is being formed.
+        step: updates so far.
+        optimiser: moments of Adam.
+    """
+
+    weights: Float[Array, " K"]
+    next_weights: Float[Array, " K"]
+    initial_losses: Float[Array, " K"]
+    step: Int[Array, ""]
+    optimiser: PyTree
+
+
+def training_rates(losses: Float[Array, " K"], initial: Float[Array, " K"]) -> Float[Array, " K"]:
+    """r_k = (L_k/L_k(0)) / mean: large for a task that lags; 1 where a loss was 0 at the start."""
+    ratios = jnp.where(initial > 0, losses / jnp.where(initial > 0, initial, 1.0), 1.0)
+    mean = ratios.mean()
+    return jnp.where(mean > 0, ratios / jnp.where(mean > 0, mean, 1.0), 1.0)
+
+
+def move(
+    adam: optax.GradientTransformation,
+    weights: Float[Array, " K"],
+    moments: PyTree,
+    lengths: Float[Array, " K"],
+    pulls: Float[Array, " K"],
+) -> tuple[Float[Array, " K"], PyTree]:
+    """w(t + 1) and the new moments, with target lengths of `pulls` times the mean."""
+    weighted = weights * lengths
+    slope = jnp.sign(weighted - weighted.mean() * pulls) * lengths
+    change, moments = adam.update(slope, moments)
+    moved = jnp.maximum(weights + change, LOWEST_WEIGHT)
+    return moved * len(moved) / moved.sum(), moments
+
+
+def gradnorm(
+    num_tasks: int,
+    *,
+    alpha: float = 1.5,
+    learning_rate: float = 0.025,
+    norm_params: Callable[[tuple], bool] | None = None,
+    initial: Literal["first_step", "first_epoch"] = "first_step",
+    steps_per_epoch: int | None = None,
+    preference: Sequence[float] | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """Learnt weights that pull the lengths of the weighted gradients towards common training rates.
+
+    With n_k = w_k |g_k| on the parameters W and the relative inverse training rates
+    r_k = (L_k/L_k(0)) / mean_j (L_j/L_j(0)), w descends sum_k |n_k - mean(n) r_k^alpha|, in which
+    mean(n) r_k^alpha is a constant: d_k = sign(n_k - mean(n) r_k^alpha) |g_k|. The update is
+    sum_k w_k(t) g_k; then w moves by Adam on d, is floored at 1e-3 and rescaled to sum K.
+
+    Args:
+        num_tasks: number of tasks K.
+        alpha: strength of the pull, not negative; 0 asks for equal lengths, larger values give a
+            lagging task more of the update.
+        learning_rate: of Adam on the weights, positive.
+        norm_params: `norm_params(path) -> bool` chooses the parameters W by the key path of each
+            leaf (`jax.tree_util.keystr(path)` is its name); none: all that are given. The paper's W
+            is the last layer that all tasks reach.
+        initial: L_k(0) is the loss of the `first_step`, or its mean over the `first_epoch`, during
+            which w = 1.
+        steps_per_epoch: updates in an epoch; needed for `first_epoch` alone.
+        preference: positive factors of the target lengths mean(n) r_k^alpha; none: ones.
+
+    Returns:
+        A transformation whose `update` requires `losses`, not negative. Family `gradient`.
+
+    State:
+        w(t), w(t + 1), the initial losses, the number of updates and the moments of Adam.
+
+    Raises:
+        ValueError: an option breaks its rule, `norm_params` chooses nothing, or `losses` are
+            missing or negative.
+
+    Laws: linear in the gradients at any given state, since w(t) does not depend on them;
+    equivariant under permutations of the tasks.
+
+    Differs from the paper: the floor keeps weights positive, which plain descent does not;
+    `preference`; a loss that starts at 0 counts as one at its initial value. Adam, as in most
+    implementations. LibMTL starts after the first epoch, as `first_epoch` does.
+
+    Source: Chen et al., GradNorm, arXiv 1711.02257, Section 3 and Algorithm 1.
+    """
+    check_num_tasks(num_tasks)
+    check_option(is_number(alpha) and alpha >= 0, "alpha", "be a number of at least 0", alpha)
+    positive = is_number(learning_rate) and learning_rate > 0
+    check_option(positive, "learning_rate", "be a positive number", learning_rate)
+    is_predicate = norm_params is None or callable(norm_params)
+    check_option(is_predicate, "norm_params", "be a function of a key path", norm_params)
+    check_option(initial in INITIAL, "initial", f"be one of {INITIAL}", initial)
+    warmup = 0
+    if initial == "first_epoch":
+        check_integer("steps_per_epoch", steps_per_epoch, 1)
+        warmup = steps_per_epoch
+    factors = check_preference(num_tasks, preference)
+    adam = optax.adam(learning_rate)
+
+    def chosen(tree: PyTree) -> list[Array]:
+        pairs = jax.tree_util.tree_leaves_with_path(tree)
+        return [leaf for path, leaf in pairs if norm_params is None or norm_params(path)]
+
+    def init(params: PyTree) -> GradNormState:
+        check_option(len(chosen(params)) > 0, "norm_params", "choose a parameter at least", "none")
+        ones = jnp.ones(num_tasks, jnp.float32)
+        step = jnp.zeros((), jnp.int32)
+        return GradNormState(ones, ones, jnp.zeros_like(ones), step, adam.init(ones))
+
+    def update(
+        task_grads: PyTree,
+        state: GradNormState,
+        params: PyTree | None = None,
+        *,
+        losses: Float[Array, " K"] | None = None,
+        **extra,
+    ) -> tuple[PyTree, GradNormState]:
+        del params, extra
+        check_rows(num_tasks, task_grads)
+        losses = check_losses("gradnorm", num_tasks, losses, lowest=0.0).astype(jnp.float32)
+        weights = state.next_weights
+        seen = state.initial_losses + (losses - state.initial_losses) / (state.step + 1)
+        first = jnp.where(state.step < max(warmup, 1), seen, state.initial_losses)
+        lengths = row_norms(chosen(task_grads)).astype(jnp.float32)
+        pulls = training_rates(losses, first) ** alpha * jnp.asarray(factors, jnp.float32)
+        moved = move(adam, weights, state.optimiser, lengths, pulls)
+        following, moments = jax.tree.map(
+            lambda new, old: jnp.where(state.step < warmup, old, new),
+            moved,
+            (weights, state.optimiser),
+        )
+        new_state = GradNormState(weights, following, first, state.step + 1, moments)
+        return weighted_sum(task_grads, weights), new_state
+
+    return optax.GradientTransformationExtraArgs(init, update)
