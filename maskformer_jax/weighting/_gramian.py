@@ -78,9 +78,9 @@ def _leaf_products(a: Float[Array, "K ..."], b: Float[Array, "K ..."]) -> Float[
     return jax.lax.fori_loop(0, pieces, add, tail)
 
 
-def norms(gramian: Gramian) -> Float[Array, " K"]:
-    """Lengths of the task gradients."""
-    return jnp.sqrt(jnp.maximum(jnp.diagonal(gramian), 0.0))
+def norms(gramian: Float[Array, "*G K K"]) -> Float[Array, "*G K"]:
+    """Lengths of the task gradients, for one Gramian or several."""
+    return jnp.sqrt(jnp.maximum(jnp.diagonal(gramian, axis1=-2, axis2=-1), 0.0))
 
 
 def reciprocal(values: Float[Array, "..."]) -> Float[Array, "..."]:

@@ -34,16 +34,16 @@ def merge(a: PyTree, b: PyTree) -> PyTree:
     return jax.tree.map(lambda x, y: y if x is None else x, a, b, is_leaf=lambda x: x is None)
 
 
-def group_index(tree: PyTree, granularity: str) -> list[int]:
-    """Number of the group of each leaf, counted from 0 in the order of the leaves.
+def group_index(tree: PyTree, granularity: str, shared: PyTree | None = None) -> list[int]:
+    """Number of the group of each shared leaf, counted from 0 in the order of the leaves.
 
-    A module is a child of the model: the first key of a path after those that all paths share. A
-    layer holds the tensors with the same parent.
+    A module is a child of the model: the first key of a path after those that the paths of all
+    parameters share. A layer holds the tensors with the same parent.
     """
-    paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
+    paths = _paths(tree)
     common = 0
-    while len({path[: common + 1] for path in paths}) == 1 and all(
-        len(path) > common + 1 for path in paths
+    while paths and all(
+        len(path) > common + 1 and path[common] == paths[0][common] for path in paths
     ):
         common += 1
     key = {
@@ -53,7 +53,11 @@ def group_index(tree: PyTree, granularity: str) -> list[int]:
         "tensor": lambda path: path,
     }[granularity]
     numbers: dict[tuple, int] = {}
-    return [numbers.setdefault(key(path), len(numbers)) for path in paths]
+    return [numbers.setdefault(key(path), len(numbers)) for path in _paths(keep(tree, shared))]
+
+
+def _paths(tree: PyTree) -> list[tuple]:
+    return [path for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
 
 
 def members(tree: PyTree, groups: Sequence[int]) -> list[list[Array]]:
