@@ -1,0 +1,73 @@
+"""A batch shared by several devices gives every method the Gramian of the whole batch."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from method_rows import ROWS, make
+from rows import K
+
+from maskformer_jax.tasks import LossSums
+from maskformer_jax.training.task_gradients import per_task, scalarised
+from maskformer_jax.weighting import METHODS
+
+DEVICES, JETS, WIDTH = 4, 32, 8
+
+
+def network():
+    """K heads on a shared layer, with losses that count different jets."""
+    generator = np.random.default_rng(0)
+
+    def normal(*shape):
+        return jnp.asarray(generator.normal(size=shape), jnp.float32)
+
+    params = {"shared": normal(3, WIDTH), "heads": normal(K, WIDTH)}
+    batch = {"x": normal(JETS, 3), "y": normal(JETS, K), "used": normal(JETS, K) > 0}
+
+    def sums_of(params, part):
+        predicted = jnp.tanh(part["x"] @ params["shared"]) @ params["heads"].T
+        used = part["used"].astype(jnp.float32)
+        return LossSums((used * (predicted - part["y"]) ** 2).sum(0), used.sum(0))
+
+    return sums_of, params, batch
+
+
+def test_every_method_gives_the_weights_of_one_device():
+    sums_of, params, batch = network()
+    methods = {row.name: (row, make(row)) for row in ROWS}
+
+    @jax.jit
+    def everything(params, batch):
+        """Two steps of each method, in one compilation for all."""
+        halves = jax.tree.map(lambda x: x.reshape(-1, 2, *x.shape[1:]).swapaxes(0, 1), batch)
+        whole = jax.tree.map(lambda x: x[None], batch)
+        results = {}
+        for name, (row, method) in methods.items():
+            two = "task_grads_2" in METHODS[row.name].needs
+            path = scalarised if row.family == "loss" else per_task
+            more = {"two_batches": True} if two else {}
+            if "losses_after" in METHODS[row.name].needs:
+                more["losses_after"] = jnp.linspace(0.1, 0.5, K)
+            state = method.init(params)
+            for _ in range(2):
+                found = path(sums_of, params, method, state, halves if two else whole, **more)
+                state = found.weighting_state
+            results[name] = (state.weights, found.gradient)
+        return results
+
+    mesh = jax.make_mesh(
+        (DEVICES,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:DEVICES]
+    )
+    share = NamedSharding(mesh, PartitionSpec("data"))
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    one = everything(params, batch)
+    four = everything(jax.device_put(params, everywhere), jax.device_put(batch, share))
+    assert not four["equal"][1]["shared"].sharding.device_set.isdisjoint(jax.devices()[1:])
+    for name, (weights, gradient) in one.items():
+        found_weights, found_gradient = four[name]
+        np.testing.assert_allclose(found_weights, weights, rtol=1e-3, atol=1e-4, err_msg=name)
+        size = max(float(jnp.abs(x).max()) for x in jax.tree.leaves(gradient))
+        for key in gradient:
+            np.testing.assert_allclose(
+                found_gradient[key], gradient[key], atol=1e-3 * size, err_msg=name
+            )
