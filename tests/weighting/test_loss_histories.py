@@ -49,6 +49,14 @@ def test_learnt_numbers_move_by_adam(name, rate):
     np.testing.assert_allclose(state.learnt, s, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", LEARNT)
+def test_learnt_numbers_go_down_the_derivative(name):
+    start, _, slope_of = LEARNT[name]
+    losses = history(1)
+    _, state = run(name, losses, optimiser=optax.sgd(1.0))
+    np.testing.assert_allclose(state.learnt, start - slope_of(start, losses[0]), rtol=1e-5)
+
+
 @pytest.mark.parametrize(("name", "at_rest"), [("uw", 0.5), ("imtl_l", 1.0)])
 def test_learnt_numbers_rest_where_the_weighted_losses_are_equal(name, at_rest):
     losses = np.array([0.1, 1.0, 3.0])
@@ -146,6 +154,14 @@ def test_dwa_ignores_the_scale_of_a_loss():
     scaled, _ = run("dwa", losses * [1e-6, 1.0, 1e3, 1e6], steps_per_epoch=2)
     np.testing.assert_allclose(scaled, expected, rtol=1e-5)
     assert np.ptp(expected[-1]) > 0.1
+
+
+def test_dwa_forgets_the_losses_of_earlier_epochs():
+    """However large they were; and what stays at zero counts as unchanged."""
+    losses = np.array([[1e10, 0.0, 1.0], [1.3, 0.0, 1.0], [2.6, 0.0, 1.0], [2.6, 0.0, 1.0]])
+    weights, _ = run("dwa", losses, steps_per_epoch=1, temperature=1.0)
+    terms = np.exp([2.0, 1.0, 1.0])
+    np.testing.assert_allclose(weights[3], 3 * terms / terms.sum(), rtol=1e-5)
 
 
 def test_stch_warms_up_and_keeps_the_mean_of_the_last_epoch_of_it():

@@ -209,3 +209,13 @@ def test_nothing_changes_where_all_losses_are_zero(name):
     options = {"dwa": {"steps_per_epoch": 1}, "stch": NADIR_NOW}.get(name, {})
     weights, _ = run(name, np.zeros((4, TASKS)), **options)
     np.testing.assert_allclose(weights, weights[:, :1].repeat(TASKS, axis=1), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "options"), EVERY, ids=str)
+def test_narrow_losses_are_computed_with_in_float32(name, options):
+    method = METHODS[name](TASKS, **options)
+    losses = jnp.asarray([0.3, 0.7, 1.1, 2.3], jnp.bfloat16)
+    found = method.update(jnp.eye(TASKS), method.init(None), losses=losses)
+    wide = losses.astype(jnp.float32)
+    expected = method.update(jnp.eye(TASKS), method.init(None), losses=wide)
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
