@@ -17,11 +17,11 @@ TRACKS, FIELDS = 40, 20
 REPEATS = 3
 
 
-def run(path: str, jets: int, batch_size: int) -> str:
-    """A table of jets/s: two uncompressed files of 40 tracks x 20 fields, and the one at `path`.
+def run(file: str, jets: int, batch_size: int) -> str:
+    """A table of jets/s: two uncompressed files of 40 tracks x 20 fields, and the one at `file`.
 
     Args:
-        path: file in the default layout.
+        file: file in the default layout.
         jets: jets of each measurement, at most.
         batch_size: jets of a batch.
     """
@@ -30,7 +30,7 @@ def run(path: str, jets: int, batch_size: int) -> str:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     lines = [f"{'file':28} {'layout':44} {'reading':>9} {'batches':>9} {'ratio':>6}"]
-    lines.append(_line(Path(path).name, JetFile(path, DataConfig()), jets, batch_size))
+    lines.append(_line(Path(file).name, JetFile(file, DataConfig()), jets, batch_size))
     with tempfile.TemporaryDirectory() as folder:
         for name, occupancy in (("made, as in t-tbar", 0.2), ("made, no padding", 1.0)):
             inputs = [f"field{number}" for number in range(FIELDS)]

@@ -1,12 +1,19 @@
-"""The benchmark runs; its numbers are not looked at."""
+"""The benchmarks run; their numbers are not looked at."""
 
+import json
 import os
+import re
 
+import jax
+import numpy as np
 import pytest
 
 import benchmark
+from benchmarks.aggregators import split
 from benchmarks.data import make
+from benchmarks.settings import OPTIONS, is_random, method
 from maskformer_jax.config import DataConfig
+from maskformer_jax.weighting import METHODS
 
 
 @pytest.fixture
@@ -30,3 +37,66 @@ def test_data_prints_one_line_per_file(affinity, capsys, tmp_path):
 def test_missing_file_is_one_line_and_exit_code_2(affinity, capsys, tmp_path):
     assert benchmark.main(["data", "--file", str(tmp_path / "none.h5")]) == 2
     assert capsys.readouterr().err == f"error: {tmp_path / 'none.h5'}: no such file\n"
+
+
+def test_aggregators_print_a_table_and_write_it(capsys, tmp_path):
+    output = tmp_path / "made" / "aggregators.json"
+    options = ["--tasks", "3", "--parameters", "60000", "--methods", "imtl_g", "--repeats", "2"]
+    assert benchmark.main(["aggregators", *options, "--output", str(output)]) == 0
+    title, head, *lines = capsys.readouterr().out.splitlines()
+    assert title.startswith("3 tasks, 60,000 parameters; floor: reading")
+    assert head.split()[:5] == ["method", "ms", "/equal", "/floor", "float64"]
+    assert [line.split()[0] for line in lines] == ["equal", "imtl_g"]
+    (found,) = json.loads(output.read_text())["runs"]
+    assert found["tasks"] == 3 and found["rows"][0]["to_equal"] == 1.0
+    assert 0 < found["rows"][1]["float64"] < 1e-4
+
+
+def test_method_that_can_not_take_so_few_tasks_is_left_out(capsys, tmp_path):
+    options = ["--tasks", "2", "--parameters", "9", "--methods", "krum", "--repeats", "1"]
+    assert benchmark.main(["aggregators", *options, "--output", str(tmp_path / "a.json")]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("krum           left out: `")
+
+
+def test_toy_prints_who_finds_the_front_and_draws_it(capsys, tmp_path):
+    output = tmp_path / "made" / "toy.png"
+    options = ["--methods", "equal", "trimmed_mean", "--steps", "500", "--output", str(output)]
+    assert benchmark.main(["toy", *options]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert " ".join(head.split()) == "method on the front distances from it at the end"
+    assert lines[0].split()[:4] == ["equal", "0", "of", "5"]
+    assert lines[1].startswith("trimmed_mean   left out: `trim` must")
+    assert output.read_bytes().startswith(b"\x89PNG")
+
+
+BAD = [
+    (["aggregators", "--methods", "equall"], r"`--methods`: no equall; known: equal, static, "),
+    (["toy", "--methods", "equall"], r"`--methods`: no equall; known: equal, static, "),
+    (["aggregators", "--tasks", "2", "0"], r"must be at least 1; got \(\[2, 0\], 1800000, 15\)"),
+    (["aggregators", "--parameters", "0"], r"must be at least 1; got .*, 0, 15\)"),
+    (["aggregators", "--repeats", "0"], r"must be at least 1; got .*, 0\)"),
+    (["toy", "--steps", "499"], r"`--steps` must be at least 500; got 499"),
+    (
+        ["aggregators", "--peers", "--peer_python", "/none/python"],
+        r"`--peers`: /none/python can't import torch and torchjd; pip install -r requirements-",
+    ),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), BAD, ids=lambda x: " ".join(x[:3]))
+def test_wrong_input_is_one_line_and_exit_code_2(options, message, capsys):
+    assert benchmark.main(options) == 2
+    error = capsys.readouterr().err
+    assert re.match(rf"error: .*{message}", error) and error.count("\n") == 1
+
+
+def test_leaves_hold_every_number_once():
+    matrix = np.arange(2.0 * 60_000, dtype=np.float32).reshape(2, 60_000)
+    leaves = jax.tree.leaves(split(matrix))
+    assert [leaf.shape for leaf in leaves[:2]] == [(2, 128, 128), (2, 128)]
+    np.testing.assert_array_equal(np.concatenate([x.reshape(2, -1) for x in leaves], 1), matrix)
+
+
+def test_random_methods_are_not_compared():
+    assert is_random("rlw", 2) and is_random("pcgrad", 3) and not is_random("pcgrad", 2)
+    assert {method(label) for label in OPTIONS} <= set(METHODS)
