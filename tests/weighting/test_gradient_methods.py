@@ -293,7 +293,8 @@ def test_parameters_of_one_task_get_its_gradient_times(name, factor):
     options = {"step_size": 1.0} if name == "excess_mtl" else {}
     method = METHODS[name](2, shared={"shared": True, "own": False}, **options)
     state, losses = method.init(like), jnp.asarray([0.25, 1.0])
-    _, state = method.update(jax.tree.map(lambda g: 2 * g, grads), state, losses=losses)
+    earlier = jax.tree.map(lambda g: jnp.asarray([[2.0], [0.5]]) * g, grads)
+    _, state = method.update(earlier, state, losses=losses)
     update, state = method.update(grads, state, losses=losses)
     expected = {"1/L": 4.0, "w": state.weights[0], "1": 1.0}[factor]
     np.testing.assert_allclose(update["own"], [5.0 * expected], rtol=1e-6)
