@@ -1,13 +1,18 @@
 """Fixed task weights (Eq. 4.1 and 4.2 of the thesis)."""
 
-import math
 from collections.abc import Sequence
 
 import jax.numpy as jnp
 import optax
 from jaxtyping import PyTree
 
-from maskformer_jax.weighting._combine import WeightsState, check_num_tasks, weighted_sum
+from maskformer_jax.weighting._combine import (
+    WeightsState,
+    check_num_tasks,
+    check_option,
+    check_values,
+    weighted_sum,
+)
 
 
 def static(num_tasks: int, *, weights: Sequence[float]) -> optax.GradientTransformationExtraArgs:
@@ -33,11 +38,9 @@ def static(num_tasks: int, *, weights: Sequence[float]) -> optax.GradientTransfo
     Source: the usual practice of multi-task learning; Eq. 4.1 and 4.2 of the thesis.
     """
     check_num_tasks(num_tasks)
-    values = [float(w) for w in weights]
-    if len(values) != num_tasks:
-        raise ValueError(f"`weights` must hold {num_tasks} values, one per task; got {values}")
-    if not all(math.isfinite(w) and w >= 0 for w in values) or not any(values):
-        raise ValueError(f"`weights` must be finite, not negative, not all zero; got {values}")
+    values = check_values(num_tasks, "weights", weights)
+    rule = "hold values that are not negative, not all zero"
+    check_option(min(values) >= 0 and any(values), "weights", rule, values)
 
     def init(params: PyTree) -> WeightsState:
         del params
