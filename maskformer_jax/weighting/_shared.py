@@ -80,7 +80,8 @@ def on_shared_parameters(
             gets the weights of the gradients as given and the state of the method, which has those
             of the gradients after `normalise` and `preference`; of several groups the mean counts.
         own_weights: `one` or `weights`, in place of `own`.
-        shared: True for each shared parameter, as a tree like the parameters; none: all are.
+        shared: True for each shared parameter, as a tree like the parameters; none: all are. The
+            update of the others adds up two batches where the method is given two.
         granularity: one set of weights for the whole `model`, or one for each `module` (child of
             the model), `layer` (tensors with the same parent) or `tensor`. Gramian methods only.
         normalise: what the gradients are divided by first: nothing, their length (`l2`), or the
@@ -150,7 +151,11 @@ def on_shared_parameters(
         if jax.tree.leaves(others):
             values = own_rule(found.weights, found.state, losses)
             values = values.reshape(-1, num_tasks).mean(0)
-            combined = merge(combined, weighted_sum(others, values))
+            own_update = weighted_sum(others, values)
+            if "task_grads_2" in extra:
+                second = keep(extra["task_grads_2"], shared, others=True)
+                own_update = optax.tree.add(own_update, weighted_sum(second, values))
+            combined = merge(combined, own_update)
         return combined, _task_state(num_tasks, found)
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -154,6 +154,12 @@ def test_own_parameters_of_the_losses_are_as_in_the_row_of_the_method():
     np.testing.assert_allclose(update["b"][0], 3.0 / losses()[2], rtol=1e-5)
 
 
+def test_own_parameters_add_up_two_batches():
+    grads, second = own_grads(), jax.tree.map(lambda g: 3 * g, own_grads())
+    found, _ = update_of("modo", grads, {"task_grads_2": second}, shared=SHARED)
+    close(found["b"][0], 4 * grads["b"][0].sum(0), 1e-5, 1e-5)
+
+
 def test_states_do_not_hold_own_parameters():
     held = METHODS["db_mtl"](K, shared=SHARED).init(params()).method
     expected = METHODS["db_mtl"](K).init(without_own(params())).method
