@@ -79,9 +79,9 @@ def excess_mtl() -> Step:
     return lambda sample: len(sample.grads) * method(sample.grads)
 
 
-def cr_mogm(mgda: dict) -> Step:
-    """Smoothed weights of MGDA."""
-    method = aggregation.CRMOGMWeighting(aggregation.MGDAWeighting(**mgda), alpha=0.9)
+def cr_mogm(cone: dict) -> Step:
+    """Smoothed weights of UPGrad."""
+    method = aggregation.CRMOGMWeighting(aggregation.UPGradWeighting(**cone), alpha=0.9)
     return lambda sample: method(sample.grads @ sample.grads.T) @ sample.grads
 
 
@@ -98,11 +98,12 @@ def peers(
     Args:
         num_tasks: number of tasks K.
         exact: settings that solve the method's problem, or TorchJD's defaults, which do so
-            approximately (mgda, upgrad, dualproj).
+            approximately (mgda, cagrad, upgrad, dualproj).
         dtype: of the gradients.
     """
     a, s, k = aggregation, scalarization, num_tasks
     mgda = {"epsilon": 1e-9, "max_iters": 20_000} if exact else {}
+    norm = {"norm_eps": 1e-9} if exact else {}
     cone = {"projector": QuadprogProjector(norm_eps=0.0, reg_eps=0.0)} if exact else {}
     ones = torch.ones(k, dtype=dtype)
     weights = torch.tensor(static_weights(k), dtype=dtype)
@@ -119,8 +120,8 @@ def peers(
         "aligned_mtl:median": lambda: aggregator(a.AlignedMTL(ones, scale_mode="median")),
         "aligned_mtl:rmse": lambda: aggregator(a.AlignedMTL(ones, scale_mode="rmse")),
         "pcgrad": lambda: aggregator(a.PCGrad()),
-        "cagrad": lambda: aggregator(a.CAGrad(c=0.5)),
-        "cagrad:1": lambda: aggregator(a.CAGrad(c=1.0)),
+        "cagrad": lambda: aggregator(a.CAGrad(c=0.5, **norm)),
+        "cagrad:1": lambda: aggregator(a.CAGrad(c=1.0, **norm)),
         "nash_mtl": lambda: aggregator(a.NashMTL(k)),
         "gradvac": lambda: aggregator(a.GradVac(beta=0.5)),
         "mgda": lambda: aggregator(a.MGDA(**mgda)),
@@ -135,7 +136,7 @@ def peers(
         "excess_mtl": excess_mtl,
         "modo": lambda: two_batches(a.MoDoWeighting()),
         "sdmgrad": lambda: two_batches(a.SDMGradWeighting()),
-        "cr_mogm": lambda: cr_mogm(mgda),
+        "cr_mogm": lambda: cr_mogm(cone),
         "pcd": lambda: aggregator(a.PCD()),
         "krum": lambda: aggregator(a.Krum(n_byzantine=1)),
         "krum:2": lambda: aggregator(a.Krum(n_byzantine=1, n_selected=2)),

@@ -21,7 +21,7 @@ OPTIONS = {
     "krum:2": lambda k: {"n_byzantine": 1, "n_selected": 2},
     "trimmed_mean": lambda k: {"trim": 1},
     "cosmos": lambda k: {"lam": 0.5},
-    "cr_mogm": lambda k: {"base": "mgda"},
+    "cr_mogm": lambda k: {"base": "upgrad"},
 }
 
 

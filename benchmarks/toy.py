@@ -121,7 +121,7 @@ def run(methods: Sequence[str] | None, steps: int, output: str | None) -> str:
 
 def draw(paths: dict[str, np.ndarray], output: Path) -> None:
     """One panel per method: contours of the mean loss, the front, and the five trajectories."""
-    columns = min(6, len(paths))
+    columns = min(7, len(paths))
     rows = math.ceil(len(paths) / columns)
     figure, axes = plt.subplots(
         rows,
@@ -148,6 +148,8 @@ def draw(paths: dict[str, np.ndarray], output: Path) -> None:
         axis.tick_params(labelsize=6, length=2)
     for axis in axes.flat[len(paths) :]:
         axis.set_axis_off()
+    for axis in axes.flat[max(len(paths) - columns, 0) : len(paths)]:
+        axis.tick_params(labelbottom=True)
     figure.supxlabel("$x_1$", fontsize=8)
     figure.supylabel("$x_2$", fontsize=8)
     figure.tight_layout(pad=0.4, w_pad=0.3, h_pad=0.8)
