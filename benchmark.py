@@ -27,7 +27,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     part.set_defaults(run=aggregators.run)
     part = parts.add_parser("toy", help="two losses whose sum gets stuck: who finds the front")
     part.add_argument("--methods", nargs="+", metavar="NAME", help="default: all")
-    part.add_argument("--steps", type=int, default=100_000, help="of Adam with rate 1e-3")
+    part.add_argument("--steps", type=int, default=150_000, help="of Adam with rate 1e-3")
     part.add_argument("--output", default="docs/toy.png", help="picture of the trajectories")
     part.set_defaults(run=toy.run)
     return parser.parse_args(argv)

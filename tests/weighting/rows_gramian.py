@@ -24,9 +24,9 @@ ROWS = [
             ({"scale": "max"}, r"`scale` must be one of .*'min'.*'max'"),
             ({"scale": None}, r"`scale` must be one of .*None"),
         ),
-        laws=frozenset({"permutation", "homogeneous"}),
+        laws=frozenset({"permutation", "homogeneous", "pareto"}),
     ),
-    Row("pcgrad", "gramian", wrong=BAD_SEEDS, laws=frozenset({"homogeneous"})),
+    Row("pcgrad", "gramian", wrong=BAD_SEEDS, laws=frozenset({"homogeneous", "pareto"})),
     Row(
         "gradvac",
         "gramian",
@@ -41,14 +41,17 @@ ROWS = [
         laws=frozenset({"homogeneous"}),
     ),
     Row(
-        "imtl_g", "gramian", wrong=BAD_PREFERENCES, laws=frozenset({"permutation", "homogeneous"})
+        "imtl_g",
+        "gramian",
+        wrong=BAD_PREFERENCES,
+        laws=frozenset({"permutation", "homogeneous", "pareto"}),
     ),
     Row(
         "config",
         "gramian",
         lambda k: {"preference": [1.0, 0.5, 2.0, 3.0][:k]},
         wrong=BAD_PREFERENCES,
-        laws=frozenset({"permutation", "homogeneous", "non_conflicting"}),
+        laws=frozenset({"permutation", "homogeneous", "non_conflicting", "pareto"}),
     ),
     Row(
         "krum",

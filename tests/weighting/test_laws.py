@@ -15,6 +15,7 @@ GOLDEN = [
     ("static", {"weights": [1.0, 0.5]}, [-1.0, 1.5, 1.5], "by hand"),
 ]
 LAWS = ("linear", "permutation", "homogeneous", "row_scaling", "non_conflicting", "stationary")
+LAWS += ("pareto",)  # in test_toy.py
 
 
 def test_every_claim_has_a_test():
