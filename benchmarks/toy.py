@@ -154,7 +154,7 @@ def draw(paths: dict[str, np.ndarray], output: Path) -> None:
     figure.supylabel("$x_2$", fontsize=8)
     figure.tight_layout(pad=0.4, w_pad=0.3, h_pad=0.8)
     output.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(output, dpi=130)
+    figure.savefig(output, dpi=115)
     plt.close(figure)
 
 
