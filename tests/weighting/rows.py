@@ -18,7 +18,7 @@ class Row(NamedTuple):
         family: what it needs.
         options: options for K tasks; a list of K values belongs to the tasks.
         wrong: options that are refused, with a part of the message.
-        alone: weight of a single task.
+        alone: weight of a single task, or a function of the length of its gradient.
         fewest: smallest number of tasks.
         laws: what it claims; `test_laws.py` has a test for each word.
     """
@@ -27,7 +27,7 @@ class Row(NamedTuple):
     family: str
     options: Callable[[int], dict[str, Any]] = lambda k: {}
     wrong: tuple[tuple[dict[str, Any], str], ...] = ()
-    alone: float = 1.0
+    alone: float | Callable[[Any], Any] = 1.0
     fewest: int = 1
     laws: frozenset[str] = frozenset()
 

@@ -1,0 +1,110 @@
+"""CAGrad: the mean gradient, corrected for the task that it serves worst (arXiv 2110.14048)."""
+
+from functools import partial
+from typing import Literal
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from maskformer_jax.weighting._combine import check_num_tasks, check_option, is_number
+from maskformer_jax.weighting._gramian import (
+    Gramian,
+    GramianTransformation,
+    SolverState,
+    from_gramian,
+    reciprocal,
+)
+from maskformer_jax.weighting._solvers import cone, solver_state, split
+
+RESCALE = {"none": lambda c: 1.0, "1+c2": lambda c: 1.0 + c**2, "1+c": lambda c: 1.0 + c}
+
+
+def weights(
+    gramian: Gramian,
+    state: SolverState,
+    losses: Float[Array, " K"] | None = None,
+    *,
+    c: float,
+    factor: float,
+) -> tuple[Float[Array, " K"], SolverState]:
+    """(1/K + sqrt(phi) u / |g_u|) / r with the u of the paper's dual problem (Eq. 4).
+
+    In units of |g_0| and of the lengths of the gradients it reads: z >= 0 with |sum z_k g_k/|g_k||
+    = c, such that the smallest product of a gradient with the update is as large as possible.
+    """
+    del state, losses
+    mean = jnp.full(len(gramian), 1 / len(gramian), gramian.dtype)
+    if c == 0:
+        values, residual = mean, jnp.zeros(())
+    else:
+        extra, residual = _towards_the_worst(gramian, c)
+        values = mean + extra
+    values = values / factor
+    return values, SolverState(values.astype(jnp.float32), residual.astype(jnp.float32))
+
+
+def _towards_the_worst(gramian: Gramian, c: float) -> tuple[Float[Array, " K"], Float[Array, ""]]:
+    """sqrt(phi) u / |g_u|, and the residual of the solver."""
+    unit = split(gramian)
+    mean = jnp.matmul(unit.root, unit.lengths, precision="highest") / len(gramian)
+    size = jnp.sqrt(jnp.matmul(mean, mean, precision="highest"))
+    least = jnp.min(jnp.where(unit.present, unit.lengths, jnp.inf))
+    bounds = jnp.where(unit.present, least * reciprocal(unit.lengths), 0.0)
+    found = cone(unit.root, mean * reciprocal(size), bounds, c, unit.present)
+
+    # |g_u| over the longest gradient; u has sum 1.
+    z = found.values
+    product = jnp.matmul(z, jnp.matmul(unit.cosines, z, precision="highest"), precision="highest")
+    inverse = reciprocal(unit.lengths)
+    length = jnp.sqrt(jnp.maximum(product, 0.0)) * reciprocal(jnp.sum(z * inverse))
+    trace = jnp.sqrt(jnp.sum(unit.lengths**2))
+    # With a gradient of zero u may sit there, at the value 0.
+    there = ~unit.present.all() & (found.level >= 0)
+    dropped = (length <= 1e-6 * trace) | there
+    return jnp.where(dropped, 0.0, z * size * inverse), jnp.where(dropped, 0.0, found.residual)
+
+
+def cagrad(
+    num_tasks: int, *, c: float = 0.5, rescale: Literal["none", "1+c2", "1+c"] = "none"
+) -> GramianTransformation:
+    """The mean gradient g_0, corrected in favour of the task that it serves worst.
+
+    Of all d with |d - g_0| <= c |g_0| the one whose smallest product with a task gradient is
+    largest: d = g_0 + sqrt(phi) g_u / |g_u| with phi = c^2 |g_0|^2, g_u = sum_k u_k g_k and
+    u = argmin g_u.g_0 + sqrt(phi) |g_u| over the simplex. The update is d / r.
+
+    Args:
+        num_tasks: number of tasks K.
+        c: radius of the ball, not negative: 0 gives the mean; below 1 the mean loss goes down; the
+            larger, the closer to the direction of MGDA.
+        rescale: r = 1 (`none`), 1 + c^2 (`1+c2`) or 1 + c (`1+c`).
+
+    Returns:
+        A transformation of family `gramian`: task gradients `[K, ...]` in, `sum_k w_k g_k` out,
+        with w_k = (1/K + sqrt(phi) u_k / |g_u|) / r. A single task has the weight (1 + c) / r.
+
+    State:
+        The last weights, and `residual`: the largest relative violation of the conditions for a
+        minimum, the same g_k.d where u_k > 0 and no smaller one elsewhere.
+
+    Raises:
+        ValueError: `num_tasks` is not positive, or an option breaks its rule.
+
+    Laws: equivariant under permutations of the tasks; homogeneous in a common factor of the
+    gradients. Not invariant under factors of single gradients: g_0 is their plain mean.
+
+    Differs from the paper: an active set finds the exact u, and where |g_u| is at most 1e-6 sqrt(tr
+    M) the second term, which has no direction then, is dropped. LibMTL divides by 1 + c^2.
+
+    Source: Liu et al., Conflict-Averse Gradient Descent for Multi-task Learning, Algorithm 1,
+    arXiv 2110.14048.
+    """
+    check_num_tasks(num_tasks)
+    check_option(is_number(c) and c >= 0, "c", "be a number that is not negative", c)
+    known = isinstance(rescale, str) and rescale in RESCALE
+    check_option(known, "rescale", f"be one of {tuple(RESCALE)}", rescale)
+
+    factor = RESCALE[rescale](c)
+    return from_gramian(
+        num_tasks, solver_state(num_tasks), partial(weights, c=float(c), factor=factor)
+    )

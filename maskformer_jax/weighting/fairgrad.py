@@ -1,0 +1,97 @@
+"""FairGrad: the update that is alpha-fair to the tasks (arXiv 2402.15638)."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from maskformer_jax.weighting._combine import (
+    check_num_tasks,
+    check_option,
+    check_preference,
+    is_number,
+)
+from maskformer_jax.weighting._gramian import (
+    Gramian,
+    GramianTransformation,
+    SolverState,
+    from_gramian,
+    norms,
+)
+from maskformer_jax.weighting._solvers import bargain, directions, solver_state
+
+
+def weights(
+    gramian: Gramian,
+    state: SolverState,
+    losses: Float[Array, " K"] | None = None,
+    *,
+    alpha: float,
+    preference: Sequence[float],
+) -> tuple[Float[Array, " K"], SolverState]:
+    """w with (M w)_k = (p_k / w_k)^(1/alpha).
+
+    A task without others has w_k = (p_k |g_k|^(-2 alpha))^(1/(1 + alpha)); the problem for unit
+    gradients is posed relative to that, which keeps all powers within range.
+    """
+    del state, losses
+    powers = jnp.asarray(preference, gramian.dtype)
+    if alpha == 0:
+        values = powers / len(powers)
+        return values, SolverState(values.astype(jnp.float32), jnp.zeros((), jnp.float32))
+    sizes = norms(gramian)
+    present = sizes > 0
+    longest = jnp.where(present.any(), jnp.max(sizes), 1.0)
+    lengths = jnp.where(present, sizes / longest, 1.0)
+    share = 1 / (1 + alpha)
+    alone = powers**share * lengths ** ((1 - alpha) * share)
+    found, residual = bargain(directions(gramian), alone, alpha)
+    values = found / lengths * longest ** (-2 * alpha * share)
+    values = jnp.where(present, values, 0.0)
+    return values, SolverState(values.astype(jnp.float32), residual.astype(jnp.float32))
+
+
+def fairgrad(
+    num_tasks: int, *, alpha: float = 1.0, preference: Sequence[float] | None = None
+) -> GramianTransformation:
+    """The update of largest alpha-fair utility sum_k p_k (g_k.d)^(1-alpha) / (1-alpha).
+
+    d = G^T w with w > 0 and M w = w^(-1/alpha): the minimum of the convex
+    w.M w/2 - sum_k w_k^(1-1/alpha)/(1-1/alpha), found for unit gradients by damped Newton.
+
+    Args:
+        num_tasks: number of tasks K.
+        alpha: fairness, not negative. 0: the mean gradient; 1: proportional fairness, Nash-MTL
+            without its clip; the larger, the more the task with the smallest gain decides.
+        preference: p, positive: (M w)_k = (p_k / w_k)^(1/alpha); none: 1.
+
+    Returns:
+        A transformation of family `gramian`: task gradients `[K, ...]` in, `sum_k w_k g_k` out.
+        A common factor s of the gradients is s^((1-alpha)/(1+alpha)) in the update.
+
+    State:
+        The last weights, and `residual`: max |(M w)_k (w_k/p_k)^(1/alpha) - 1|. Near 1 or above it
+        says that no solution exists: a convex combination of the gradients is zero. The weights are
+        finite then, and mean nothing.
+
+    Raises:
+        ValueError: `num_tasks` is not positive, or an option breaks its rule.
+
+    Laws: equivariant under permutations of the tasks; never against a task.
+
+    Differs from the paper: solved exactly, where the authors call a least-squares routine;
+    `preference`; a gradient of zero has the weight zero. LibMTL and TorchJD have alpha 1 too.
+
+    Source: Ban and Ji, Fair Resource Allocation in Multi-Task Learning, Section 4,
+    arXiv 2402.15638.
+    """
+    check_num_tasks(num_tasks)
+    check_option(is_number(alpha) and alpha >= 0, "alpha", "be at least 0", alpha)
+    powers = check_preference(num_tasks, preference)
+
+    return from_gramian(
+        num_tasks,
+        solver_state(num_tasks),
+        partial(weights, alpha=float(alpha), preference=powers),
+    )

@@ -1,0 +1,154 @@
+"""Nash-MTL: the update on which the tasks agree in a bargaining game (arXiv 2202.01017)."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from maskformer_jax.weighting._combine import (
+    check_num_tasks,
+    check_option,
+    check_preference,
+    is_number,
+)
+from maskformer_jax.weighting._gramian import (
+    Gramian,
+    GramianTransformation,
+    from_gramian,
+    norms,
+    reciprocal,
+)
+from maskformer_jax.weighting._solvers import bargain, directions
+
+
+class NashMTLState(NamedTuple):
+    """State of `nash_mtl`.
+
+    Attributes:
+        weights: the last weights, after the clip.
+        residual: max |alpha_k (M alpha)_k / p_k - 1| where alpha was last computed.
+        alpha: the solution in use, before the clip.
+        clip: the factor in (0, 1] that the last update was shortened by.
+        count: steps so far.
+    """
+
+    weights: Float[Array, " K"]
+    residual: Float[Array, ""]
+    alpha: Float[Array, " K"]
+    clip: Float[Array, ""]
+    count: Int[Array, ""]
+
+
+def own(
+    weights: Float[Array, " K"], state: NashMTLState, losses: Float[Array, " K"] | None
+) -> Float[Array, " K"]:
+    """Weights before the clip, which is about the length of the shared update alone."""
+    del losses
+    return weights / jnp.mean(state.clip)
+
+
+def solve(
+    gramian: Gramian, preference: Float[Array, " K"]
+) -> tuple[Float[Array, " K"], Float[Array, ""]]:
+    """alpha with alpha_k (M alpha)_k = p_k, and the residual; 0 where the gradient is zero."""
+    sizes = norms(gramian)
+    # a = alpha |g|; the smallest p is 1 for the solver, which makes its steps safe.
+    smallest = jnp.min(preference)
+    unit, residual = bargain(directions(gramian), jnp.sqrt(preference / smallest))
+    return unit * jnp.sqrt(smallest) * reciprocal(sizes), residual
+
+
+def weights(
+    gramian: Gramian,
+    state: NashMTLState,
+    losses: Float[Array, " K"] | None = None,
+    *,
+    preference: Sequence[float],
+    max_norm: float,
+    update_every: int,
+) -> tuple[Float[Array, " K"], NashMTLState]:
+    """alpha of this step or of an earlier one, shortened where |G^T alpha| exceeds `max_norm`."""
+    del losses
+    values = jnp.asarray(preference, gramian.dtype)
+    if update_every == 1:
+        alpha, residual = solve(gramian, values)
+    else:
+        alpha, residual = jax.lax.cond(
+            state.count % update_every == 0,
+            lambda: solve(gramian, values),
+            lambda: (state.alpha.astype(values.dtype), state.residual.astype(values.dtype)),
+        )
+    clip = jnp.ones((), gramian.dtype)
+    if max_norm > 0:
+        # Lengths first: the Gramian may be too small or too large to be multiplied twice.
+        steps = alpha * norms(gramian)
+        product = jnp.einsum("i,ij,j", steps, directions(gramian), steps, precision="highest")
+        length = jnp.sqrt(jnp.maximum(product, 0.0))
+        clip = jnp.minimum(1.0, max_norm * reciprocal(length) + (length == 0))
+    found = alpha * clip
+    new_state = NashMTLState(
+        weights=found.astype(jnp.float32),
+        residual=residual.astype(jnp.float32),
+        alpha=alpha.astype(jnp.float32),
+        clip=clip.astype(jnp.float32),
+        count=state.count + 1,
+    )
+    return found, new_state
+
+
+def nash_mtl(
+    num_tasks: int,
+    *,
+    max_norm: float = 1.0,
+    update_every: int = 1,
+    preference: Sequence[float] | None = None,
+) -> GramianTransformation:
+    """The Nash bargaining solution: the update of largest product of the gains of all tasks.
+
+    alpha > 0 with alpha_k (M alpha)_k = 1, so that G^T alpha maximises sum_k log(g_k.d) on a
+    sphere. Solved for unit gradients, C a = 1/a, the minimum of 1/2 a.C a - sum log a, by damped
+    Newton; alpha_k = a_k / |g_k|. |G^T alpha| is sqrt(K) always, so `max_norm` of 1 always acts.
+
+    Args:
+        num_tasks: number of tasks K.
+        max_norm: longest update; 0: the update is G^T alpha itself.
+        update_every: steps from one computation of alpha to the next; the clip is of every step.
+        preference: bargaining powers p, positive: alpha_k (M alpha)_k = p_k; none: 1.
+
+    Returns:
+        A transformation of family `gramian`: task gradients `[K, ...]` in, `sum_k w_k g_k` out.
+
+    State:
+        `NashMTLState`. A `residual` near 1 or above says that no solution exists: a convex
+        combination of the gradients is zero. The weights are finite then, and the update small
+        before the clip has its length; it means nothing.
+
+    Raises:
+        ValueError: `num_tasks` is not positive, or an option breaks its rule.
+
+    Laws: equivariant under permutations of the tasks; the update does not depend on the lengths
+    of the gradients; never against a task.
+
+    Differs from the paper: solved exactly, in place of a sequence of convex problems (the authors'
+    code and TorchJD stop earlier, and are off); `preference`; a gradient of zero has the weight
+    zero and takes no part.
+
+    Source: Navon et al., Multi-Task Learning as a Bargaining Game, Claim 3.1 and Algorithm 1,
+    arXiv 2202.01017.
+    """
+    check_num_tasks(num_tasks)
+    check_option(is_number(max_norm) and max_norm >= 0, "max_norm", "be at least 0", max_norm)
+    is_int = isinstance(update_every, int) and not isinstance(update_every, bool)
+    rule = "be a positive integer"
+    check_option(is_int and update_every >= 1, "update_every", rule, update_every)
+    powers = check_preference(num_tasks, preference)
+
+    def initial() -> NashMTLState:
+        ones, zero = jnp.ones(num_tasks, jnp.float32), jnp.zeros((), jnp.float32)
+        return NashMTLState(ones, zero, ones, jnp.ones((), jnp.float32), jnp.zeros((), jnp.int32))
+
+    options = {"max_norm": float(max_norm), "update_every": update_every, "preference": powers}
+    return from_gramian(num_tasks, initial, partial(weights, **options))

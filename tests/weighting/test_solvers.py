@@ -1,0 +1,375 @@
+"""Weights that solve a problem are the solution: against float64, over gradients of all kinds."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import quadprog
+from rows import close, task_grads
+
+from maskformer_jax.weighting import METHODS
+from maskformer_jax.weighting.upgrad import weights as upgrad_weights
+
+EPS = np.finfo(np.float32).eps
+TASKS = (2, 3, 4, 6, 9, 16)
+EACH = 30  # gradients of each kind and number of tasks
+
+
+def kinds_of_gradients(generator, k, p):
+    """Name -> K task gradients of P entries."""
+    normal = generator.normal(size=(k, p))
+    common = np.ones(p) / np.sqrt(p)
+    other = normal - np.outer(normal @ common, common)
+    sides = np.outer(generator.choice([-1.0, 1.0], k), generator.normal(size=p))
+    spread = 10.0 ** generator.uniform(-3, 3, (k, 1))
+    opposite, equal, zero, closed = (normal.copy() for _ in range(4))
+    opposite[0] = -generator.uniform(0.5, 2) * opposite[1]
+    equal[0] = equal[1]
+    zero[generator.integers(k)] = 0
+    closed[0] = -closed[1:].sum(0)
+    return {
+        "normal": normal,
+        "conflicting": generator.uniform(0.1, 3, (k, 1)) * (0.1 * common + other),
+        "nearly collinear": common + 10.0 ** -generator.uniform(1, 6) * normal,
+        "nearly opposite": sides + 10.0 ** -generator.uniform(1, 3) * normal,
+        "sum is zero": closed,
+        "a zero row": zero,
+        "opposite rows": opposite,
+        "equal rows": equal,
+        "norms 1e3 apart": np.sqrt(spread) * normal,
+        "norms 1e6 apart": spread * normal,
+        "conflicting, norms 1e6 apart": spread * (0.3 * common + other),
+        "aligned": np.abs(normal),
+        "tiny": 1e-12 * normal,
+        "huge": 1e12 * normal,
+    }
+
+
+def gramians(k, each=EACH, seed=0):
+    """Gramians in float64 of rows that are float32; shapes with P < K, P = K and P > K."""
+    generator = np.random.default_rng([seed, k])
+    found, names = [], []
+    for i in range(each):
+        for name, rows in kinds_of_gradients(
+            generator, k, (max(1, k // 2), k, 3 * k)[i % 3]
+        ).items():
+            rows = rows.astype(np.float32).astype(np.float64)
+            found.append(rows @ rows.T)
+            names.append(name)
+    return np.array(found), names
+
+
+def solve(name, matrices, **options):
+    """Weights and residuals for a batch of Gramians, in float32."""
+    method = METHODS[name].factory(matrices.shape[-1], **options)
+    state = method.init(jnp.zeros(1))
+    found, state = jax.jit(jax.vmap(lambda m: method.weights(m, state)))(
+        jnp.asarray(matrices, jnp.float32)
+    )
+    assert np.isfinite(found).all()
+    return np.asarray(found, np.float64), np.asarray(state.residual, np.float64)
+
+
+def split(matrix):
+    """Lengths over the largest and cosines; a gradient of zero has a direction of its own."""
+    size = np.sqrt(np.diag(matrix))
+    safe = np.where(size > 0, size, 1.0)
+    return size / size.max(), matrix / safe[:, None] / safe + np.diag(size == 0)
+
+
+def tolerance(value, weights, lengths):
+    return 1e-5 * abs(value) + 8 * EPS * (weights @ lengths) ** 2
+
+
+def minimum(cosines, linear, constraints, bounds, equalities=0):
+    """argmin y.C y / 2 - linear.y with constraints.T y >= bounds; the first ones are equalities."""
+    k = len(cosines)
+    ridge = 1e-10 + max(0.0, -np.linalg.eigvalsh(cosines)[0])
+    matrix = cosines + ridge * np.eye(k)
+    return quadprog.solve_qp(matrix, linear, constraints, bounds, equalities)[0]
+
+
+def shortest(lengths, cosines):
+    """Length^2 of the shortest convex combination of the gradients."""
+    if lengths.min() == 0:
+        return 0.0
+    k, bounds = len(lengths), lengths.min() / lengths
+    constraints = np.column_stack([bounds, np.eye(k)])
+    y = minimum(cosines, np.zeros(k), constraints, np.eye(k + 1)[0], 1)
+    y = np.maximum(y, 0) / (np.maximum(y, 0) @ bounds) * lengths.min()
+    return y @ cosines @ y
+
+
+def projected(cosines, bounds):
+    """min v.C v over v >= bounds."""
+    k = len(bounds)
+    v = np.maximum(minimum(cosines, np.zeros(k), np.eye(k), bounds), bounds)
+    return v @ cosines @ v
+
+
+@pytest.mark.parametrize("k", TASKS)
+def test_mgda_is_the_shortest_combination(k):
+    matrices, names = gramians(k)
+    weights, residual = solve("mgda", matrices)
+    assert residual.max() < 2e-6
+    assert (weights >= 0).all()
+    np.testing.assert_allclose(weights.sum(1), 1, rtol=1e-6)
+    for matrix, u, name in zip(matrices, weights, names, strict=True):
+        lengths, cosines = split(matrix)
+        y, best = u * lengths, shortest(lengths, cosines)
+        assert y @ cosines @ y - best <= tolerance(best, u, lengths), name
+
+
+@pytest.mark.parametrize("k", TASKS)
+def test_dualproj_is_the_shortest_above_the_bounds(k):
+    matrices, names = gramians(k)
+    weights, residual = solve("dualproj", matrices)
+    assert residual.max() < 2e-6
+    assert (weights >= np.float32(1 / k)).all()
+    for matrix, w, name in zip(matrices, weights, names, strict=True):
+        lengths, cosines = split(matrix)
+        v, best = w * lengths, projected(cosines, lengths / k)
+        assert v @ cosines @ v - best <= tolerance(best, w, lengths), name
+
+
+@pytest.mark.parametrize("k", TASKS)
+def test_upgrad_projects_every_gradient(k):
+    """With a preference for one task alone, the sum over tasks is one projection."""
+    matrices, names = gramians(k, each=EACH // k + 2)
+    state = METHODS["upgrad"].factory(k).init(None)
+
+    def project(matrix, preference):
+        return upgrad_weights(matrix, state, preference=preference)
+
+    each_task = jax.jit(jax.vmap(jax.vmap(project, (None, 0)), (0, None)))
+    narrow = jnp.asarray(matrices, jnp.float32)
+    parts, after = each_task(narrow, jnp.eye(k))
+    assert after.residual.max() < 2e-6
+    parts = np.asarray(parts, np.float64)
+    for matrix, part, name in zip(matrices, parts, names, strict=True):
+        lengths, cosines = split(matrix)
+        for i in np.flatnonzero(lengths):
+            # Weights of the projection of the gradient of length 1.
+            v, bounds = part[i] * lengths / lengths[i], np.eye(k)[i]
+            best = projected(cosines, bounds)
+            assert (v >= (1 - EPS) * bounds).all()
+            assert v @ cosines @ v - best <= tolerance(best, v, np.ones(k)), name
+    total = np.asarray(each_task(narrow, jnp.full((1, k), 1 / k))[0])[:, 0]
+    scale = np.sqrt(np.einsum("nii->ni", matrices))
+    error = scale * np.abs(total - parts.mean(1))
+    assert (error <= 1e-5 * (scale * total).max(1, keepdims=True)).all()
+
+
+def cagrad_value(matrix, u, c):
+    return u @ matrix.mean(1) + c * np.sqrt(max(matrix.mean(), 0.0) * max(u @ matrix @ u, 0.0))
+
+
+def cagrad_minimum(matrix, c):
+    """u is the shortest combination of the g_k + s g_0 with |g_u| = sqrt(phi) s: bisected for s."""
+    mean, square = matrix.mean(1), matrix.mean()
+    low, high, values = -8.0, 8.0, []
+    for _ in range(40):
+        s = 10.0 ** ((low + high) / 2)
+        shifted = matrix + s * (mean[:, None] + mean) + s**2 * square
+        size = np.sqrt(np.maximum(shifted.diagonal(), 1e-30))
+        bounds = size.min() / size
+        constraints = np.column_stack([bounds, np.eye(len(matrix))])
+        cosines = shifted / size[:, None] / size
+        u = np.maximum(minimum(cosines, 0 * mean, constraints, np.eye(len(matrix) + 1)[0], 1), 0)
+        u = u * bounds / (u @ bounds)
+        values.append(cagrad_value(matrix, u, c))
+        too_small = u @ matrix @ u > c**2 * square * s**2
+        low, high = ((low + high) / 2, high) if too_small else (low, (low + high) / 2)
+    return min(values)
+
+
+@pytest.mark.parametrize(
+    ("k", "c"), [*((k, 0.5) for k in TASKS), *((k, c) for k in (2, 3, 6) for c in (0.2, 1.5))]
+)
+def test_cagrad_reaches_its_dual_value(k, c):
+    """min_k g_k.d is a lower bound of the objective for every d in the ball, so also for ours."""
+    matrices, names = gramians(k, each=3 * EACH // 2)
+    weights, residual = solve("cagrad", matrices, c=c)
+    assert residual.max() < 2e-6
+    for matrix, w, name in zip(matrices, weights, names, strict=True):
+        scaled = matrix / matrix.diagonal().max()
+        lengths, cosines = split(matrix)
+        extra = np.maximum(w - np.float32(1 / k), 0.0)
+        radius = c * np.sqrt(max(scaled.mean(), 0.0))
+        if extra.max() <= EPS:
+            # Dropped: the value is zero, so the ball reaches the cone of no conflict.
+            square = scaled.mean()
+            distance = square - projected(cosines, lengths / k)
+            reached = distance <= 1.001 * c**2 * square + 16 * EPS
+            # Or u is on gradients that are too short to have a direction.
+            assert reached or shortest(lengths, cosines) <= 1.1e-12 * (lengths @ lengths), name
+            continue
+        u = extra / extra.sum()
+        length = np.sqrt(max(u @ scaled @ u, 1e-300))
+        value = cagrad_value(scaled, u, c)
+        bound = (scaled @ (1 / k + radius * u / length)).min()
+        allowed = tolerance(value, w, lengths)
+        # Where g_u nearly vanishes the bound is loose: there the dual problem is solved again.
+        assert value - bound <= allowed or value - cagrad_minimum(scaled, c) <= allowed, name
+
+
+def has_solution(lengths, cosines):
+    """Whether zero is no convex combination of the gradients that are not zero, up to rounding."""
+    there = lengths > 0
+    return shortest(np.ones(there.sum()), cosines[np.ix_(there, there)]) > 16 * EPS
+
+
+@pytest.mark.parametrize("k", TASKS)
+def test_nash_mtl_solves_its_equations_where_they_have_a_solution(k):
+    matrices, names = gramians(k)
+    weights, residual = solve("nash_mtl", matrices, max_norm=0)
+    for matrix, alpha, said, name in zip(matrices, weights, residual, names, strict=True):
+        lengths, cosines = split(matrix)
+        if not has_solution(lengths, cosines):
+            continue
+        a = alpha * np.sqrt(np.diag(matrix))
+        found = np.abs(a * (cosines @ a) - 1)[lengths > 0].max()
+        assert found <= 1e-5 + 4 * EPS * (a**2).max(), name
+        assert said <= 1e-5 + 8 * EPS * (a**2).max(), name
+
+
+@pytest.mark.parametrize("k", (2, 6, 16))
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0, 5.0])
+def test_fairgrad_solves_its_equations_where_they_have_a_solution(k, alpha):
+    matrices, names = gramians(k, each=EACH // 2)
+    weights, _ = solve("fairgrad", matrices, alpha=alpha)
+    for matrix, w, name in zip(matrices, weights, names, strict=True):
+        lengths, cosines = split(matrix)
+        if not lengths.all() or not has_solution(lengths, cosines):
+            continue
+        size = np.sqrt(np.diag(matrix))
+        y = w * size
+        target = y * size**-1.0 * w ** (-1 / alpha)
+        terms = y * (np.abs(cosines) @ y)
+        error = np.abs(y * (cosines @ y) / target - 1)
+        assert (error <= 1e-5 + 4 * EPS * (terms / target).max()).all(), name
+
+
+def two(a, b, cosine):
+    return np.array([[a * a, a * b * cosine], [a * b * cosine, b * b]])
+
+
+@pytest.mark.parametrize(("a", "b", "cosine"), [(1, 1, -0.5), (2, 0.5, 0.3), (1, 30, -0.9)])
+def test_closed_forms_for_two_tasks(a, b, cosine):
+    matrix = two(a, b, cosine)
+    product = matrix[0, 1]
+    u = np.clip((b * b - product) / (a * a + b * b - 2 * product), 0, 1)
+    close(solve("mgda", matrix[None])[0][0], np.array([u, 1 - u]), 1e-5, 1e-6)
+
+    # The bisector of the directions.
+    alpha = np.array([1 / a, 1 / b]) / np.sqrt(1 + cosine)
+    close(solve("nash_mtl", matrix[None], max_norm=0)[0][0], alpha, 1e-5)
+    close(solve("nash_mtl", matrix[None])[0][0], alpha / np.sqrt(2), 1e-5)
+
+    # Of all u the best one on a fine grid.
+    grid = np.linspace(0, 1, 200_001)
+    rows = np.column_stack([grid, 1 - grid])
+    lengths = np.sqrt(np.einsum("ni,ij,nj->n", rows, matrix, rows))
+    values = rows @ matrix.mean(1) + 0.5 * np.sqrt(matrix.mean()) * lengths
+    best = np.argmin(values)
+    expected = 0.5 + 0.5 * np.sqrt(matrix.mean()) * rows[best] / lengths[best]
+    close(solve("cagrad", matrix[None])[0][0], expected, 1e-3, 1e-4)
+
+
+def test_pcd_projects_the_primary_gradient():
+    matrices, names = gramians(6)
+    weights, residual = solve("pcd", matrices, tau=0.1, eps=0.0, beta=0.0)
+    assert (weights >= 0).all() and residual.max() < 1e-5
+    for matrix, w, name in zip(matrices, weights, names, strict=True):
+        lengths, cosines = split(matrix)
+        if not lengths.all() or not has_solution(np.ones(6), cosines):
+            continue
+        # All h_k have length 1, and d = S y with y_0 = 1.
+        y = w * lengths / (w[0] * lengths[0])
+        bounds = 0.1 - cosines[1:, 0]
+        try:
+            dual = minimum(cosines[1:, 1:], bounds, np.eye(5), np.zeros(5))
+        except ValueError:
+            continue
+        best = np.append(1.0, np.maximum(dual, 0))
+        if best.sum() > 30:
+            continue
+        value, least = (v @ cosines @ v / 2 - 0.1 * v[1:].sum() for v in (y, best))
+        assert value - least <= tolerance(least, y, np.ones(6)), name
+        size = np.sqrt(w @ matrix @ w)
+        np.testing.assert_allclose(size, np.sqrt(matrix[0, 0]), rtol=1e-4, err_msg=name)
+
+
+def test_pcd_is_the_primary_gradient_where_constraints_contradict():
+    rows = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, -2.0]])
+    close(solve("pcd", (rows @ rows.T)[None])[0][0], np.array([1.0, 0.0, 0.0]))
+
+
+def test_pcd_follows_its_definition_over_steps():
+    """One secondary task: d = h_0 + max(0, (tau |h_1|^2 - h_0.h_1) / |h_1|^2) h_1."""
+    method = METHODS["pcd"].factory(2, tau=0.1, beta=0.9)
+    state, average = method.init(jnp.zeros(1)), np.zeros(2)
+    for t in (1, 2, 3):
+        g = np.random.default_rng(t).normal(size=(2, 3)) + np.outer([1, -1], [1, 0, 0])
+        average = 0.9 * average + 0.1 * (g**2).sum(1)
+        h = g / np.sqrt(average / (1 - 0.9**t) + 1e-8)[:, None]
+        d = h[0] + max(0.0, 0.1 - h[0] @ h[1] / (h[1] @ h[1])) * h[1]
+        found, state = method.update(jnp.asarray(g, jnp.float32), state)
+        close(found, d * np.linalg.norm(g[0]) / np.linalg.norm(d), 1e-5)
+
+
+def test_contradiction_is_shown_by_the_residual():
+    rows = np.array([[1.0, 0.0], [-1.0, 1.0], [-1.0, -1.0]])
+    for name in ("nash_mtl", "fairgrad"):
+        assert solve(name, (rows @ rows.T)[None])[1][0] > 0.1
+
+
+def test_mgda_divides_by_what_it_is_told():
+    rows = np.array([[2.0, 0.0], [0.0, 4.0]])
+    matrix, losses = jnp.asarray(rows @ rows.T, jnp.float32), jnp.array([2.0, 1.0])
+    expected = {"none": [0.8, 0.2], "l2": [0.25, 0.125], "loss": [8 / 17, 1 / 17]}
+    expected["loss+"] = [0.2, 0.05]
+    for normalise, values in expected.items():
+        method = METHODS["mgda"].factory(2, normalise=normalise)
+        found, _ = method.weights(matrix, method.init(jnp.zeros(1)), losses)
+        close(found, np.array(values, np.float32), 1e-5)
+    method = METHODS["mgda"].factory(2, normalise="l2", divide=False)
+    close(method.weights(matrix, method.init(None), None)[0], np.array([0.5, 0.5], np.float32))
+    method = METHODS["mgda"].factory(2, normalise="loss")
+    with pytest.raises(ValueError, match=r"`losses` must be given to mgda with .normalise: loss"):
+        method.weights(matrix, method.init(None), None)
+
+
+def test_nash_mtl_keeps_alpha_and_clips_every_step():
+    method = METHODS["nash_mtl"](4, update_every=2)
+    each = METHODS["nash_mtl"](4)
+    state = method.init(task_grads())
+    grads = [task_grads(seed=s) for s in range(3)]
+    alphas = []
+    for g in grads:
+        update, state = method.update(g, state)
+        alphas.append(state.method.alpha)
+        square = sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(update))
+        assert square <= 1 + 1e-5
+    np.testing.assert_array_equal(alphas[0], alphas[1])
+    fresh = [each.update(g, each.init(g))[1].method.alpha for g in grads]
+    np.testing.assert_array_equal(alphas[0], fresh[0])
+    np.testing.assert_array_equal(alphas[2], fresh[2])
+
+
+def test_nash_mtl_gives_own_parameters_the_weight_before_the_clip():
+    shared = {"a": True, "b": False}
+    grads = {"a": task_grads()["a"], "b": task_grads()["b"][1][0]}
+    method = METHODS["nash_mtl"](4, shared=shared, preference=[1.0, 2.0, 1.0, 1.0])
+    update, state = method.update(grads, method.init(jax.tree.map(lambda x: x[0], grads)))
+    assert state.method.clip < 1
+    close(update["b"], state.method.alpha @ grads["b"], 1e-5, 1e-5)
+
+
+def test_preference_is_the_bargaining_power():
+    matrices, _ = gramians(4, each=1)
+    powers = np.array([1.0, 2.0, 0.5, 3.0])
+    for name, options in (("nash_mtl", {"max_norm": 0.0}), ("fairgrad", {"alpha": 1.0})):
+        weights, _ = solve(name, matrices[:2], preference=list(powers), **options)
+        close(weights * np.einsum("nij,nj->ni", matrices[:2], weights), powers + 0 * weights, 1e-4)
+    close(solve("fairgrad", matrices[:1], alpha=0.0)[0], np.full((1, 4), 0.25))
