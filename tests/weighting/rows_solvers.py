@@ -70,7 +70,7 @@ ROWS = [
             *PREFERENCE,
         ),
         alone=lambda length: 1 / length,
-        laws=frozenset({"permutation", "row_scaling", "non_conflicting"}),
+        laws=frozenset({"permutation", "row_scaling", "non_conflicting", "pareto"}),
     ),
     Row(
         "pcd",
