@@ -1,9 +1,9 @@
-"""Measures a part of the package: `python benchmark.py data`, `aggregators` or `toy`."""
+"""Measures a part of the package: `python benchmark.py PART`, `--help` lists the parts."""
 
 import argparse
 import sys
 
-from benchmarks import aggregators, data, toy
+from benchmarks import aggregators, data, export, precision, toy
 from maskformer_jax.errors import InputError
 
 
@@ -30,6 +30,13 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     part.add_argument("--steps", type=int, default=150_000, help="of Adam with rate 1e-3")
     part.add_argument("--output", default="docs/toy.png", help="picture of the trajectories")
     part.set_defaults(run=toy.run)
+    part = parts.add_parser("export", help="lowers the step of every method for other platforms")
+    part.add_argument("--methods", nargs="+", metavar="NAME", help="default: all")
+    part.set_defaults(run=export.run)
+    part = parts.add_parser("precision", help="bfloat16 against float32 updates of every method")
+    part.add_argument("--config", default="configs/quickstart.yaml", help="network and files")
+    part.add_argument("--methods", nargs="+", metavar="NAME", help="default: all")
+    part.set_defaults(run=precision.run)
     return parser.parse_args(argv)
 
 

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from benchmarks.methods import chosen
 from benchmarks.peer_process import peer
 from benchmarks.settings import is_random, options
 from maskformer_jax.errors import InputError
@@ -62,10 +63,7 @@ def run(
         raise InputError(
             f"`--tasks`, `--parameters` and `--repeats` must be at least 1; got {given}"
         )
-    unknown = sorted(set(methods or ()) - set(METHODS))
-    if unknown:
-        raise InputError(f"`--methods`: no {', '.join(unknown)}; known: {', '.join(METHODS)}")
-    names = list(dict.fromkeys(["equal", *(methods or METHODS)]))
+    names = list(dict.fromkeys(["equal", *chosen(methods)]))
     with peer(peer_python) if peers else nullcontext() as ask:
         found = [measure(number, parameters, names, repeats, ask) for number in tasks]
     about = {"device": jax.devices()[0].device_kind, "machine": platform.platform(), "runs": found}

@@ -11,13 +11,12 @@ from jax import export
 from jaxtyping import PyTree
 from tqdm import tqdm
 
+from benchmarks.methods import chosen
 from maskformer_jax import config as configuration
 from maskformer_jax import tasks
 from maskformer_jax.config import Config
-from maskformer_jax.errors import InputError
 from maskformer_jax.training import loop
 from maskformer_jax.types import Batch, Targets
-from maskformer_jax.weighting import METHODS
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 BATCH_SIZE = 8
@@ -51,11 +50,9 @@ def run(methods: Sequence[str] | None) -> str:
     Args:
         methods: names; none: all.
     """
-    unknown = [name for name in methods or () if name not in METHODS]
-    if unknown:
-        raise InputError(f"`--methods` must be among {', '.join(METHODS)}; got {unknown[0]!r}")
+    names = chosen(methods)
     lines = [f"{'method':14}" + "".join(f"{p:>6}" for p in PLATFORMS) + f"{'kB':>8}{'CPU':>9}"]
-    for name in tqdm(methods or METHODS, leave=False):
+    for name in tqdm(names, leave=False):
         overlay = f"--config=configs/weighting/{name}.yaml"
         found = export_step(configuration.load([*TINY, overlay]))
         marks = "".join(f"{'yes' if found.lowered[p] else 'no':>6}" for p in PLATFORMS)

@@ -10,11 +10,11 @@ import optax
 from jaxtyping import PyTree
 from tqdm import tqdm
 
+from benchmarks.methods import chosen
 from maskformer_jax import config as configuration
 from maskformer_jax import tasks
 from maskformer_jax.config import Config
 from maskformer_jax.data import JetFile, TrainLoader, fit_scaling
-from maskformer_jax.errors import InputError
 from maskformer_jax.model import maskformer
 from maskformer_jax.training import loop, method
 from maskformer_jax.training.task_gradients import TaskGradients, task_gradients
@@ -41,9 +41,7 @@ def run(config: str, methods: Sequence[str] | None) -> str:
         config: YAML file of the network and its training file.
         methods: names; none: all.
     """
-    unknown = [name for name in methods or () if name not in METHODS]
-    if unknown:
-        raise InputError(f"`--methods` must be among {', '.join(METHODS)}; got {unknown[0]!r}")
+    names = chosen(methods)
     base = configuration.load([f"--config={config}"])
     epoch, batches = _loader(base)
     trainer = loop.build(base, total_steps=base.training.epochs * epoch)
@@ -54,7 +52,7 @@ def run(config: str, methods: Sequence[str] | None) -> str:
             state, _ = trainer.step(state, *next(batches))
         params = jax.tree.map(jnp.copy, state.params)
         given = [next(batches) for _ in range(UPDATES + 1)]
-        columns.append(_cosines(config, params, gradients, given, methods or list(METHODS)))
+        columns.append(_cosines(config, params, gradients, given, names))
     for label in columns[0]:
         rows.append(f"{label:28}" + "".join(f"{column[label]:16.5f}" for column in columns))
     head = f"{'cosine of':28}{'initialisation':>16}{'after an epoch':>16}"

@@ -15,6 +15,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
+from benchmarks.methods import chosen
 from benchmarks.settings import options
 from maskformer_jax.errors import InputError
 from maskformer_jax.weighting import METHODS
@@ -101,11 +102,8 @@ def run(methods: Sequence[str] | None, steps: int, output: str | None) -> str:
     """
     if steps < POINTS:
         raise InputError(f"`--steps` must be at least {POINTS}; got {steps}")
-    unknown = sorted(set(methods or ()) - set(METHODS))
-    if unknown:
-        raise InputError(f"`--methods`: no {', '.join(unknown)}; known: {', '.join(METHODS)}")
     paths, lines = {}, [f"{'method':14} {'on the front':12} distances from it at the end"]
-    for name in methods or METHODS:
+    for name in chosen(methods):
         try:
             paths[name] = np.asarray(trajectories(name, steps))
         except ValueError as error:
@@ -152,7 +150,7 @@ def draw(paths: dict[str, np.ndarray], output: Path) -> None:
         axis.tick_params(labelbottom=True)
     figure.supxlabel("$x_1$", fontsize=8)
     figure.supylabel("$x_2$", fontsize=8)
-    figure.tight_layout(pad=0.4, w_pad=0.3, h_pad=0.8)
+    figure.tight_layout(pad=1.0, w_pad=0.3, h_pad=0.8)
     output.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(output, dpi=115)
     plt.close(figure)
