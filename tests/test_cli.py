@@ -117,7 +117,7 @@ TRAIN_MISTAKES = [
     (["--training.speed=9"], "speed"),
     (["--weighting.name=magic"], "`weighting.name` must be one of equal, static"),
     (["--weighting.name=static"], "`weighting.options` of static"),
-    (["--weighting.name=static", "--weighting.options.weights=[1, 2]"], "6 values"),
+    (["--weighting.name=static", "--weighting.options.weights=[1, 2]"], "6 finite values"),
     (["--weighting.options.c=1"], "`weighting.options` of equal"),
     (["--training.monitor=val/luck"], "`training.monitor`"),
     (["--training.devices=50"], "`training.devices`"),

@@ -151,7 +151,10 @@ BROKEN = [
     ("--training.epochs=0", "`training.epochs` must be at least 1; got 0"),
     ("--training.batch_size=0", "`training.batch_size` must be at least 1; got 0"),
     ("--training.devices=0", "`training.devices` must be at least 1; got 0"),
-    ("--training.devices=3", "`training.batch_size` must be a multiple of `training.devices` = 3"),
+    (
+        "--training.devices=3",
+        "`training.batch_size` must be a multiple of `training.devices` times",
+    ),
     ("--training.keep_checkpoints=0", "`training.keep_checkpoints` must be at least 1; got 0"),
     ("--training.log_every=0", "`training.log_every` must be at least 1; got 0"),
     ("--training.checkpoint_every=0", "`training.checkpoint_every` must be at least 1; got 0"),

@@ -42,12 +42,9 @@ def move_average(average: PyTree, task_grads: PyTree, rate: Float[Array, ""]) ->
 
 
 def row_norms(task_grads: PyTree) -> Float[Array, " K"]:
-    """Lengths of the task gradients; squares neither overflow nor vanish, whatever their scale."""
+    """Lengths of the task gradients."""
     rows = [leaf.reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(wide(task_grads))]
-    largest = jnp.stack([jnp.max(jnp.abs(row), axis=1, initial=0.0) for row in rows]).max(0)
-    scale = jnp.where(largest > 0, largest, 1.0)
-    squares = sum(jnp.sum((row / scale[:, None].astype(row.dtype)) ** 2, axis=1) for row in rows)
-    return largest * jnp.sqrt(squares)
+    return jnp.sqrt(sum(jnp.sum(row * row, axis=1) for row in rows))
 
 
 def project_simplex(values: Float[Array, " K"]) -> Float[Array, " K"]:
