@@ -44,9 +44,10 @@ class GradNormState(NamedTuple):
 
 def training_rates(losses: Float[Array, " K"], initial: Float[Array, " K"]) -> Float[Array, " K"]:
     """r_k = (L_k/L_k(0)) / mean: large for a task that lags; 1 where a loss was 0 at the start."""
-    ratios = jnp.where(initial > 0, losses / jnp.where(initial > 0, initial, 1.0), 1.0)
+    # Not "where positive": a loss that is no number must not count as 1.
+    ratios = jnp.where(initial == 0, 1.0, losses / jnp.where(initial == 0, 1.0, initial))
     mean = ratios.mean()
-    return jnp.where(mean > 0, ratios / jnp.where(mean > 0, mean, 1.0), 1.0)
+    return jnp.where(mean == 0, 1.0, ratios / jnp.where(mean == 0, 1.0, mean))
 
 
 def move(
