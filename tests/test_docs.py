@@ -6,7 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-TEXT = (Path(__file__).parents[1] / "docs" / "weighting.md").read_text()
+from maskformer_jax.weighting import METHODS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+TEXT = (ROOT / "docs" / "weighting.md").read_text()
 PROGRAMS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 
 
@@ -23,3 +27,21 @@ def test_programs_run_and_lower_the_sum_of_the_losses(program):
     exec(program, names)
     assert np.isfinite(names["losses"](names["params"])).all()
     assert names["losses"](names["params"]).sum() < before
+
+
+def test_readme_names_every_method_with_its_file():
+    rows = re.findall(r"^\| `(\w+)` \|.*\[(\w+)\.py\]\((.*?)\)", README, re.MULTILINE)
+    assert [name for name, _, _ in rows] == list(METHODS)
+    for name, stem, path in rows:
+        assert stem == name and (ROOT / path).is_file()
+
+
+def test_readme_counts_passes_as_the_families_do():
+    cells = re.findall(r"^\| `(\w+)` \|.*?\|.*?\| (\S+).*?\| (\d) \|", README, re.MULTILINE)
+    assert {name: (backward, forward) for name, backward, forward in cells} == {
+        name: (
+            "1" if method.family == "loss" else "K",
+            "1" if "losses_after" in method.needs else "0",
+        )
+        for name, method in METHODS.items()
+    }

@@ -93,8 +93,8 @@ ROWS = [
         wrong=(
             ({"learning_rate": 0.0}, r"`learning_rate` must be a positive number; got 0.0"),
             ({"learning_rate": "fast"}, r"`learning_rate` must be a positive .*got 'fast'"),
-            ({"decay": -0.1}, r"`decay` must be a number from 0; got -0.1"),
-            ({"decay": NAN}, r"`decay` must be a number from 0; got nan"),
+            ({"decay": -0.1}, r"`decay` must be a number of at least 0; got -0.1"),
+            ({"decay": NAN}, r"`decay` must be a number of at least 0; got nan"),
             ({"eps": 0}, r"`eps` must be a positive number; got 0"),
             ({"min_losses": [0.0]}, r"`min_losses` must hold 4 finite values.*got \[0.0\]"),
             ({"min_losses": None}, r"`min_losses` must hold 4 finite values.*got None"),
@@ -130,8 +130,8 @@ ROWS = [
         "loss",
         lambda k: {"lam": 0.7, "weights": [0.4, 0.0, 0.1, 0.3][:k]},
         wrong=(
-            ({"lam": -1.0}, r"`lam` must be a number from 0; got -1.0"),
-            ({"lam": None}, r"`lam` must be a number from 0; got None"),
+            ({"lam": -1.0}, r"`lam` must be a number of at least 0; got -1.0"),
+            ({"lam": None}, r"`lam` must be a number of at least 0; got None"),
             ({"weights": [1.0]}, r"`weights` must hold 4 finite values"),
             ({"weights": [0.0] * 4}, r"`weights` must hold .* not all zero; got \[0.0"),
             ({"weights": [1.0, 1.0, 1.0, -1.0]}, r"`weights` must hold .* not negative.*-1.0"),
@@ -144,8 +144,8 @@ ROWS = [
         "loss",
         lambda k: {"weights": [0.4, 0.0, 0.1, 0.3][:k], "reference": [0.1, 0.0, 0.2, 0.3][:k]},
         wrong=(
-            ({"theta": -5}, r"`theta` must be a number from 0; got -5"),
-            ({"theta": False}, r"`theta` must be a number from 0; got False"),
+            ({"theta": -5}, r"`theta` must be a number of at least 0; got -5"),
+            ({"theta": False}, r"`theta` must be a number of at least 0; got False"),
             ({"weights": "1111"}, r"`weights` must hold 4 finite values.*got '1111'"),
             ({"weights": [0.0] * 4}, r"`weights` must hold .* not all zero; got \[0.0"),
             ({"reference": [0.0]}, r"`reference` must hold 4 finite values"),
