@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, PyTree, UInt
 
 
 class WeightsState(NamedTuple):
@@ -49,10 +49,30 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
+def check_positive(option: str, value: object) -> None:
+    """Raises ValueError unless `value` is a finite number above 0."""
+    check_option(is_number(value) and value > 0, option, "be a positive number", value)
+
+
+def check_not_negative(option: str, value: object) -> None:
+    """Raises ValueError unless `value` is a finite number of at least 0."""
+    check_option(is_number(value) and value >= 0, option, "be a number of at least 0", value)
+
+
 def check_integer(option: str, value: object, lowest: int = 0, highest: int = 2**31 - 1) -> None:
     """Raises ValueError unless `value` is an integer, and no bool, from `lowest` to `highest`."""
     fits = isinstance(value, int) and not isinstance(value, bool) and lowest <= value <= highest
     check_option(fits, option, f"be an integer from {lowest} to {highest}", value)
+
+
+def first_key(seed: int) -> UInt[Array, " W"]:
+    """Raw key of a state before the first step.
+
+    Raises:
+        ValueError: `seed` is no integer from 0 to 2^32 - 1.
+    """
+    check_integer("seed", seed, highest=2**32 - 1)
+    return jax.random.PRNGKey(seed)
 
 
 def check_values(num_tasks: int, option: str, values: Sequence[float]) -> list[float]:
@@ -94,14 +114,12 @@ def check_preference(
     return values
 
 
-def check_shares(num_tasks: int, option: str, values: Sequence[float] | None) -> list[float]:
-    """Values that are not negative and not all zero, one per task, or 1/K for all of them.
+def check_shares(num_tasks: int, option: str, values: Sequence[float]) -> list[float]:
+    """Values that are not negative and not all zero, one per task.
 
     Raises:
         ValueError: another number of values, one that is negative, or nothing but zeros.
     """
-    if values is None:
-        return [1.0 / num_tasks] * num_tasks
     shares = check_values(num_tasks, option, values)
     rule = "hold values that are not negative and not all zero"
     check_option(min(shares) >= 0 and any(shares), option, rule, shares)
@@ -165,6 +183,11 @@ def weighted_sum(task_grads: PyTree, weights: Float[Array, " K"]) -> PyTree:
     return jax.tree.map(combine, task_grads)
 
 
+def separate(state: PyTree) -> PyTree:
+    """`state` in arrays that nothing else holds, so that it can be donated to a jitted step."""
+    return jax.tree.map(jnp.copy, state)
+
+
 Scalarisation = Callable[..., tuple[Float[Array, " K"], PyTree]]
 
 
@@ -192,7 +215,7 @@ def from_losses(
 
     def init(params: PyTree) -> PyTree:
         del params
-        return initial()
+        return separate(initial())
 
     def update(
         task_grads: PyTree,

@@ -3,15 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int32
 
-from maskformer_jax.weighting._combine import check_integer
-
 # Mean losses and arguments of a logarithm below it count as this: ratios stay finite.
 SMALLEST_LOSS = 1e-12
-
-
-def check_steps_per_epoch(steps: int | None) -> None:
-    """Raises ValueError unless the number of steps is a positive integer."""
-    check_integer("steps_per_epoch", steps, 1)
 
 
 def at_least_smallest(losses: Float[Array, " K"]) -> Float[Array, " K"]:

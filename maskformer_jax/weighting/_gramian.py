@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PyTree
 
-from maskformer_jax.weighting._combine import check_rows, sum_dtype, weighted_sum
+from maskformer_jax.weighting._combine import check_rows, separate, sum_dtype, weighted_sum
 
 # Longer rows are multiplied piece by piece: a product with so long an inner axis is slow on CPU.
 PIECE = 65_536
@@ -84,7 +84,7 @@ def norms(gramian: Float[Array, "*G K K"]) -> Float[Array, "*G K"]:
 
 
 def reciprocal(values: Float[Array, "..."]) -> Float[Array, "..."]:
-    """1/x, and 0 where x is 0."""
+    """1/x, and 0 where x is not positive."""
     return jnp.where(values > 0, 1.0 / jnp.where(values > 0, values, 1.0), 0.0)
 
 
@@ -124,7 +124,7 @@ def from_gramian(
 
     def init(params: PyTree) -> PyTree:
         del params
-        return initial()
+        return separate(initial())
 
     def update(
         task_grads: PyTree,

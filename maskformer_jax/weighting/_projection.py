@@ -4,18 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt
 
-from maskformer_jax.weighting._combine import check_integer
 from maskformer_jax.weighting._gramian import Gramian, norms, reciprocal
-
-
-def first_key(seed: int) -> UInt[Array, " W"]:
-    """Raw key of the state before the first step.
-
-    Raises:
-        ValueError: `seed` is no integer from 0 to 2^32 - 1.
-    """
-    check_integer("seed", seed, highest=2**32 - 1)
-    return jax.random.PRNGKey(seed)
 
 
 def random_orders(key: UInt[Array, " W"], num_tasks: int) -> Int[Array, "K others"]:

@@ -9,11 +9,10 @@ from jaxtyping import Array, Float
 
 from maskformer_jax.weighting._combine import (
     WeightsState,
+    check_not_negative,
     check_num_tasks,
-    check_option,
     check_shares,
     from_losses,
-    is_number,
     ones_state,
 )
 
@@ -72,7 +71,8 @@ def cosmos(
     Source: Ruchte and Grabocka, Scalable Pareto Front Approximation, arXiv 2103.13392.
     """
     check_num_tasks(num_tasks)
-    check_option(is_number(lam) and lam >= 0, "lam", "be a number from 0", lam)
-    ray = check_shares(num_tasks, "weights", weights)
+    check_not_negative("lam", lam)
+    given = [1.0 / num_tasks] * num_tasks if weights is None else weights
+    ray = check_shares(num_tasks, "weights", given)
     scalarisation = partial(cosmos_weights, lam=lam, ray=ray)
     return from_losses("cosmos", num_tasks, ones_state(num_tasks), scalarisation)

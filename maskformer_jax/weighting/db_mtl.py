@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from maskformer_jax.weighting._combine import (
     check_losses,
+    check_not_negative,
     check_num_tasks,
     check_option,
     check_preference,
@@ -88,7 +89,7 @@ def db_mtl(
     check_num_tasks(num_tasks)
     in_range = is_number(beta) and 0 <= beta < 1
     check_option(in_range, "beta", "be a number from 0 to below 1", beta)
-    check_option(is_number(sigma) and sigma >= 0, "sigma", "be a number of at least 0", sigma)
+    check_not_negative("sigma", sigma)
     factors = check_preference(num_tasks, preference)
 
     def init(params: PyTree) -> DBMTLState:

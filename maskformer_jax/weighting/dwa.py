@@ -9,16 +9,12 @@ import optax
 from jaxtyping import Array, Float, Int32
 
 from maskformer_jax.weighting._combine import (
+    check_integer,
     check_num_tasks,
-    check_option,
+    check_positive,
     from_losses,
-    is_number,
 )
-from maskformer_jax.weighting._epochs import (
-    add_to_mean,
-    at_least_smallest,
-    check_steps_per_epoch,
-)
+from maskformer_jax.weighting._epochs import add_to_mean, at_least_smallest
 
 
 class DWAState(NamedTuple):
@@ -93,9 +89,8 @@ def dwa(
     Source: Liu, Johns and Davison, arXiv 1803.10704; Eq. 5.7 and 5.8 of the thesis.
     """
     check_num_tasks(num_tasks)
-    positive = is_number(temperature) and temperature > 0
-    check_option(positive, "temperature", "be a positive number", temperature)
-    check_steps_per_epoch(steps_per_epoch)
+    check_positive("temperature", temperature)
+    check_integer("steps_per_epoch", steps_per_epoch, 1)
 
     def initial() -> DWAState:
         ones = jnp.ones(num_tasks, jnp.float32)

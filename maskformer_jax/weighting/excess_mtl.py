@@ -10,9 +10,9 @@ from jaxtyping import Array, Float, Int, PyTree
 from maskformer_jax.weighting._combine import (
     check_integer,
     check_num_tasks,
-    check_option,
+    check_positive,
     check_rows,
-    is_number,
+    separate,
     weighted_sum,
 )
 from maskformer_jax.weighting._rows import wide, zero_rows
@@ -83,20 +83,20 @@ def excess_mtl(
     Source: He et al., Robust Multi-Task Learning with Excess Risks, arXiv 2402.02009, Section 3.
     """
     check_num_tasks(num_tasks)
-    positive = is_number(step_size) and step_size > 0
-    check_option(positive, "step_size", "be a positive number", step_size)
+    check_positive("step_size", step_size)
     check_integer("warmup_steps", warmup_steps)
     first_steps = max(warmup_steps, 1)
 
     def init(params: PyTree) -> ExcessMTLState:
         zeros = jnp.zeros(num_tasks, jnp.float32)
-        return ExcessMTLState(
+        state = ExcessMTLState(
             weights=jnp.ones(num_tasks, jnp.float32),
             log_weights=zeros,
             squares=zero_rows(num_tasks, params),
             initial_risks=zeros,
             step=jnp.zeros((), jnp.int32),
         )
+        return separate(state)
 
     def update(
         task_grads: PyTree, state: ExcessMTLState, params: PyTree | None = None, **extra

@@ -9,11 +9,12 @@ import optax
 from jaxtyping import Array, Float, Int32, PyTree
 
 from maskformer_jax.weighting._combine import (
+    check_not_negative,
     check_num_tasks,
     check_number_or_values,
     check_option,
+    check_positive,
     from_losses,
-    is_number,
 )
 
 
@@ -82,7 +83,7 @@ def famo(
 
     Returns:
         A transformation that takes task gradients `[K, ...]` and returns `sum_k w_k g_k`. Family
-        `loss`: its `update` requires `losses`, none of them negative nor below all `min_losses`,
+        `loss`: its `update` requires `losses`, none of them below both 0 and all `min_losses`,
         and takes `losses_after`: those of the previous batch after its step. m moves before the
         weights are computed; at the first update it does not. Without `losses_after` the current
         losses stand in.
@@ -103,10 +104,9 @@ def famo(
     too many.
     """
     check_num_tasks(num_tasks)
-    fast = is_number(learning_rate) and learning_rate > 0
-    check_option(fast, "learning_rate", "be a positive number", learning_rate)
-    check_option(is_number(decay) and decay >= 0, "decay", "be a number from 0", decay)
-    check_option(is_number(eps) and eps > 0, "eps", "be a positive number", eps)
+    check_positive("learning_rate", learning_rate)
+    check_not_negative("decay", decay)
+    check_positive("eps", eps)
     check_option(type(second_forward) is bool, "second_forward", "be true or false", second_forward)
     smallest = check_number_or_values(num_tasks, "min_losses", min_losses)
     optimiser = optax.chain(optax.add_decayed_weights(decay), optax.adam(learning_rate))

@@ -11,8 +11,8 @@ from maskformer_jax.weighting._combine import (
     WeightsState,
     check_num_tasks,
     check_option,
+    check_positive,
     from_losses,
-    is_number,
     ones_state,
 )
 
@@ -85,7 +85,7 @@ def gls(
     thesis.
     """
     check_num_tasks(num_tasks)
-    check_option(is_number(eps) and eps > 0, "eps", "be a positive number", eps)
+    check_positive("eps", eps)
     focused = check_focus(num_tasks, focus)
     exponents = [
         1.0 / num_tasks + (1.0 / len(focused) if k in focused else 0.0) for k in range(num_tasks)

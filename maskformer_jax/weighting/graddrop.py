@@ -9,11 +9,12 @@ import optax
 from jaxtyping import Array, Float, PyTree, UInt32
 
 from maskformer_jax.weighting._combine import (
-    check_integer,
     check_num_tasks,
     check_number_or_values,
     check_option,
     check_rows,
+    first_key,
+    separate,
     sum_dtype,
 )
 
@@ -65,7 +66,7 @@ def graddrop(
         num_tasks: number of tasks K.
         leak: from 0 to 1, one number or one per task: the part of a gradient that always passes.
             0 is full dropping, 1 the plain sum.
-        seed: of the draws, an integer from 0 to 2^31 - 1.
+        seed: of the draws, from 0 to 2^32 - 1.
 
     Returns:
         A transformation: task gradients `[K, ...]` in, the sum of what survives out. Family
@@ -87,11 +88,11 @@ def graddrop(
     check_num_tasks(num_tasks)
     leaks = check_number_or_values(num_tasks, "leak", leak)
     check_option(min(leaks) >= 0 and max(leaks) <= 1, "leak", "lie between 0 and 1", leak)
-    check_integer("seed", seed)
+    first = first_key(seed)
 
     def init(params: PyTree) -> GradDropState:
         del params
-        return GradDropState(jnp.ones(num_tasks, jnp.float32), jax.random.PRNGKey(seed))
+        return separate(GradDropState(jnp.ones(num_tasks, jnp.float32), first))
 
     def update(
         task_grads: PyTree, state: GradDropState, params: PyTree | None = None, **extra

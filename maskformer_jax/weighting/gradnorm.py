@@ -11,11 +11,13 @@ from jaxtyping import Array, Float, Int, PyTree
 from maskformer_jax.weighting._combine import (
     check_integer,
     check_losses,
+    check_not_negative,
     check_num_tasks,
     check_option,
+    check_positive,
     check_preference,
     check_rows,
-    is_number,
+    separate,
     weighted_sum,
 )
 from maskformer_jax.weighting._rows import row_norms
@@ -115,9 +117,8 @@ def gradnorm(
     Source: Chen et al., GradNorm, arXiv 1711.02257, Section 3 and Algorithm 1.
     """
     check_num_tasks(num_tasks)
-    check_option(is_number(alpha) and alpha >= 0, "alpha", "be a number of at least 0", alpha)
-    positive = is_number(learning_rate) and learning_rate > 0
-    check_option(positive, "learning_rate", "be a positive number", learning_rate)
+    check_not_negative("alpha", alpha)
+    check_positive("learning_rate", learning_rate)
     is_predicate = norm_params is None or callable(norm_params)
     check_option(is_predicate, "norm_params", "be a function of a key path", norm_params)
     check_option(initial in INITIAL, "initial", f"be one of {INITIAL}", initial)
@@ -136,7 +137,8 @@ def gradnorm(
         check_option(len(chosen(params)) > 0, "norm_params", "choose a parameter at least", "none")
         ones = jnp.ones(num_tasks, jnp.float32)
         step = jnp.zeros((), jnp.int32)
-        return GradNormState(ones, ones, jnp.zeros_like(ones), step, adam.init(ones))
+        state = GradNormState(ones, ones, jnp.zeros_like(ones), step, adam.init(ones))
+        return separate(state)
 
     def update(
         task_grads: PyTree,

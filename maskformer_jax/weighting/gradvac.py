@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt
 
-from maskformer_jax.weighting._combine import check_num_tasks, check_option, is_number
+from maskformer_jax.weighting._combine import check_num_tasks, check_option, first_key, is_number
 from maskformer_jax.weighting._gramian import (
     Gramian,
     GramianTransformation,
@@ -15,7 +15,7 @@ from maskformer_jax.weighting._gramian import (
     from_gramian,
     reciprocal,
 )
-from maskformer_jax.weighting._projection import first_key, random_orders, sum_of_units
+from maskformer_jax.weighting._projection import random_orders, sum_of_units
 
 # A cosine of 1 would take an infinitely long correction.
 LARGEST_TARGET = 1 - 1e-6

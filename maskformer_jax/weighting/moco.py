@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from maskformer_jax.weighting._combine import (
     check_losses,
+    check_not_negative,
     check_num_tasks,
     check_option,
     check_rows,
@@ -89,8 +90,8 @@ def moco(
     given = zip((beta, gamma, rho), DEFAULTS[variant], strict=True)
     rate, step_size, pull = (default if value is None else value for value, default in given)
     check_option(is_number(rate) and 0 < rate <= 1, "beta", "be above 0 and at most 1", rate)
-    for option, value in (("gamma", step_size), ("rho", pull)):
-        check_option(is_number(value) and value >= 0, option, "be a number of at least 0", value)
+    check_not_negative("gamma", step_size)
+    check_not_negative("rho", pull)
     project = jax.nn.softmax if variant == "libmtl" else project_simplex
 
     def init(params: PyTree) -> MoCoState:

@@ -7,10 +7,9 @@ from jaxtyping import PyTree
 
 from maskformer_jax.weighting._combine import (
     WeightsState,
+    check_not_negative,
     check_num_tasks,
-    check_option,
     check_rows,
-    is_number,
     weighted_sum,
 )
 from maskformer_jax.weighting._gramian import inner_products
@@ -50,8 +49,8 @@ def modo(
     2305.20057, Algorithm 1.
     """
     check_num_tasks(num_tasks)
-    for option, value in (("gamma", gamma), ("rho", rho)):
-        check_option(is_number(value) and value >= 0, option, "be a number of at least 0", value)
+    check_not_negative("gamma", gamma)
+    check_not_negative("rho", rho)
 
     def init(params: PyTree) -> WeightsState:
         del params

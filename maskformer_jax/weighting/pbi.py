@@ -10,12 +10,11 @@ from jaxtyping import Array, Float
 
 from maskformer_jax.weighting._combine import (
     WeightsState,
+    check_not_negative,
     check_num_tasks,
     check_number_or_values,
-    check_option,
     check_shares,
     from_losses,
-    is_number,
     ones_state,
 )
 
@@ -78,8 +77,9 @@ def pbi(
     intersection.
     """
     check_num_tasks(num_tasks)
-    check_option(is_number(theta) and theta >= 0, "theta", "be a number from 0", theta)
-    shares = check_shares(num_tasks, "weights", weights)
+    check_not_negative("theta", theta)
+    given = [1.0 / num_tasks] * num_tasks if weights is None else weights
+    shares = check_shares(num_tasks, "weights", given)
     origin = check_number_or_values(num_tasks, "reference", reference)
     ray = [share / math.hypot(*shares) for share in shares]
     scalarisation = partial(pbi_weights, theta=theta, ray=ray, reference=origin)

@@ -6,14 +6,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt
 
-from maskformer_jax.weighting._combine import check_num_tasks
+from maskformer_jax.weighting._combine import check_num_tasks, first_key
 from maskformer_jax.weighting._gramian import (
     Gramian,
     GramianTransformation,
     cosines,
     from_gramian,
 )
-from maskformer_jax.weighting._projection import first_key, random_orders, sum_of_units
+from maskformer_jax.weighting._projection import random_orders, sum_of_units
 
 
 class PCGradState(NamedTuple):

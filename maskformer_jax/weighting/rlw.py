@@ -9,9 +9,9 @@ import optax
 from jaxtyping import Array, Float, UInt32
 
 from maskformer_jax.weighting._combine import (
-    check_integer,
     check_num_tasks,
     check_option,
+    first_key,
     from_losses,
 )
 
@@ -47,11 +47,11 @@ def dirichlet(key: Key, num_tasks: int) -> Float[Array, " K"]:
 
 def bernoulli(key: Key, num_tasks: int) -> Float[Array, " K"]:
     """Each task on or off with equal chance, given that not all are off."""
-    first_key, others_key = jax.random.split(key)
+    now, later = jax.random.split(key)
     tasks = jnp.arange(num_tasks)
     # The first task that is on is k with a chance proportional to 2^-k; those after it are free.
-    first = jax.random.categorical(first_key, -jnp.log(2.0) * tasks.astype(jnp.float32))
-    others = jax.random.bernoulli(others_key, 0.5, (num_tasks,))
+    first = jax.random.categorical(now, -jnp.log(2.0) * tasks.astype(jnp.float32))
+    others = jax.random.bernoulli(later, 0.5, (num_tasks,))
     return ((tasks == first) | ((tasks > first) & others)).astype(jnp.float32)
 
 
@@ -109,9 +109,9 @@ def rlw(
     check_num_tasks(num_tasks)
     known = isinstance(distribution, str) and distribution in DISTRIBUTIONS
     check_option(known, "distribution", f"be one of {tuple(DISTRIBUTIONS)}", distribution)
-    check_integer("seed", seed, highest=2**32 - 1)
+    key = first_key(seed)
 
     def initial() -> RLWState:
-        return RLWState(jnp.ones(num_tasks, jnp.float32), jax.random.PRNGKey(seed))
+        return RLWState(jnp.ones(num_tasks, jnp.float32), key)
 
     return from_losses("rlw", num_tasks, initial, partial(weights, distribution=distribution))

@@ -10,8 +10,10 @@ from jaxtyping import Array, Float, PyTree
 
 from maskformer_jax.weighting._combine import (
     check_integer,
+    check_not_negative,
     check_num_tasks,
     check_option,
+    check_positive,
     check_preference,
     check_rows,
     is_number,
@@ -100,8 +102,8 @@ def sdmgrad(
     2305.18409, Algorithm 1.
     """
     check_num_tasks(num_tasks)
-    check_option(is_number(lam) and lam >= 0, "lam", "be a number of at least 0", lam)
-    check_option(is_number(lr) and lr > 0, "lr", "be a positive number", lr)
+    check_not_negative("lam", lam)
+    check_positive("lr", lr)
     in_range = is_number(momentum) and 0 <= momentum < 1
     check_option(in_range, "momentum", "be a number from 0 to below 1", momentum)
     check_integer("n_iter", n_iter, 1)

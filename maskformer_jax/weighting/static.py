@@ -9,8 +9,7 @@ from jaxtyping import PyTree
 from maskformer_jax.weighting._combine import (
     WeightsState,
     check_num_tasks,
-    check_option,
-    check_values,
+    check_shares,
     weighted_sum,
 )
 
@@ -38,9 +37,7 @@ def static(num_tasks: int, *, weights: Sequence[float]) -> optax.GradientTransfo
     Source: the usual practice of multi-task learning; Eq. 4.1 and 4.2 of the thesis.
     """
     check_num_tasks(num_tasks)
-    values = check_values(num_tasks, "weights", weights)
-    rule = "hold values that are not negative, not all zero"
-    check_option(min(values) >= 0 and any(values), "weights", rule, values)
+    values = check_shares(num_tasks, "weights", weights)
 
     def init(params: PyTree) -> WeightsState:
         del params

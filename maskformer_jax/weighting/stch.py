@@ -14,16 +14,12 @@ from maskformer_jax.weighting._combine import (
     check_integer,
     check_num_tasks,
     check_option,
+    check_positive,
     check_preference,
     from_losses,
-    is_number,
     ones_state,
 )
-from maskformer_jax.weighting._epochs import (
-    add_to_mean,
-    at_least_smallest,
-    check_steps_per_epoch,
-)
+from maskformer_jax.weighting._epochs import add_to_mean, at_least_smallest
 
 
 class STCHState(NamedTuple):
@@ -129,7 +125,7 @@ def stch(
     Source: Lin et al., arXiv 2402.19078; Algorithm 1 of the thesis.
     """
     check_num_tasks(num_tasks)
-    check_option(is_number(mu) and mu > 0, "mu", "be a positive number", mu)
+    check_positive("mu", mu)
     known = reference in ("max", "nadir")
     check_option(known, "reference", "be one of ('max', 'nadir')", reference)
     check_option(type(log_losses) is bool, "log_losses", "be true or false", log_losses)
@@ -141,7 +137,7 @@ def stch(
         lowest = 0.0 if log_losses else None
         return from_losses("stch", num_tasks, ones_state(num_tasks), scalarisation, lowest=lowest)
 
-    check_steps_per_epoch(steps_per_epoch)
+    check_integer("steps_per_epoch", steps_per_epoch, 1)
     epochs = {"warmup_epochs": warmup_epochs, "steps_per_epoch": steps_per_epoch}
     scalarisation = partial(nadir_weights, **epochs, **options)
 

@@ -133,6 +133,16 @@ def test_state_shows_the_weights(row):
 
 
 @every_row
+def test_state_can_be_donated(row):
+    """No array is in it twice, and none that it gave away comes with the next one."""
+    method = make(row)
+    for leaf in jax.tree.leaves(method.init(params())):
+        assert not leaf.is_deleted()
+        leaf.delete()
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(method.init(params())))
+
+
+@every_row
 def test_state_survives_a_save(row, tmp_path):
     method = make(row)
     _, state = call(row, method, method.init(params()))
