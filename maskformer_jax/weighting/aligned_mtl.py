@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Literal
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -57,7 +58,10 @@ def weights(
 
 
 def aligned_mtl(
-    num_tasks: int, *, preference: Sequence[float] | None = None, scale: str = "min"
+    num_tasks: int,
+    *,
+    preference: Sequence[float] | None = None,
+    scale: Literal["min", "median", "rmse"] = "min",
 ) -> GramianTransformation:
     """The sum of the orthogonal gradients of one length that are closest to the task gradients.
 

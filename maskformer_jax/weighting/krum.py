@@ -61,7 +61,7 @@ def krum(num_tasks: int, *, n_byzantine: int, n_selected: int = 1) -> GramianTra
         The last weights.
 
     Raises:
-        ValueError: `num_tasks` is not positive, or an option breaks its rule.
+        ValueError: `num_tasks` is below 3, or an option breaks its rule.
 
     Laws: equivariant under permutations of the tasks, where no scores are equal: of those the
     lowest index counts, and with K - f - 2 = 1 the closest pair is always such a case. Homogeneous
