@@ -1,7 +1,7 @@
 """What the methods share: checks of their arguments, and the weighted sum of task gradients."""
 
+import sys
 from collections.abc import Callable, Sequence
-from math import isfinite
 from typing import NamedTuple
 
 import jax
@@ -46,7 +46,9 @@ def check_option(condition: bool, option: str, rule: str, value: object) -> None
 
 def is_number(value: object) -> bool:
     """True for a finite int or float that is no bool."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    is_real = isinstance(value, int | float) and not isinstance(value, bool)
+    # No function of floats: an integer may be too large to become one.
+    return is_real and abs(value) <= sys.float_info.max
 
 
 def check_positive(option: str, value: object) -> None:

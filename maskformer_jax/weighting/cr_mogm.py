@@ -91,6 +91,8 @@ def cr_mogm(
     Beyond, NeurIPS 2022.
     """
     check_num_tasks(num_tasks)
+    is_table = isinstance(methods, Mapping)
+    check_option(is_table, "methods", "be a table of methods", methods)
     known = [
         name
         for name, method in methods.items()

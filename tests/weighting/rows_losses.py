@@ -29,6 +29,7 @@ ROWS = [
         wrong=(
             ({"eps": 0.0}, r"`eps` must be a positive number; got 0.0"),
             ({"eps": "1e-8"}, r"`eps` must be a positive number; got '1e-8'"),
+            ({"eps": 10**400}, r"`eps` must be a positive number; got 1000"),
             ({"focus": []}, r"`focus` must list different tasks.*0 to 3; got \[\]"),
             ({"focus": [4]}, r"`focus` must list different tasks.*got \[4\]"),
             ({"focus": [1, 1]}, r"`focus` must list different tasks.*got \[1, 1\]"),
