@@ -81,7 +81,7 @@ def build(
         method=method,
         scalarise=entry.family == "loss",
         second_forward="losses_after" in entry.needs
-        and config.weighting.options.get("second_forward", True),
+        and config.weighting.options.get("second_forward") is not False,
         two_batches=two_batches,
     )
 

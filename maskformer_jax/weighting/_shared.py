@@ -127,6 +127,8 @@ def on_shared_parameters(
             groups = group_index(task_grads, granularity, shared)
             gramian = products(num_tasks, kept, groups if many else None, gramian)
             return weigh_by_gramian(method, scales, kept, groups, gramian, state, losses)
+        if gramian is not None:
+            raise ValueError("`gramian` must be left out: the method is no function of it; got one")
         rest = {"params": None if params is None else keep(params, shared), **extra}
         if "task_grads_2" in extra:
             rest["task_grads_2"] = keep(extra["task_grads_2"], shared)

@@ -55,6 +55,12 @@ def test_a_stopped_and_resumed_run_ends_bit_for_bit_the_same(other, tmp_path):
     assert training.log(tmp_path) == training.log(uninterrupted)
 
 
+def test_no_array_is_in_the_state_twice(other):
+    """The step donates its state, which is refused for an array that comes twice."""
+    leaves = jax.tree.leaves(other[0].trainer.state)
+    assert len({leaf.unsafe_buffer_pointer() for leaf in leaves}) == len(leaves)
+
+
 def test_weights_move_and_the_log_shows_what_there_is_to_see(other):
     training, run = other
     log = [line for line in training.log(run) if "gradient_norm" in line]

@@ -174,6 +174,11 @@ def test_gramian_from_elsewhere_takes_the_place_of_that_of_the_gradients():
     close(state.gramian, gramian)
 
 
+def test_gramian_from_elsewhere_is_refused_where_it_has_no_meaning():
+    with pytest.raises(ValueError, match="`gramian` must be left out"):
+        update_of("trimmed_mean", task_grads(), {"gramian": jnp.eye(K)}, trim=1)
+
+
 def test_gramian_of_the_state_is_that_of_the_shared_gradients():
     _, state = update_of("config", task_grads())
     rows = np.concatenate([np.reshape(g, (K, -1)) for g in jax.tree.leaves(task_grads())], 1)
