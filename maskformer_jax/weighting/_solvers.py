@@ -251,8 +251,8 @@ def bargain(
 
     It is the minimum of the convex 1/2 y.C y - sum_k s_k^(1 + 1/alpha) y_k^(1 - 1/alpha) /
     (1 - 1/alpha), a logarithm at alpha = 1, and exists unless a combination of the gradients with
-    weights that are not negative is zero. It then runs off; it is stopped where rounding would
-    decide.
+    weights that are not negative is zero. It then runs off, and is stopped. A y_k too small for
+    float32 ends at 1e-30 s_k, and its equation doesn't count.
 
     Args:
         matrix: C, the cosines.
@@ -265,6 +265,7 @@ def bargain(
     eps = jnp.finfo(matrix.dtype).eps
     power, ridge = 1 - 1 / fairness, 2 * len(alone) * eps
     order = max(1.0, (1 + 1 / fairness) / 2)
+    lowest = 1e-30 * alone
 
     def pull(y: Vector) -> Vector:
         return alone * alone * (y / alone) ** power
@@ -279,13 +280,18 @@ def bargain(
         )
         slope = (target - y * _dot(matrix, y) - 0.5 * eps * y * y) / size
         relative = cho_solve(cho_factor(hessian), slope) / size
+        relative = jnp.where((y <= lowest) & (relative < 0), 0.0, relative)
         largest = order * jnp.max(jnp.abs(relative))
         y = y * (1 + relative * jnp.where(largest < 0.25, 1.0, 1 / (1 + largest)))
+        y = jnp.maximum(y, lowest)
+        # One equation that rounding decides must not stop the others, until it runs off.
         noise = eps * (2 + jnp.max(y) * jnp.max(y / target))
-        return y, (largest < 2 * noise) | (noise > 1), count + 1
+        settled = (largest < 2 * noise) & (noise < 1)
+        return y, settled | (noise * eps > 1), count + 1
 
     together = jnp.maximum(_dot(alone, _dot(matrix, alone)), eps * _dot(alone, alone))
     start = alone * (_dot(alone, alone) / together) ** (fairness / (1 + fairness))
     carry = (start, jnp.asarray(False), jnp.asarray(0))
-    y, _, _ = jax.lax.while_loop(lambda c: ~c[1] & (c[2] < 100), step, carry)
-    return y, jnp.max(jnp.abs(y * _dot(matrix, y) / pull(y) - 1))
+    y, _, _ = jax.lax.while_loop(lambda c: ~c[1] & (c[2] < 200), step, carry)
+    errors = jnp.abs(y * _dot(matrix, y) / pull(y) - 1)
+    return y, jnp.max(jnp.where(y > lowest, errors, 0.0))

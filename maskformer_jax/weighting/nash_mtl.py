@@ -47,7 +47,7 @@ def own(
 ) -> Float[Array, " K"]:
     """Weights before the clip, which is about the length of the shared update alone."""
     del losses
-    return weights / jnp.mean(state.clip)
+    return weights / state.clip
 
 
 def solve(
@@ -123,8 +123,8 @@ def nash_mtl(
 
     State:
         `NashMTLState`. A `residual` near 1 or above says that no solution exists: a convex
-        combination of the gradients is zero. The weights are finite then, and the update small
-        before the clip has its length; it means nothing.
+        combination of the gradients is zero. The weights are finite then, but the direction of the
+        update is rounding, and means nothing.
 
     Raises:
         ValueError: `num_tasks` is not positive, or an option breaks its rule.
