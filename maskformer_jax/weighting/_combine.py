@@ -48,7 +48,7 @@ def is_number(value: object) -> bool:
     """True for a finite int or float that is no bool."""
     is_real = isinstance(value, int | float) and not isinstance(value, bool)
     # No function of floats: an integer may be too large to become one.
-    return is_real and abs(value) <= sys.float_info.max
+    return is_real and bool(abs(value) <= sys.float_info.max)
 
 
 def check_positive(option: str, value: object) -> None:
