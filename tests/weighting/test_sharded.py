@@ -65,9 +65,9 @@ def test_every_method_gives_the_weights_of_one_device():
     assert not four["equal"][1]["shared"].sharding.device_set.isdisjoint(jax.devices()[1:])
     for name, (weights, gradient) in one.items():
         found_weights, found_gradient = four[name]
-        np.testing.assert_allclose(found_weights, weights, rtol=1e-3, atol=1e-4, err_msg=name)
+        np.testing.assert_allclose(found_weights, weights, rtol=1e-4, atol=1e-5, err_msg=name)
         size = max(float(jnp.abs(x).max()) for x in jax.tree.leaves(gradient))
         for key in gradient:
             np.testing.assert_allclose(
-                found_gradient[key], gradient[key], atol=1e-3 * size, err_msg=name
+                found_gradient[key], gradient[key], atol=1e-4 * size, err_msg=name
             )
