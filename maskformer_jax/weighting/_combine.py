@@ -9,6 +9,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PyTree, UInt
 
+# Added to losses that gradients are divided by.
+LOSS_EPS = 1e-8
+
 
 class WeightsState(NamedTuple):
     """State of a method that remembers nothing.

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PyTree
 
-from maskformer_jax.weighting._combine import check_losses, check_preference
+from maskformer_jax.weighting._combine import LOSS_EPS, check_losses, check_preference
 from maskformer_jax.weighting._gramian import (
     GramianTransformation,
     inner_products,
@@ -19,7 +19,6 @@ from maskformer_jax.weighting._groups import group_gramians, group_sums
 from maskformer_jax.weighting._rows import cast_like, scale_rows
 
 NORMALISATIONS = ("none", "l2", "loss")
-LOSS_EPS = 1e-8
 
 Scales = Callable[[Float[Array, "*G K K"], Float[Array, " K"] | None], Float[Array, "*G K"]]
 

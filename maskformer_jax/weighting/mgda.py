@@ -6,7 +6,7 @@ from typing import Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from maskformer_jax.weighting._combine import check_losses, check_num_tasks, check_option
+from maskformer_jax.weighting._combine import LOSS_EPS, check_losses, check_num_tasks, check_option
 from maskformer_jax.weighting._gramian import (
     Gramian,
     GramianTransformation,
@@ -18,7 +18,6 @@ from maskformer_jax.weighting._gramian import (
 from maskformer_jax.weighting._solvers import cone, solver_state, split
 
 NORMALISATIONS = ("none", "l2", "loss", "loss+")
-LOSS_EPS = 1e-8
 
 
 def shortest(gramian: Gramian) -> tuple[Float[Array, " K"], Float[Array, ""]]:
