@@ -46,13 +46,14 @@ def run(config: str, methods: Sequence[str] | None) -> str:
     epoch, batches = _loader(base)
     trainer = loop.build(base, total_steps=base.training.epochs * epoch)
     gradients = Pair(*(_gradients(config, dtype) for dtype in Pair._fields))
+    known = _known_to_training(base, trainer.state.params)
     state, columns, rows = trainer.state, [], []
     for steps in (0, epoch):
         for _ in tqdm(range(steps), leave=False):
             state, _ = trainer.step(state, *next(batches))
         params = jax.tree.map(jnp.copy, state.params)
         given = [next(batches) for _ in range(UPDATES + 1)]
-        columns.append(_cosines(config, params, gradients, given, names))
+        columns.append(_cosines(partial(_method, config, known), params, gradients, given, names))
     for label in columns[0]:
         rows.append(f"{label:28}" + "".join(f"{column[label]:16.5f}" for column in columns))
     head = f"{'cosine of':28}{'initialisation':>16}{'after an epoch':>16}"
@@ -82,7 +83,7 @@ def _gradients(config: str, dtype: str) -> Gradients:
 
 
 def _cosines(
-    config: str,
+    method_of: Callable[[str], optax.GradientTransformationExtraArgs],
     params: PyTree,
     gradients: Pair,
     batches: Sequence[PyTree],
@@ -99,18 +100,22 @@ def _cosines(
         columns[f"gradient of {name}"] = float(cosine(*sides))
     for name in tqdm(methods, leave=False):
         sides = Pair(*([step[side] for step in found] for side in range(2)))
-        update = partial(_last_update, _method(config, name, params), METHODS[name].needs, params)
+        update = partial(_last_update, method_of(name), METHODS[name].needs, params)
         columns[name] = float(cosine(*map(update, sides)))
     return columns
 
 
-def _method(config: str, name: str, params: PyTree) -> optax.GradientTransformationExtraArgs:
+def _known_to_training(config: Config, params: PyTree) -> dict[str, Any]:
+    """Options of methods that the configuration can't hold, the same ones for all methods."""
+    apply, _ = maskformer.build(config, seed=0)
+    terms = tasks.build_terms(config)
+    found = method.parameters_of_tasks(config, apply, params, terms, last_layer=True)
+    return {"steps_per_epoch": 1, "optimiser": optax.adam(1e-3), **found}
+
+
+def _method(config: str, known: dict[str, Any], name: str) -> optax.GradientTransformationExtraArgs:
     overlay = f"--config=configs/weighting/{name}.yaml"
-    resolved = configuration.load([f"--config={config}", overlay])
-    apply, _ = maskformer.build(resolved, seed=0)
-    return method.build(
-        resolved, apply, params, tasks.build_terms(resolved), optax.adam(1e-3), steps_per_epoch=1
-    ).method
+    return method.make(configuration.load([f"--config={config}", overlay]).weighting, **known)
 
 
 def _last_update(

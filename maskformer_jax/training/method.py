@@ -68,7 +68,8 @@ def build(
     entry = find_method(config.weighting)
     known: dict[str, Any] = {"steps_per_epoch": steps_per_epoch, "optimiser": optimiser}
     if entry.family != "loss":
-        known |= _parameters_of_tasks(config, apply, params, terms)
+        last_layer = entry.accepts("norm_params")
+        known |= parameters_of_tasks(config, apply, params, terms, last_layer=last_layer)
     method = make(config.weighting, **known)
     two_batches = "task_grads_2" in entry.needs
     parts = 2 * config.training.devices * config.training.micro_batches
@@ -86,21 +87,33 @@ def build(
     )
 
 
-def _parameters_of_tasks(
+def parameters_of_tasks(
     config: Config,
     apply: Callable[..., Outputs],
     params: PyTree,
     terms: Callable[[Outputs, Batch, Targets], list[LossSums]],
+    *,
+    last_layer: bool,
 ) -> Mapping[str, Any]:
-    """Options that say which parameters are shared and where GradNorm takes its norms."""
+    """Options that say which parameters are shared, and where GradNorm takes its norms.
+
+    Args:
+        config: `config.weighting.shared` says what is shared.
+        apply: the model.
+        params: its parameters.
+        terms: the losses one by one.
+        last_layer: whether to look for the layer of the norms, which is the last that all reach.
+    """
     fewest = {"reached": 2, "encoder": len(TASK_NAMES), "all": 0}[config.weighting.shared]
 
     def losses_of(params: PyTree, batch: Batch, targets: Targets) -> list[Array]:
         return [term.mean() for term in terms(apply(params, batch), batch, targets)]
 
-    found = reach.find(losses_of, params, *tasks.batch_shapes(config, 1))
-    last = {
-        path for path, is_last in jax.tree_util.tree_leaves_with_path(found.last_layer) if is_last
-    }
-    shared = jax.tree.map(lambda count: count >= fewest, found.tasks)
-    return {"shared": shared if fewest else None, "norm_params": last.__contains__}
+    data = tasks.batch_shapes(config, 1)
+    counts = reach.count_tasks(losses_of, params, *data)
+    shared = jax.tree.map(lambda count: count >= fewest, counts) if fewest else None
+    if not last_layer:
+        return {"shared": shared}
+    found = reach.find_last_layer(losses_of, counts, params, *data)
+    last = {path for path, is_last in jax.tree_util.tree_leaves_with_path(found) if is_last}
+    return {"shared": shared, "norm_params": last.__contains__}

@@ -5,7 +5,6 @@ a path through an index, a comparison or `stop_gradient` does not count.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -16,21 +15,10 @@ from jaxtyping import Array, Float, PyTree
 LossesOf = Callable[..., Sequence[Float[Array, ""]]]
 
 
-class Reach(NamedTuple):
-    """Tasks and parameters of a model.
+def count_tasks(losses_of: LossesOf, params: PyTree, *data: PyTree) -> PyTree:
+    """Number of tasks that reach each parameter, as a tree like the parameters.
 
-    Attributes:
-        tasks: number of tasks that reach each parameter, as a tree like the parameters.
-        last_layer: True for the parameters of the last layer, in the order of the computation,
-            that all tasks reach; all False where there is none.
-    """
-
-    tasks: PyTree
-    last_layer: PyTree
-
-
-def find(losses_of: LossesOf, params: PyTree, *data: PyTree) -> Reach:
-    """Traces the losses, computes nothing.
+    Traces the losses, computes nothing.
 
     Args:
         losses_of: `losses_of(params, *data)`, one scalar per task, apart from each other: what is
@@ -53,12 +41,24 @@ def find(losses_of: LossesOf, params: PyTree, *data: PyTree) -> Reach:
     )
     # The directions follow the parameters: a use of the values alone is no path.
     counts = used[:, len(leaves) : 2 * len(leaves)].sum(0)
-    unflatten = structure.unflatten
-    return Reach(
-        tasks=unflatten([int(count) for count in counts]),
-        last_layer=unflatten(
-            _last_layer(jax.make_jaxpr(losses_of)(params, *data).jaxpr, params, counts == num_tasks)
-        ),
+    return structure.unflatten([int(count) for count in counts])
+
+
+def find_last_layer(losses_of: LossesOf, counts: PyTree, params: PyTree, *data: PyTree) -> PyTree:
+    """True for the parameters of the last layer, in the order of the computation, that all reach.
+
+    It is all False where no parameter is reached by all tasks. Traces, computes nothing.
+
+    Args:
+        losses_of: as for `count_tasks`.
+        counts: what `count_tasks` found.
+        params: arrays, or their shapes.
+        data: arrays, or their shapes.
+    """
+    jaxpr = jax.make_jaxpr(losses_of)(params, *data).jaxpr
+    reached_by_all = np.array(jax.tree.leaves(counts)) == len(jaxpr.outvars)
+    return jax.tree.unflatten(
+        jax.tree.structure(params), _last_layer(jaxpr, params, reached_by_all)
     )
 
 

@@ -3,11 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from maskformer_jax import tasks
 from maskformer_jax.model import maskformer
-from maskformer_jax.training import reach
+from maskformer_jax.training import method, reach
 
 PARAMS = {name: jnp.ones(2) for name in ("shared", "late", "one", "two", "none", "index")}
 
@@ -22,17 +23,23 @@ def losses_of(params, x):
     return [first, second]
 
 
+def both(losses_of, params, *data):
+    """Numbers of tasks, and the last layer."""
+    counts = reach.count_tasks(losses_of, params, *data)
+    return counts, reach.find_last_layer(losses_of, counts, params, *data)
+
+
 def test_paths_through_an_index_or_a_stop_do_not_count():
-    found = reach.find(losses_of, PARAMS, jnp.ones(2))
-    assert found.tasks == {"shared": 2, "late": 2, "one": 1, "two": 1, "none": 0, "index": 0}
+    found = reach.count_tasks(losses_of, PARAMS, jnp.ones(2))
+    assert found == {"shared": 2, "late": 2, "one": 1, "two": 1, "none": 0, "index": 0}
 
 
 def test_the_values_of_the_parameters_do_not_matter():
     zeros = jax.tree.map(jnp.zeros_like, PARAMS)
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), PARAMS)
-    expected = reach.find(losses_of, PARAMS, jnp.ones(2))
+    expected = both(losses_of, PARAMS, jnp.ones(2))
     for params in (zeros, shapes):
-        assert reach.find(losses_of, params, jax.ShapeDtypeStruct((2,), jnp.float32)) == expected
+        assert both(losses_of, params, jax.ShapeDtypeStruct((2,), jnp.float32)) == expected
 
 
 def test_last_layer_follows_the_computation_and_not_the_names():
@@ -46,23 +53,24 @@ def test_last_layer_follows_the_computation_and_not_the_names():
         x = jax.jit(lambda x, layer: layer["kernel"] * x + layer["bias"])(x, params["a"])
         return [x, 2 * x]
 
-    found = reach.find(losses, params)
-    assert found.last_layer["a"] == {"bias": True, "kernel": True}
-    assert found.last_layer["b"] == {"bias": False, "kernel": False}
+    _, last = both(losses, params)
+    assert last["a"] == {"bias": True, "kernel": True}
+    assert last["b"] == {"bias": False, "kernel": False}
 
 
 def test_inside_a_jitted_function_the_order_is_still_seen():
-    found = reach.find(jax.jit(losses_of), PARAMS, jnp.ones(2))
-    assert [name for name, last in found.last_layer.items() if last] == ["late", "shared"]
+    _, found = both(jax.jit(losses_of), PARAMS, jnp.ones(2))
+    assert [name for name, last in found.items() if last] == ["late", "shared"]
     nested = {name: {"kernel": value} for name, value in PARAMS.items()}
     inner = jax.jit(lambda p, x: losses_of({k: v["kernel"] for k, v in p.items()}, x))
-    found = reach.find(inner, nested, jnp.ones(2))
-    assert [name for name, last in found.last_layer.items() if last["kernel"]] == ["late"]
+    _, found = both(inner, nested, jnp.ones(2))
+    assert [name for name, last in found.items() if last["kernel"]] == ["late"]
 
 
 def test_no_layer_that_all_tasks_reach():
-    found = reach.find(lambda p: [p["a"] ** 2, p["b"] ** 2], {"a": jnp.ones(()), "b": jnp.ones(())})
-    assert found.last_layer == {"a": False, "b": False}
+    params = {"a": jnp.ones(()), "b": jnp.ones(())}
+    _, last = both(lambda p: [p["a"] ** 2, p["b"] ** 2], params)
+    assert last == {"a": False, "b": False}
 
 
 @pytest.mark.parametrize("pool_queries", [False, True])
@@ -75,12 +83,32 @@ def test_shared_parameters_of_the_network(tiny_config, with_options, make_batch,
     def losses(params, batch, targets):
         return [term.mean() for term in terms(apply(params, batch), batch, targets)]
 
-    found = reach.find(losses, params, *tasks.batch_shapes(config, 3))
+    found, last = both(losses, params, *tasks.batch_shapes(config, 3))
     rows = jax.jit(jax.jacrev(lambda p: jnp.stack(losses(p, *make_batch()))))(params)
     counts = jax.tree.map(lambda g: int((np.abs(g).reshape(6, -1) > 0).any(1).sum()), rows)
-    assert jax.tree.leaves(found.tasks) == jax.tree.leaves(counts)
-    assert found.tasks["embedding"]["hidden"]["kernel"] == 6
-    assert found.tasks["queries"] == 4 + pool_queries
-    assert found.tasks["jet_class"]["layers"][0]["kernel"] == 1
-    last = {path[0].key for path, x in jax.tree_util.tree_leaves_with_path(found.last_layer) if x}
-    assert last == {"encoder_norm"}
+    assert jax.tree.leaves(found) == jax.tree.leaves(counts)
+    assert found["embedding"]["hidden"]["kernel"] == 6
+    assert found["queries"] == 4 + pool_queries
+    assert found["jet_class"]["layers"][0]["kernel"] == 1
+    layers = {path[0].key for path, x in jax.tree_util.tree_leaves_with_path(last) if x}
+    assert layers == {"encoder_norm"}
+
+
+@pytest.mark.parametrize(("name", "last"), [("gradnorm", ["late"]), ("pcgrad", [])])
+def test_last_layer_is_looked_for_where_a_method_takes_norms_there(
+    tiny_config, with_options, monkeypatch, name, last
+):
+    def apply(params, batch):
+        return jnp.tanh(params["shared"]["kernel"] * batch.jets.sum()) * params["late"]["kernel"]
+
+    def terms(output, batch, targets):
+        return [tasks.LossSums(task * output, jnp.ones(())) for task in range(6)]
+
+    given, params = [], {key: {"kernel": jnp.ones(())} for key in ("late", "own", "shared")}
+    monkeypatch.setattr(method, "make", lambda weighting, **known: given.append(known))
+    config = with_options(tiny_config, weighting={"name": name, "options": {}})
+    method.build(config, apply, params, terms, optax.sgd(1.0), steps_per_epoch=1)
+    chosen = given[0].get("norm_params", lambda path: False)
+    paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    assert [path[0].key for path in paths if chosen(path)] == last
+    assert ("norm_params" in given[0]) == (last != [])
