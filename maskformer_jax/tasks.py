@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 from maskformer_jax import losses
 from maskformer_jax.config import Config
 from maskformer_jax.matching import assign
-from maskformer_jax.types import Batch, Objects, Outputs, Targets
+from maskformer_jax.types import Batch, Objects, Outputs, Targets, jets_of_rows
 
 TASK_NAMES = ("jet_class", "track_origin", "object_class", "mask_ce", "mask_dice", "regression")
 
@@ -110,9 +110,8 @@ def build_terms(
         jets = classification(
             "jet_class", outputs.jet_class_logits, jet, batch.jet_valid & (jet >= 0)
         )
-        tracks = classification(
-            "track_origin", outputs.origin_logits, origin, batch.valid & (origin >= 0)
-        )
+        labelled = jets_of_rows(batch).any(1) & (origin >= 0)
+        tracks = classification("track_origin", outputs.origin_logits, origin, labelled)
         objects = object_losses(outputs.objects, batch, targets)
         for layer in outputs.intermediate:
             auxiliary = object_losses(layer, batch, targets)

@@ -3,10 +3,14 @@
 Axis letters, the same in annotations, einsums and documentation:
 
     B  jets of a batch            Q  object queries
-    L  tracks of a jet            M  truth objects (heavy hadrons), M = Q
-    J  input features of a jet    C  classes
-    F  input features of a track  R  regression targets
-    E  embedding width            K  tasks
+    N  rows of tracks             M  truth objects (heavy hadrons), M = Q
+    J  jets of a row, B = N J     C  classes
+    L  tracks of a row            R  regression targets
+    I  input features of a jet    K  tasks
+    F  input features of a track  E  embedding width
+
+A row of tracks holds one jet (J = 1, N = B: the padded layout) or several, one after the other
+(the packed layout, whose arithmetic follows the number of real tracks). Jet b stands in row b // J.
 
 *mask* always means the set of tracks of an object. Padding is `valid`, True = real. `..._index` is
 an integer class or position, `..._logits` are unnormalised log-probabilities.
@@ -22,15 +26,21 @@ class Batch(NamedTuple):
 
     Attributes:
         jets: jet inputs.
-        tracks: track inputs, the real tracks first.
-        valid: True for a real track.
-        jet_valid: True for a real jet; False fills up the last batch of an epoch.
+        tracks: track inputs, the real tracks of a row first.
+        valid: True where a track of the row is a real track of the jet.
+        jet_valid: True for a real jet; False fills up a row or a batch.
     """
 
-    jets: Float[Array, "B J"]
-    tracks: Float[Array, "B L F"]
+    jets: Float[Array, "B I"]
+    tracks: Float[Array, "N L F"]
     valid: Bool[Array, "B L"]
     jet_valid: Bool[Array, " B"]
+
+
+def jets_of_rows(batch: Batch) -> Bool[Array, "N J L"]:
+    """True where a real track belongs to a jet of its row."""
+    num_rows, width, _ = batch.tracks.shape
+    return batch.valid.reshape(num_rows, -1, width)
 
 
 class Targets(NamedTuple):
@@ -46,7 +56,7 @@ class Targets(NamedTuple):
     """
 
     jet_class_index: Int[Array, " B"]
-    origin_index: Int[Array, "B L"]
+    origin_index: Int[Array, "N L"]
     object_class_index: Int[Array, "B M"]
     object_valid: Bool[Array, "B M"]
     masks: Bool[Array, "B M L"]
@@ -58,7 +68,7 @@ class Objects(NamedTuple):
 
     Attributes:
         class_logits: classes in the order of the config, `none` last.
-        mask_logits: one per track; the value at padded tracks has no meaning.
+        mask_logits: one per track of the row; the value at a track of another jet has no meaning.
         regression: hadron properties in the scale of `Targets.regression`.
     """
 
@@ -78,6 +88,6 @@ class Outputs(NamedTuple):
     """
 
     jet_class_logits: Float[Array, "B C"]
-    origin_logits: Float[Array, "B L C"]
+    origin_logits: Float[Array, "N L C"]
     objects: Objects
     intermediate: tuple[Objects, ...] = ()

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import grain
 import numpy as np
 
-from maskformer_jax.data.h5 import JetFile, Records, select
+from maskformer_jax.data.h5 import JetFile, Records, kept_tracks, select
+from maskformer_jax.data.packing import Layout, padded, plan, seat
 from maskformer_jax.data.samples import Samples, assemble, convert, join, take
 from maskformer_jax.data.scaling import Scaling
 from maskformer_jax.errors import InputError
@@ -19,7 +20,9 @@ from maskformer_jax.types import Batch, Targets
 ENDLESS = 10**12
 MOST_BATCHES_AHEAD = 64
 # The first number of a seed sequence tells apart what is drawn from it.
-BLOCK_ORDER, JET_ORDER = 0, 1
+BLOCK_ORDER, JET_ORDER, ROW_ORDER = 0, 1, 2
+# Blocks that are looked at to plan the layout of a batch.
+BLOCKS_OF_A_PLAN = 8
 
 
 class TrainLoader:
@@ -40,6 +43,7 @@ class TrainLoader:
         batch_size: int,
         seed: int,
         num_jets: int | None = None,
+        layout: Layout | None = None,
     ):
         """Plans the epochs; reads nothing but the jets' labels.
 
@@ -50,6 +54,8 @@ class TrainLoader:
             batch_size: jets of a batch.
             seed: of the order, at least 0.
             num_jets: use the first jets only; none: all.
+            layout: shape of the batches, whose parts are then a leading axis; none: one part in
+                the padded layout, without that axis.
 
         Raises:
             InputError: there are no labelled jets, fewer than `num_jets`, or unlabelled ones where
@@ -66,7 +72,7 @@ class TrainLoader:
                 f"got {batch_size} and {seed}"
             )
         self._file, self._scaling, self._seed = file, scaling, seed
-        self.batch_size = batch_size
+        self.batch_size, self._layout = batch_size, layout
         self._labelled = file.labels()[:num_jets] >= 0
         self.jets_per_epoch = int(self._labelled.sum())
         self.skipped = len(self._labelled) - self.jets_per_epoch
@@ -82,14 +88,19 @@ class TrainLoader:
         Batches of up to one group of blocks are prepared ahead by a thread.
         """
         source = _ShuffledBatches(
-            self._file, self._scaling, self._labelled, self.batch_size, self._seed
+            self._file, self._scaling, self._labelled, self.batch_size, self._seed, self._layout
         )
         ahead = source.block_size * self._file.layout.group_blocks // self.batch_size
         return _read_ahead(source, min(max(ahead, 2), MOST_BATCHES_AHEAD))
 
 
 def read_sequential(
-    file: JetFile, scaling: Scaling, batch_size: int, *, labelled_only: bool
+    file: JetFile,
+    scaling: Scaling,
+    batch_size: int,
+    *,
+    labelled_only: bool,
+    layout: Layout | None = None,
 ) -> Iterator[tuple[Records, Batch, Targets]]:
     """Batches in the order of the file, the next one read while the last is used.
 
@@ -98,6 +109,7 @@ def read_sequential(
         scaling: of inputs and targets.
         batch_size: jets of a batch; the last is filled up with jets that are not valid.
         labelled_only: leave out the jets whose label is in no class; otherwise every row is there.
+        layout: as of `TrainLoader`.
 
     Yields:
         The rows of the batch as they are in the file, its inputs and its targets.
@@ -105,11 +117,58 @@ def read_sequential(
     rows = np.arange(file.num_jets)
     if labelled_only:
         rows = np.flatnonzero(file.labels() >= 0)
-    batches = _read_ahead(_OrderedBatches(file, scaling, rows, batch_size), 2)
+    batches = _read_ahead(_OrderedBatches(file, scaling, rows, batch_size, layout), 2)
     try:
         yield from batches
     finally:
         batches.close()
+
+
+def plan_layout(
+    file: JetFile,
+    batch_size: int,
+    *,
+    num_jets: int | None = None,
+    parts: int = 1,
+    devices: int = 1,
+    batches: int = 1,
+) -> Layout:
+    """The layout for the jets of a file, from the numbers of tracks of some blocks.
+
+    Args:
+        file: the file.
+        batch_size: jets of a step.
+        num_jets: the first jets only; none: all.
+        parts: usual number of parts of a batch.
+        devices: that share the rows of a part.
+        batches: independent batches of a step.
+    """
+    block, jets = file.layout.block_size, num_jets or file.num_jets
+    starts = np.unique(np.linspace(0, max(jets - block, 0), BLOCKS_OF_A_PLAN).astype(int))
+    counts = [kept_tracks(file.read(start, min(start + block, jets)))[1] for start in starts]
+    return plan(
+        np.concatenate(counts),
+        batch_size,
+        file.width,
+        objects=file.layout.hadrons.cap,
+        parts=parts,
+        devices=devices,
+        batches=batches,
+    )
+
+
+def _finisher(batch_size: int, width: int, layout: Layout | None):
+    """What makes a batch of the jets at some positions of `Samples`."""
+    chosen = layout or padded(batch_size, width)
+
+    def finish(
+        samples: Samples, index: np.ndarray, generator: np.random.Generator
+    ) -> tuple[Batch, Targets]:
+        found = seat(samples.counts[index], chosen, generator)
+        seats = np.where(found >= 0, index[found], -1)
+        return assemble(samples, seats if layout else seats[0], width)
+
+    return finish
 
 
 def _read_ahead(source: "_ShuffledBatches | _OrderedBatches", batches: int):
@@ -129,9 +188,16 @@ def _refuse_unlabelled(file: JetFile, row: int) -> None:
 class _OrderedBatches:
     """Batch number b of a pass over some rows of a file."""
 
-    def __init__(self, file: JetFile, scaling: Scaling, rows: np.ndarray, batch_size: int):
+    def __init__(
+        self,
+        file: JetFile,
+        scaling: Scaling,
+        rows: np.ndarray,
+        batch_size: int,
+        layout: Layout | None,
+    ):
         self._file, self._scaling, self._rows = file, scaling, rows
-        self._batch_size = batch_size
+        self._batch_size, self._finish = batch_size, _finisher(batch_size, file.width, layout)
 
     def __len__(self) -> int:
         return -(-len(self._rows) // self._batch_size)
@@ -142,8 +208,8 @@ class _OrderedBatches:
         if len(rows) < len(records.jets):
             records = select(records, rows - rows[0])
         samples = convert(records, self._file.layout, self._scaling)
-        index = np.arange(len(rows))
-        return records, *assemble(samples, index, self._batch_size, self._file.width)
+        generator = np.random.default_rng([ROW_ORDER, number])
+        return records, *self._finish(samples, np.arange(len(rows)), generator)
 
 
 class _Epoch:
@@ -171,9 +237,11 @@ class _ShuffledBatches:
         labelled: np.ndarray,
         batch_size: int,
         seed: int,
+        layout: Layout | None,
     ):
         self._file, self._scaling, self._labelled = file, scaling, labelled
         self._batch_size, self._seed = batch_size, seed
+        self._finish = _finisher(batch_size, file.width, layout)
         chunks = -(-file.layout.block_size // file.chunk_rows)
         self.block_size = chunks * file.chunk_rows
         starts = np.arange(0, len(labelled), self.block_size)
@@ -197,10 +265,11 @@ class _ShuffledBatches:
             samples, order = self._group(number, group)
             begin = epoch.begins[group]
             pieces.append((samples, order[max(start - begin, 0) : stop - begin]))
+        generator = np.random.default_rng([self._seed, ROW_ORDER, step])
         if len(pieces) == 1:
-            return assemble(*pieces[0], self._batch_size, self._file.width)
+            return self._finish(*pieces[0], generator)
         joined = join([take(samples, index) for samples, index in pieces])
-        return assemble(joined, np.arange(stop - start), self._batch_size, self._file.width)
+        return self._finish(joined, np.arange(stop - start), generator)
 
     def _epoch(self, number: int) -> _Epoch:
         if number not in self._epochs:

@@ -99,9 +99,9 @@ def join(parts: Sequence[Samples]) -> Samples:
 def take(samples: Samples, index: np.ndarray) -> Samples:
     """The jets at the positions `index [k]` of `samples`, in that order."""
     rows = np.append(index, len(samples.counts) - 1)
-    source = _track_positions(samples, rows, int(samples.counts.max()))
-    padding = len(samples.tracks) - 1
-    source = np.append(source[source < padding], padding)
+    counts = samples.counts[rows]
+    shift = np.repeat(_begins(samples.counts)[rows] - _begins(counts), counts)
+    source = np.append(shift + np.arange(len(shift)), len(samples.tracks) - 1)
     per_track = ("tracks", "origin_index", "masks")
     return Samples(
         *(
@@ -111,36 +111,52 @@ def take(samples: Samples, index: np.ndarray) -> Samples:
     )
 
 
-def assemble(
-    samples: Samples, index: np.ndarray, batch_size: int, width: int
-) -> tuple[Batch, Targets]:
-    """Dense arrays of the jets at the positions `index [k]`, in that order.
+def assemble(samples: Samples, seats: np.ndarray, width: int) -> tuple[Batch, Targets]:
+    """Dense arrays of the jets, in rows of tracks.
 
     Args:
         samples: converted jets.
-        index: at most `batch_size` positions; the batch is filled up with jets that are not valid.
-        batch_size: B of the result.
-        width: L of the result, at least the tracks of any jet.
+        seats: `[..., N, J]` positions of the jets of each row, -1 for an empty seat.
+        width: L of the result, at least the tracks of the jets of any row together.
 
     Returns:
-        Inputs and targets; padding is exactly zero, False, -1 or `none`.
+        Inputs and targets, with leading axes `[..., B = N J]` or `[..., N]`; padding is exactly
+        zero, False, -1 or `none`.
     """
-    rows = np.full(batch_size, len(samples.counts) - 1)
-    rows[: len(index)] = index
-    source = _track_positions(samples, rows, width)
+    lead, (num_rows, num_jets) = seats.shape[:-2], seats.shape[-2:]
+    padding = len(samples.counts) - 1
+    jets = np.where(seats >= 0, seats, padding).ravel()
+    counts = samples.counts[jets]
+    # Of each real track: its jet, its place in the row, and where it comes from.
+    jet = np.repeat(np.arange(len(jets)), counts)
+    place = np.arange(len(jet)) - np.repeat(_begins(counts)[::num_jets], _of_rows(counts, num_jets))
+    shift = np.repeat(_begins(samples.counts)[jets] - _begins(counts), counts)
+    source = np.full((len(jets) // num_jets, width), len(samples.tracks) - 1)
+    source[jet // num_jets, place] = shift + np.arange(len(jet))
+    valid = np.zeros((len(jets), width), bool)
+    valid[jet, place] = True
+    masks = np.zeros((len(jets), samples.masks.shape[1], width), bool)
+    masks[jet, :, place] = samples.masks[source[jet // num_jets, place]]
+
+    def of_jets(array: np.ndarray) -> np.ndarray:
+        return array.reshape(*lead, num_rows * num_jets, *array.shape[1:])
+
+    def of_rows(array: np.ndarray) -> np.ndarray:
+        return array.reshape(*lead, num_rows, *array.shape[1:])
+
     batch = Batch(
-        jets=samples.jets.take(rows, axis=0),
-        tracks=samples.tracks.take(source, axis=0),
-        valid=source < len(samples.tracks) - 1,
-        jet_valid=np.arange(batch_size) < len(index),
+        jets=of_jets(samples.jets.take(jets, axis=0)),
+        tracks=of_rows(samples.tracks.take(source, axis=0)),
+        valid=of_jets(valid),
+        jet_valid=of_jets(jets < padding),
     )
     targets = Targets(
-        jet_class_index=samples.jet_class_index.take(rows),
-        origin_index=samples.origin_index.take(source),
-        object_class_index=samples.object_class_index.take(rows, axis=0),
-        object_valid=samples.object_valid.take(rows, axis=0),
-        masks=np.ascontiguousarray(samples.masks.take(source, axis=0).transpose(0, 2, 1)),
-        regression=samples.regression.take(rows, axis=0),
+        jet_class_index=of_jets(samples.jet_class_index.take(jets)),
+        origin_index=of_rows(samples.origin_index.take(source)),
+        object_class_index=of_jets(samples.object_class_index.take(jets, axis=0)),
+        object_valid=of_jets(samples.object_valid.take(jets, axis=0)),
+        masks=of_jets(masks),
+        regression=of_jets(samples.regression.take(jets, axis=0)),
     )
     return batch, targets
 
@@ -185,9 +201,11 @@ def _padded(array: np.ndarray, padding: int | float) -> np.ndarray:
     return np.concatenate([array, entry])
 
 
-def _track_positions(samples: Samples, rows: np.ndarray, width: int) -> np.ndarray:
-    """Where the tracks of the jets at `rows [k]` are in `samples.tracks`: `[k, width]`."""
-    first = np.cumsum(samples.counts) - samples.counts
-    columns = np.arange(width)
-    real = columns < samples.counts[rows][:, None]
-    return np.where(real, first[rows][:, None] + columns, len(samples.tracks) - 1)
+def _begins(counts: np.ndarray) -> np.ndarray:
+    """Where the tracks of each jet begin."""
+    return np.cumsum(counts) - counts
+
+
+def _of_rows(counts: np.ndarray, num_jets: int) -> np.ndarray:
+    """Tracks of every `num_jets` jets together."""
+    return counts.reshape(-1, num_jets).sum(1)

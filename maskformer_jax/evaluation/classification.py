@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from maskformer_jax.types import Batch, Targets
+from maskformer_jax.types import Batch, Targets, jets_of_rows
 
 
 def confusion_matrix(
@@ -111,7 +111,7 @@ class Confusions(NamedTuple):
 
 def confusions(
     jet_class_logits: Float[Array, "B jet_classes"],
-    origin_logits: Float[Array, "B L origins"],
+    origin_logits: Float[Array, "N L origins"],
     object_class_logits: Float[Array, "B M object_classes"],
     batch: Batch,
     targets: Targets,
@@ -128,7 +128,7 @@ def confusions(
     objects = jnp.broadcast_to(batch.jet_valid[:, None], targets.object_class_index.shape)
     return Confusions(
         flavour=_likeliest(jet_class_logits, targets.jet_class_index, batch.jet_valid),
-        track_origin=_likeliest(origin_logits, targets.origin_index, batch.valid),
+        track_origin=_likeliest(origin_logits, targets.origin_index, jets_of_rows(batch).any(1)),
         objects=_likeliest(object_class_logits, targets.object_class_index, objects),
     )
 

@@ -15,15 +15,23 @@ from maskformer_jax.types import Objects
 
 
 def attend_to_mask(
-    mask_logits: Float[Array, "B Q L"], valid: Bool[Array, "B L"]
-) -> Bool[Array, "B Q L"]:
-    """True where a query attends: its positive mask, or every real track if that is empty."""
-    positive = (mask_logits > 0) & valid[:, None]
-    return positive | (~positive.any(-1, keepdims=True) & valid[:, None])
+    mask_logits: Float[Array, "N S L"], own: Bool[Array, "N S L"]
+) -> Bool[Array, "N S L"]:
+    """True where a query attends: its positive mask, or every track of its jet if that is empty.
+
+    Args:
+        mask_logits: of every query of the row with every track.
+        own: True where the track belongs to the jet of the query.
+    """
+    positive = (mask_logits > 0) & own
+    return positive | (~positive.any(-1, keepdims=True) & own)
 
 
 class DecoderLayer(nnx.Module):
     """Queries look at their tracks and at each other; then the tracks look at the queries.
+
+    The queries of all jets of a row stand side by side, `S = J Q` of them; nothing passes from one
+    jet to another.
 
     Args:
         embed_dim: width E.
@@ -64,18 +72,24 @@ class DecoderLayer(nnx.Module):
 
     def __call__(
         self,
-        queries: Float[Array, "B Q E"],
-        tracks: Float[Array, "B L E"],
-        attend: Bool[Array, "B Q L"],
+        queries: Float[Array, "N S E"],
+        tracks: Float[Array, "N L E"],
+        attend: Bool[Array, "N S L"],
+        own: Bool[Array, "N J L"],
         rngs: nnx.Rngs | None,
-    ) -> tuple[Float[Array, "B Q E"], Float[Array, "B L E"]]:
+    ) -> tuple[Float[Array, "N S E"], Float[Array, "N L E"]]:
+        num_jets, num_queries = own.shape[1], queries.shape[1] // own.shape[1]
         update = self.cross_attention(self.cross_norm(queries), self.track_norm(tracks), attend)
         queries = self.residual(queries, update, rngs)
-        normed = self.self_norm(queries)
-        queries = self.residual(queries, self.self_attention(normed, normed), rngs)
+        normed = self.self_norm(queries).reshape(-1, num_queries, queries.shape[-1])
+        update = self.self_attention(normed, normed).reshape(queries.shape)
+        queries = self.residual(queries, update, rngs)
         update = self.query_feedforward(self.query_norm(queries))
         queries = self.residual(queries, update, rngs)
-        update = self.update_attention(self.update_norm(tracks), self.update_query_norm(queries))
+        of_jet = jnp.repeat(own, num_queries, axis=1).swapaxes(1, 2) if num_jets > 1 else None
+        update = self.update_attention(
+            self.update_norm(tracks), self.update_query_norm(queries), of_jet
+        )
         tracks = self.residual(tracks, update, rngs)
         update = self.track_feedforward(self.tracks_norm(tracks))
         return queries, self.residual(tracks, update, rngs)
@@ -113,8 +127,8 @@ class ObjectHeads(nnx.Module):
         self.regression = Head(embed_dim, widths, num_targets, dtype=dtype, rngs=rngs)
 
     def masks(
-        self, queries: Float[Array, "B Q E"], tracks: Float[Array, "B L E"]
-    ) -> Float[Array, "B Q L"]:
+        self, queries: Float[Array, "N S E"], tracks: Float[Array, "N L E"]
+    ) -> Float[Array, "N S L"]:
         """Mask logits alone, for the masked attention of the next layer."""
         tokens = self.mask_token(self.query_norm(queries))
         embedding = self.track_norm(tracks)
@@ -126,10 +140,15 @@ class ObjectHeads(nnx.Module):
         )
         return logits / jnp.sqrt(jnp.float32(tracks.shape[-1]))
 
-    def __call__(self, queries: Float[Array, "B Q E"], tracks: Float[Array, "B L E"]) -> Objects:
+    def __call__(
+        self, queries: Float[Array, "N S E"], tracks: Float[Array, "N L E"], num_jets: int
+    ) -> Objects:
+        """Predictions jet by jet, `num_jets` of a row."""
         normed = self.query_norm(queries)
-        return Objects(
+        of_row = Objects(
             class_logits=self.object_class(normed),
             mask_logits=self.masks(queries, tracks),
             regression=self.regression(normed),
         )
+        num_queries = queries.shape[1] // num_jets
+        return Objects(*(x.reshape(-1, num_queries, x.shape[-1]) for x in of_row))

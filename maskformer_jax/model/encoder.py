@@ -56,10 +56,9 @@ class TrackEmbedding(nnx.Module):
         self.output = nnx.Linear(embed_dim, embed_dim, dtype=dtype, rngs=rngs)
 
     def __call__(
-        self, jets: Float[Array, "B J"], tracks: Float[Array, "B L F"]
-    ) -> Float[Array, "B L E"]:
-        repeated = jnp.broadcast_to(jets[:, None], (*tracks.shape[:2], jets.shape[-1]))
-        inputs = jnp.concatenate([tracks, repeated], axis=-1)
+        self, jets: Float[Array, "N L I"], tracks: Float[Array, "N L F"]
+    ) -> Float[Array, "N L E"]:
+        inputs = jnp.concatenate([tracks, jets], axis=-1)
         embedding = self.output(jax.nn.relu(self.hidden(inputs))).astype(jnp.float32)
         if not self.position_index:
             return embedding
@@ -96,10 +95,10 @@ class EncoderLayer(nnx.Module):
 
     def __call__(
         self,
-        tracks: Float[Array, "B L E"],
-        valid: Bool[Array, "B L"],
+        tracks: Float[Array, "N L E"],
+        attend: Bool[Array, "N #L L"],
         rngs: nnx.Rngs | None,
-    ) -> Float[Array, "B L E"]:
+    ) -> Float[Array, "N L E"]:
         normed = self.attention_norm(tracks)
-        tracks = self.residual(tracks, self.attention(normed, normed, valid[:, None]), rngs)
+        tracks = self.residual(tracks, self.attention(normed, normed, attend), rngs)
         return self.residual(tracks, self.feedforward(self.feedforward_norm(tracks)), rngs)

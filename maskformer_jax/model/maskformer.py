@@ -12,14 +12,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Key
+from jaxtyping import Array, Bool, Key
 
 from maskformer_jax.config import Config
 from maskformer_jax.model.decoder import DecoderLayer, ObjectHeads, attend_to_mask
 from maskformer_jax.model.encoder import EncoderLayer, TrackEmbedding
 from maskformer_jax.model.heads import Head
 from maskformer_jax.model.pooling import AttentionPooling
-from maskformer_jax.types import Batch, Outputs
+from maskformer_jax.types import Batch, Outputs, jets_of_rows
 
 Params = dict[str, Any]
 Apply = Callable[..., Outputs]
@@ -88,31 +88,45 @@ class MaskFormer(nnx.Module):
 
     def __call__(self, batch: Batch, rngs: nnx.Rngs | None = None) -> Outputs:
         """Predictions for a batch; dropout acts when `rngs` is given."""
-        tracks = self.embedding(batch.jets, batch.tracks)
+        own = jets_of_rows(batch)
+        num_rows, num_jets, _ = own.shape
+        of_track = partial(jnp.einsum, "njl,nji->nli", own.astype(jnp.float32), precision="highest")
+        tracks = self.embedding(of_track(batch.jets.reshape(num_rows, num_jets, -1)), batch.tracks)
+        attend = same_jet(own)
         for layer in self.encoder:
-            tracks = layer(tracks, batch.valid, rngs)
+            tracks = layer(tracks, attend, rngs)
         tracks = self.encoder_norm(tracks).astype(jnp.float32)
-        pooled = self.pooling(tracks, batch.valid)
-        context = jnp.broadcast_to(pooled[:, None], tracks.shape)
-        origin_logits = self.track_origin(jnp.concatenate([tracks, context], axis=-1))
+        pooled = self.pooling(tracks, own)
+        origin_logits = self.track_origin(jnp.concatenate([tracks, of_track(pooled)], axis=-1))
 
-        queries = jnp.broadcast_to(self.queries[...], (tracks.shape[0], *self.queries[...].shape))
+        queries = jnp.tile(self.queries[...], (num_rows, num_jets, 1))
+        own_tracks = jnp.repeat(own, len(self.queries[...]), axis=1)
         intermediate = []
         for i, layer in enumerate(self.decoder):
             if self.intermediate and i > 0:
-                intermediate.append(self.objects(queries, tracks))
-            attend = attend_to_mask(self.objects.masks(queries, tracks), batch.valid)
-            queries, tracks = layer(queries, tracks, attend, rngs)
+                intermediate.append(self.objects(queries, tracks, num_jets))
+            attend = attend_to_mask(self.objects.masks(queries, tracks), own_tracks)
+            queries, tracks = layer(queries, tracks, attend, own, rngs)
 
+        pooled = pooled.reshape(num_rows * num_jets, -1)
         if self.query_pooling is not None:
-            every_query = jnp.ones(queries.shape[:2], dtype=bool)
-            pooled = jnp.concatenate([pooled, self.query_pooling(queries, every_query)], axis=-1)
+            of_jet = queries.reshape(len(pooled), -1, queries.shape[-1])
+            every_query = jnp.ones((len(pooled), 1, of_jet.shape[1]), dtype=bool)
+            pooled = jnp.concatenate([pooled, self.query_pooling(of_jet, every_query)[:, 0]], -1)
         return Outputs(
             jet_class_logits=self.jet_class(pooled),
             origin_logits=origin_logits,
-            objects=self.objects(queries, tracks),
+            objects=self.objects(queries, tracks, num_jets),
             intermediate=tuple(intermediate),
         )
+
+
+def same_jet(own: Bool[Array, "N J L"]) -> Bool[Array, "N #L L"]:
+    """True where a track may look at another: both are of one jet."""
+    if own.shape[1] == 1:
+        return own
+    jet = own.argmax(1)
+    return (jet[:, :, None] == jet[:, None, :]) & own.any(1)[:, None]
 
 
 def build(config: Config, seed: int) -> tuple[Apply, Params]:

@@ -1,4 +1,4 @@
-"""Attention pooling of a set into one vector."""
+"""Attention pooling of sets into one vector each."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,9 @@ from maskformer_jax.model.attention import NEVER
 
 
 class AttentionPooling(nnx.Module):
-    """Mean of the elements weighted by the softmax of a learned score; zero for an empty set.
+    """Means of the elements weighted by the softmax of a learned score; zero for an empty set.
+
+    Several sets may share a row of elements: `valid` says which of them belong to each.
 
     Args:
         embed_dim: width E.
@@ -21,8 +23,8 @@ class AttentionPooling(nnx.Module):
         self.score = nnx.Linear(embed_dim, 1, dtype=dtype, rngs=rngs)
 
     def __call__(
-        self, elements: Float[Array, "B N E"], valid: Bool[Array, "B N"]
-    ) -> Float[Array, "B E"]:
+        self, elements: Float[Array, "N L E"], valid: Bool[Array, "N J L"]
+    ) -> Float[Array, "N J E"]:
         score = self.score(elements)[..., 0].astype(jnp.float32)
-        weights = jax.nn.softmax(jnp.where(valid, score, NEVER)) * valid
-        return jnp.einsum("bn,bne->be", weights, elements.astype(jnp.float32))
+        weights = jax.nn.softmax(jnp.where(valid, score[:, None], NEVER)) * valid
+        return jnp.einsum("njl,nle->nje", weights, elements.astype(jnp.float32))

@@ -14,6 +14,13 @@ def converted(file, start=0, stop=None):
     return convert(records, file.layout, scaling), scaling
 
 
+def seats(index, number):
+    """A row for each jet, `number` of them."""
+    found = np.full((number, 1), -1)
+    found[: len(index), 0] = index
+    return found
+
+
 def expected_jet(tables, scaling, layout, row):
     """Inputs and targets of one jet, track by track."""
     jet, tracks, hadrons = (tables[n][row] for n in ("jets", "tracks", "truth_hadrons"))
@@ -45,7 +52,7 @@ def test_batch_agrees_with_a_loop_over_jets(tables, opened):
     file = opened(tables)
     samples, scaling = converted(file)
     index = np.array([11, 0, 5, 23])
-    batch, targets = assemble(samples, index, 6, file.width)
+    batch, targets = assemble(samples, seats(index, 6), file.width)
     for position, row in enumerate(index):
         jets, x, origin, masks, classes, regression, label = expected_jet(
             tables, scaling, file.layout, row
@@ -64,7 +71,7 @@ def test_batch_agrees_with_a_loop_over_jets(tables, opened):
 def test_shapes_and_types(tables, opened):
     file = opened(tables)
     samples, _ = converted(file)
-    batch, targets = assemble(samples, np.arange(4), 6, file.width)
+    batch, targets = assemble(samples, seats(np.arange(4), 6), file.width)
     found = {
         name: (a.shape, a.dtype.name) for t in (batch, targets) for name, a in t._asdict().items()
     }
@@ -85,7 +92,7 @@ def test_shapes_and_types(tables, opened):
 def test_padding_is_exact(tables, opened):
     file = opened(tables)
     samples, _ = converted(file)
-    batch, targets = assemble(samples, np.array([6, 5]), 4, file.width)
+    batch, targets = assemble(samples, seats(np.array([6, 5]), 4), file.width)
     np.testing.assert_array_equal(batch.jet_valid, [True, True, False, False])
     np.testing.assert_array_equal(batch.valid.sum(axis=1), [0, 5, 0, 0])
     assert not batch.tracks[~batch.valid].any() and not batch.jets[2:].any()
@@ -99,7 +106,7 @@ def test_padding_is_exact(tables, opened):
 def test_valid_hadron_without_tracks_stays_valid(tables, opened):
     file = opened(tables)
     samples, _ = converted(file)
-    _, targets = assemble(samples, np.array([3]), 1, file.width)
+    _, targets = assemble(samples, seats(np.array([3]), 1), file.width)
     np.testing.assert_array_equal(targets.object_valid[0], [True, True, True, False, False])
     np.testing.assert_array_equal(targets.masks[0].sum(axis=1), [1, 0, 0, 0, 0])
 
@@ -107,7 +114,7 @@ def test_valid_hadron_without_tracks_stays_valid(tables, opened):
 def test_hadrons_beyond_the_cap_are_dropped(tables, opened, change):
     file = opened(tables, change(hadrons={"cap": 2}))
     samples, _ = converted(file)
-    _, targets = assemble(samples, np.array([3]), 1, file.width)
+    _, targets = assemble(samples, seats(np.array([3]), 1), file.width)
     np.testing.assert_array_equal(targets.object_valid, [[True, True]])
     assert targets.masks.shape == (1, 2, 5) and targets.regression.shape == (1, 2, 2)
 
@@ -115,7 +122,7 @@ def test_hadrons_beyond_the_cap_are_dropped(tables, opened, change):
 def test_jets_at_the_cap_keep_the_first_tracks_and_their_masks(tables, opened, change):
     file = opened(tables, change(tracks={"cap": 3}))
     samples, _ = converted(file)
-    batch, targets = assemble(samples, np.array([5]), 1, file.width)
+    batch, targets = assemble(samples, seats(np.array([5]), 1), file.width)
     assert batch.valid.all()
     np.testing.assert_array_equal(targets.masks[0, 0], [False, True, False])
 
@@ -123,7 +130,7 @@ def test_jets_at_the_cap_keep_the_first_tracks_and_their_masks(tables, opened, c
 def test_sorted_tracks_carry_their_labels(tables, opened, change):
     file = opened(tables, change(tracks={"sort_by": "d0", "cap": 2}))
     samples, _ = converted(file)
-    _, targets = assemble(samples, np.array([5]), 1, file.width)
+    _, targets = assemble(samples, seats(np.array([5]), 1), file.width)
     np.testing.assert_array_equal(targets.origin_index, [[4, 3]])
     np.testing.assert_array_equal(targets.masks[0, 0], [False, True])
 
@@ -132,7 +139,7 @@ def test_origin_in_no_class_is_minus_one_on_a_real_track(tables, opened):
     tables["tracks"]["ftagTruthOriginLabel"][5, 1] = 77
     file = opened(tables)
     samples, _ = converted(file)
-    batch, targets = assemble(samples, np.array([5]), 1, file.width)
+    batch, targets = assemble(samples, seats(np.array([5]), 1), file.width)
     np.testing.assert_array_equal(targets.origin_index, [[0, -1, 2, 3, 4]])
     assert batch.valid.all()
 
@@ -140,11 +147,11 @@ def test_origin_in_no_class_is_minus_one_on_a_real_track(tables, opened):
 def test_file_without_truth_has_the_same_inputs_and_empty_targets(tables, opened):
     file = opened(tables)
     samples, scaling = converted(file)
-    with_truth, _ = assemble(samples, np.arange(50), 50, file.width)
+    with_truth, _ = assemble(samples, seats(np.arange(50), 50), file.width)
     tables.pop("truth_hadrons")
     file = opened(tables, truth="optional")
     samples = convert(file.read(0, 50), file.layout, scaling)
-    batch, targets = assemble(samples, np.arange(50), 50, file.width)
+    batch, targets = assemble(samples, seats(np.arange(50), 50), file.width)
     for before, after in zip(with_truth, batch, strict=True):
         np.testing.assert_array_equal(before, after)
     assert (targets.jet_class_index == -1).all() and (targets.origin_index == -1).all()
@@ -158,9 +165,9 @@ def test_taking_and_joining_change_nothing(index, tables, opened):
     samples, scaling = converted(file)
     halves = [convert(file.read(a, b), file.layout, scaling) for a, b in ((0, 5), (5, 6), (6, 50))]
     index = np.array(index, int)
-    expected = assemble(samples, index, 4, file.width)
+    expected = assemble(samples, seats(index, 4), file.width)
     for other, at in ((join(halves), index), (take(samples, index), np.arange(len(index)))):
-        for before, after in zip(expected, assemble(other, at, 4, file.width), strict=True):
+        for before, after in zip(expected, assemble(other, seats(at, 4), file.width), strict=True):
             for one, two in zip(before, after, strict=True):
                 np.testing.assert_array_equal(one, two)
 

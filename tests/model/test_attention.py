@@ -89,10 +89,21 @@ def test_large_logits_stay_finite(attend):
 def test_pooling_is_the_softmax_mean_of_real_elements():
     module = AttentionPooling(E, dtype=jnp.dtype("float32"), rngs=nnx.Rngs(0))
     elements, valid = random(B, T, E), np.arange(T) < np.array([6, 3, 0])[:, None]
-    found = np.asarray(module(elements, jnp.asarray(valid)))
+    found = np.asarray(module(elements, jnp.asarray(valid)[:, None])[:, 0])
     score = np.asarray(elements) @ np.asarray(module.score.kernel[...])[:, 0]
     for jet in range(B):
         weights = np.exp(score[jet, valid[jet]])
         expected = weights @ np.asarray(elements)[jet, valid[jet]] / max(weights.sum(), 1e-9)
         np.testing.assert_allclose(found[jet], expected, atol=1e-5)
     assert not found[2].any()
+
+
+def test_sets_that_share_a_row_are_pooled_apart():
+    module = AttentionPooling(E, dtype=jnp.dtype("float32"), rngs=nnx.Rngs(0))
+    elements = random(1, T, E)
+    sets = jnp.arange(T) // 2 == jnp.arange(4)[:, None]
+    found = module(elements, sets[None])[0]
+    for number in range(3):
+        alone = module(elements[:, 2 * number : 2 * number + 2], jnp.ones((1, 1, 2), bool))
+        np.testing.assert_allclose(found[number], alone[0, 0], atol=1e-6)
+    assert not found[3].any()

@@ -21,13 +21,13 @@ ROWS = {
 
 @pytest.mark.parametrize(("logits", "valid", "expected"), ROWS.values(), ids=ROWS)
 def test_queries_attend_to_their_mask_or_everywhere(logits, valid, expected):
-    found = attend_to_mask(jnp.asarray([[logits]]), jnp.asarray([valid]))
+    found = attend_to_mask(jnp.asarray([[logits]]), jnp.asarray([[valid]]))
     np.testing.assert_array_equal(found, [[expected]])
 
 
 def test_queries_of_a_jet_attend_each_to_their_own():
     logits = jnp.asarray([[[1.0, -1.0], [-1.0, -1.0], [-1.0, 1.0]]])
-    found = attend_to_mask(logits, jnp.ones((1, 2), bool))
+    found = attend_to_mask(logits, jnp.ones((1, 3, 2), bool))
     np.testing.assert_array_equal(found, [[[T, F], [T, T], [F, T]]])
 
 
@@ -35,7 +35,7 @@ def test_mask_logit_is_the_product_of_token_and_track():
     generator = np.random.default_rng(0)
     queries, tracks = (jnp.asarray(generator.normal(size=(2, n, 8)), jnp.float32) for n in (3, 5))
     heads = ObjectHeads(8, (6,), 3, 4, dtype=jnp.dtype("float32"), rngs=nnx.Rngs(0))
-    found = jax.jit(lambda q, t: heads(q, t))(queries, tracks)
+    found = jax.jit(lambda q, t: heads(q, t, 1))(queries, tracks)
     assert [x.shape for x in found] == [(2, 3, 3), (2, 3, 5), (2, 3, 4)]
     alone = jax.jit(lambda q, t: heads.masks(q, t))(queries, tracks)
     np.testing.assert_allclose(found.mask_logits, alone, atol=1e-6)

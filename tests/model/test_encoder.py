@@ -34,7 +34,7 @@ def test_sinusoids_are_sines_and_cosines_and_zeros(fields, embed_dim):
 def test_position_enters_beside_the_linear_input():
     embed_dim, index = 8, (2, 0)
     tracks = jnp.asarray(np.random.default_rng(1).normal(size=(2, 3, 4)), jnp.float32)
-    jets = jnp.ones((2, 1))
+    jets = jnp.ones((2, 3, 1))
 
     def embedding(positions):
         return TrackEmbedding(
