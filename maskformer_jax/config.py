@@ -10,12 +10,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from maskformer_jax.errors import InputError
+
+Kind = TypeVar("Kind")
 
 
 def _check(condition: bool, argument: str, rule: str, value: object) -> None:
@@ -522,17 +524,17 @@ class Config:
         )
 
 
-def _parser(description: str) -> ArgumentParser:
+def _parser(description: str, kind: type) -> ArgumentParser:
     parser = ArgumentParser(description=description, exit_on_error=False, print_config=None)
     parser.add_argument("--config", action="config", help="YAML file; later ones win")
     parser.add_argument(
         "--print_config", action="store_true", help="print the resolved configuration and exit"
     )
-    parser.add_class_arguments(Config, as_group=False)
+    parser.add_class_arguments(kind, as_group=False)
     return parser
 
 
-def _text(config: Config) -> str:
+def _text(config: Any) -> str:
     return yaml.safe_dump(dataclasses.asdict(config), sort_keys=False)
 
 
@@ -541,7 +543,7 @@ def save(config: Config, path: Path) -> None:
     path.write_text(_text(config))
 
 
-def load(argv: Sequence[str] | None, description: str = "") -> Config:
+def load(argv: Sequence[str] | None, description: str = "", kind: type[Kind] = Config) -> Kind:
     """The configuration that YAML files and overrides describe.
 
     `--help` and `--print_config` print and leave the program.
@@ -550,14 +552,15 @@ def load(argv: Sequence[str] | None, description: str = "") -> Config:
         argv: command-line arguments without the program name: `--config FILE` any number of times
             and `--section.field=value`, later ones win; none: those of the process.
         description: first line of `--help`.
+        kind: the dataclass of all options.
 
     Raises:
         InputError: a file is missing, a key unknown, a type wrong, or a rule broken.
     """
-    parser = _parser(description)
+    parser = _parser(description, kind)
     try:
         values = vars(parser.instantiate(parser.parse_args(argv)))
-        config = Config(**{f.name: values[f.name] for f in dataclasses.fields(Config)})
+        config = kind(**{f.name: values[f.name] for f in dataclasses.fields(kind)})
     except InputError:
         raise
     except (ArgumentError, ValueError) as error:
