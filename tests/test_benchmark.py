@@ -3,6 +3,9 @@
 import json
 import os
 import re
+import sys
+import textwrap
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -12,6 +15,7 @@ import benchmark
 from benchmarks.aggregators import split
 from benchmarks.data import make
 from benchmarks.settings import OPTIONS, is_random, method
+from benchmarks.training import PEERS, Row, Turn, table
 from maskformer_jax.config import DataConfig
 from maskformer_jax.weighting import METHODS
 
@@ -37,6 +41,115 @@ def test_data_prints_one_line_per_file(affinity, capsys, tmp_path):
 def test_missing_file_is_one_line_and_exit_code_2(affinity, capsys, tmp_path):
     assert benchmark.main(["data", "--file", str(tmp_path / "none.h5")]) == 2
     assert capsys.readouterr().err == f"error: {tmp_path / 'none.h5'}: no such file\n"
+
+
+@pytest.fixture
+def noise(tmp_path):
+    return make(tmp_path / "noise.h5", DataConfig(), 60, 0.2)
+
+
+@pytest.fixture
+def python(tmp_path):
+    """An interpreter that has Salt by its own account, and answers as `salt_process` would."""
+    path = tmp_path / "bin" / "python"
+    path.parent.mkdir()
+    program = """\
+        #!INTERPRETER
+        import json, sys
+        if sys.argv[1:] != ["-m", "benchmarks.salt_process"]:
+            sys.exit(sys.argv[1:] != ["-c", "import salt, torchjd"])
+        answers = {
+            "threads": None,
+            "read": None,
+            "next": 0.5,
+            "train": 1000,
+            "turn": {"jets": 20, "seconds": 0.5, "waiting": 0.01},
+        }
+        for line in sys.stdin:
+            print(json.dumps(answers[next(iter(json.loads(line)))]), flush=True)
+    """
+    path.write_text(textwrap.dedent(program).replace("INTERPRETER", sys.executable))
+    path.chmod(0o755)
+    return path
+
+
+def test_data_reads_in_turn_with_salt(affinity, capsys, noise, python):
+    options = ["--file", str(noise), "--jets", "40", "--batch_size", "20", "--peers"]
+    assert benchmark.main(["data", *options, "--peer_python", str(python)]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split() == ["file", "here", "Salt", "ratio", "least", "most"]
+    assert [line[:28].strip() for line in lines] == ["noise.h5", "uncompressed copy"]
+    # Five passes of two batches in half a second.
+    assert all(line[28:].split()[1] == "400" for line in lines)
+
+
+@pytest.fixture
+def fake_trainer(monkeypatch):
+    """A training that does nothing, quickly."""
+    trainer = SimpleNamespace(
+        state=SimpleNamespace(params=np.zeros(1234)),
+        step=lambda state, *_: (state, SimpleNamespace(finite=True)),
+    )
+    monkeypatch.setattr("benchmarks.training.loop.build", lambda *_: trainer)
+    monkeypatch.setattr("benchmarks.training.use_cache", lambda: None)
+    return trainer
+
+
+def test_training_takes_turns_with_salt(affinity, capsys, fake_trainer, noise, python, tmp_path):
+    output = tmp_path / "made" / "training.json"
+    options = ["--file", str(noise), "--methods", "equal"]
+    options += ["--batch_size", "25", "--pairs", "2", "--steps", "3", "--output", str(output)]
+    options += ["--peers", "--peer_python", str(python)]
+    assert benchmark.main(["training", *options]) == 0
+    sizes, head, *lines = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"parameters: (Salt.*? 1,000, ){3}equal 1,234", sizes)
+    assert head.split()[:5] == ["jets/s", "least", "most", "to", "Salt"]
+    assert [line.split("  ")[0] for line in lines] == [*PEERS, "equal"]
+    found = json.loads(output.read_text())
+    # After one step: 25 and 10 of one epoch, 25 of the next, then 25, 10, 25.
+    assert [jets for jets, *_ in found["turns"]["equal"]] == [60, 60]
+    assert found["turns"]["Salt"] == 6 * [[20, 0.5, 0.01]]
+    assert found["reference_before"]["equal"] == 2 * [[20, 0.5, 0.01]]
+
+
+def test_training_that_is_not_finite_is_no_result(affinity, capsys, fake_trainer, noise, tmp_path):
+    fake_trainer.step = lambda state, *_: (state, SimpleNamespace(finite=False))
+    options = ["--file", str(noise), "--methods", "equal", "--output", str(tmp_path / "a.json")]
+    assert benchmark.main(["training", *options]) == 2
+    assert capsys.readouterr().err == "error: equal: a loss or gradient was not finite\n"
+
+
+def test_a_training_is_divided_by_the_turn_before_it():
+    slow, fast = Turn(100, 2.0, 0.1), Turn(100, 1.0, 0.1)
+    rows = [
+        Row("Salt", [slow, fast, slow], []),
+        Row(
+            "equal",
+            [Turn(100, 0.5, 0.0), Turn(100, 0.5, 0.0), Turn(50, 0.5, 0.15)],
+            [slow, fast, slow],
+        ),
+    ]
+    _, salt, equal = table(rows).splitlines()
+    assert salt.split() == ["Salt", "50", "50", "100", "-", "-", "-", "6.00%"]
+    assert equal.split() == ["equal", "200", "100", "200", "2.000", "2.000", "4.000", "10.00%"]
+
+
+FAILING = {
+    r"ended with code 3: no such thing": "sys.exit(print('no such thing', file=sys.stderr) or 3)",
+    r"threads 1: E: why": """input(); print('{"failed": "E: why"}')""",
+}
+
+
+@pytest.mark.parametrize("message", FAILING)
+def test_a_peer_that_fails_says_why(message, affinity, capsys, noise, tmp_path):
+    path = tmp_path / "python"
+    program = f"import sys\nif sys.argv[1] == '-m':\n    {FAILING[message]}"
+    path.write_text(f"#!{sys.executable}\n{program}\n")
+    path.chmod(0o755)
+    options = ["data", "--file", str(noise), "--jets", "40", "--batch_size", "20", "--peers"]
+    assert benchmark.main([*options, "--peer_python", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert re.match(rf"error: `--peers`: .*{message}", error) and error.count("\n") == 1
 
 
 def test_aggregators_print_a_table_and_write_it(capsys, tmp_path):
@@ -90,13 +203,27 @@ BAD = [
     (["toy", "--steps", "499"], r"`--steps` must be at least 500; got 499"),
     (
         ["aggregators", "--peers", "--peer_python", "/none/python"],
-        r"`--peers`: /none/python can't import torch and torchjd; pip install -r requirements-",
+        r"`--peers`: /none/python can't import quadprog, torch, torchjd; make a Python that can",
     ),
+    *(
+        (
+            [part, "--peers", "--peer_python", "/none/python"],
+            r"`--peers`: /none/python can't import salt, torchjd; make a Python that can",
+        )
+        for part in ("data", "training")
+    ),
+    (
+        ["data", "--jets", "5", "--peers"],
+        r"`--jets` must be at least `--batch_size`; got \(5, 500\)",
+    ),
+    (["training", "--methods", "equall"], r"`--methods`: no equall; known: equal, static, "),
+    (["training", "--steps", "0"], r"must be at least 1; got \(500, 5, 0\)"),
+    (["training", "--config", "no.yaml"], r".*no.yaml"),
 ]
 
 
 @pytest.mark.parametrize(("options", "message"), BAD, ids=range(len(BAD)))
-def test_wrong_input_is_one_line_and_exit_code_2(options, message, capsys):
+def test_wrong_input_is_one_line_and_exit_code_2(options, message, affinity, capsys):
     assert benchmark.main(options) == 2
     error = capsys.readouterr().err
     assert re.match(rf"error: .*{message}", error) and error.count("\n") == 1

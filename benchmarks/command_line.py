@@ -1,0 +1,58 @@
+"""The command line of `benchmark.py`: a part of it per benchmark."""
+
+import argparse
+
+from benchmarks import aggregators, data, export, precision, solvers, toy, training
+
+
+def parse(argv: list[str] | None, description: str) -> argparse.Namespace:
+    """The options of one benchmark; `run` is what to call with all the others but `part`."""
+    parser = argparse.ArgumentParser(description=description)
+    parts = parser.add_subparsers(dest="part", required=True)
+    part = parts.add_parser("data", help="reading and finished batches, jets/s on one core")
+    part.add_argument("--file", default="data/sample/train.h5", help="file in the default layout")
+    part.add_argument("--jets", type=int, default=20_000, help="jets of each measurement")
+    part.add_argument("--batch_size", type=int, default=500, help="jets of a batch")
+    _add_peers(part, "read with Salt's dataset as well")
+    part.set_defaults(run=data.run)
+    part = parts.add_parser("training", help="jets/s of training steps, loading included")
+    part.add_argument("--config", default="configs/maskformer_small.yaml", help="network")
+    part.add_argument("--file", default="data/sample/train.h5", help="file in the default layout")
+    part.add_argument("--methods", nargs="+", metavar="NAME", help=f"{training.DEFAULT} if none")
+    part.add_argument("--batch_size", type=int, default=500, help="jets of a batch")
+    part.add_argument("--pairs", type=int, default=5, help="turns of each; the median counts")
+    part.add_argument("--steps", type=int, default=10, help="of a turn")
+    part.add_argument("--output", default="runs/training.json", help="all numbers as JSON")
+    _add_peers(part, "train Salt as well")
+    part.set_defaults(run=training.run)
+    part = parts.add_parser("aggregators", help="seconds of every weighting method")
+    part.add_argument("--tasks", type=int, nargs="+", default=[2, 4, 6, 16])
+    part.add_argument("--parameters", type=int, default=1_800_000, help="length of a gradient")
+    part.add_argument("--methods", nargs="+", metavar="NAME", help="default: all")
+    part.add_argument("--repeats", type=int, default=15, help="the median counts")
+    _add_peers(part, "run TorchJD's methods as well")
+    part.add_argument("--output", default="runs/aggregators.json", help="all numbers as JSON")
+    part.set_defaults(run=aggregators.run)
+    part = parts.add_parser("toy", help="two losses whose sum gets stuck: who finds the front")
+    part.add_argument("--methods", nargs="+", metavar="NAME", help="default: all")
+    part.add_argument("--steps", type=int, default=150_000, help="of Adam with rate 1e-3")
+    part.add_argument("--output", default="docs/toy.png", help="picture of the trajectories")
+    part.set_defaults(run=toy.run)
+    part = parts.add_parser("export", help="lowers the step of every method for other platforms")
+    part.add_argument("--methods", nargs="+", metavar="NAME", help="default: all")
+    part.set_defaults(run=export.run)
+    part = parts.add_parser("precision", help="bfloat16 against float32 updates of every method")
+    part.add_argument("--config", default="configs/quickstart.yaml", help="network and files")
+    part.add_argument("--methods", nargs="+", metavar="NAME", help="default: all")
+    part.set_defaults(run=precision.run)
+    part = parts.add_parser("solvers", help="weights that solve a problem against its solution")
+    part.add_argument("--tasks", type=int, nargs="+", default=[2, 4, 6, 16])
+    part.add_argument("--gramians", type=int, default=2000, help="for each number of tasks")
+    part.add_argument("--methods", nargs="+", metavar="NAME", help="default: all that solve one")
+    part.set_defaults(run=solvers.run)
+    return parser.parse_args(argv)
+
+
+def _add_peers(part: argparse.ArgumentParser, what: str) -> None:
+    part.add_argument("--peers", action="store_true", help=what)
+    part.add_argument("--peer_python", help="made by benchmarks/peers.sh; default: this Python")

@@ -1,0 +1,254 @@
+"""Salt's MaskFormer and its data loading, put together as Salt's own configuration says.
+
+Runs where Salt and TorchJD are installed (`benchmarks/peers.sh`), JAX not being needed:
+`python -m benchmarks.salt_process` answers the requests of `python benchmark.py training --peers`
+and of `data --peers`.
+"""
+
+import copy
+import importlib
+import itertools
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import salt
+import torch
+import yaml
+from salt.data import SaltDataset
+from salt.data.samplers import RandomBatchSampler
+from salt.models import InputNorm
+from salt.models.transformer import change_attn_backends
+from salt.utils.configs import MaskformerConfig
+from torch import Tensor, nn
+from torchjd.aggregation import CAGrad
+from torchjd.autojac import jac_to_grad, mtl_backward
+
+NORM_JETS = 5000
+SCHEDULE_STEPS = 1_000_000
+
+Backward = Callable[[dict[str, Tensor]], None]
+
+
+def configuration(settings: dict[str, Any]) -> dict[str, Any]:
+    """Salt's `MaskFormer.yaml` with our width and inputs; its layers, losses and weights stay.
+
+    Args:
+        settings: `embed_dim`, `jets` and `tracks` (fields of the inputs), `jet_classes`.
+    """
+    text = (Path(salt.__file__).parent / "configs" / "MaskFormer.yaml").read_text()
+    # The width is 256 there, and nothing else is.
+    config = yaml.safe_load(text.replace("256", str(settings["embed_dim"])))
+    variables = {name: settings[name] for name in ("jets", "tracks")}
+    config["data"]["variables"] = variables
+    model = config["model"]["model"]["init_args"]
+    for net in model["init_nets"]:
+        net |= {"variables": variables, "global_object": "jets"}
+    for task in tasks_of(config):
+        if task["input_name"] == "jets":
+            task["class_names"] = settings["jet_classes"]
+    return config
+
+
+def tasks_of(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """Arguments of the three heads; the mask decoder has the other losses."""
+    modules = config["model"]["model"]["init_args"]["tasks"]["init_args"]["modules"]
+    return [module["init_args"] for module in modules]
+
+
+def batches(config: dict[str, Any], settings: dict[str, Any]) -> Iterator[tuple]:
+    """Endless batches (inputs, pad masks, labels) of Salt's dataset, sampler and loader.
+
+    They are read in this process, which is faster on one or two cores than in workers.
+
+    Args:
+        config: Salt's configuration.
+        settings: `file`, `batch_size`, and `num_jets` to use, -1 for all.
+    """
+    data = config["data"]
+    labels = {
+        task["input_name"]: list(task.get("targets") or [task["label"]])
+        for task in tasks_of(config)
+    }
+    truth = data["mf_config"]["object"]
+    labels["objects"] += [truth["id_label"], truth["class_label"]]
+    labels["tracks"] += [data["mf_config"]["constituent"]["id_label"]]
+    dataset = SaltDataset(
+        settings["file"],
+        norm_dict="",
+        variables=data["variables"],
+        stage="fit",
+        num=settings["num_jets"],
+        labels=labels,
+        # It takes keys out of what it is given.
+        mf_config=MaskformerConfig(**copy.deepcopy(data["mf_config"])),
+    )
+    sampler = RandomBatchSampler(dataset, settings["batch_size"], shuffle=True, drop_last=True)
+    loader = torch.utils.data.DataLoader(dataset, batch_size=None, sampler=sampler)
+    return itertools.chain.from_iterable(itertools.repeat(loader))
+
+
+def normalisation(config: dict[str, Any], file: str) -> InputNorm:
+    """Salt's input normalisation, with the means and spreads of the first jets of the file."""
+    variables, found = config["data"]["variables"], {}
+    with h5py.File(file) as source:
+        for name, fields in variables.items():
+            rows = source[name][:NORM_JETS]
+            rows = rows[rows["valid"]] if "valid" in rows.dtype.names else rows
+            columns = {field: rows[field].astype(np.float64) for field in fields}
+            found[name] = {
+                field: {"mean": float(x.mean()), "std": float(x.std()) or 1.0}
+                for field, x in columns.items()
+            }
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as written:
+        yaml.safe_dump(found, written)
+        written.flush()
+        return InputNorm(written.name, variables, "jets", None)
+
+
+def instantiate(node: Any) -> Any:
+    """The object that `class_path` and `init_args` describe, and those inside of it."""
+    if isinstance(node, list):
+        return [instantiate(value) for value in node]
+    if not isinstance(node, dict):
+        return node
+    if "class_path" not in node:
+        return {key: instantiate(value) for key, value in node.items()}
+    module, name = node["class_path"].rsplit(".", 1)
+    make = getattr(importlib.import_module(module), name)
+    return make(**instantiate(node.get("init_args", {})))
+
+
+def model_of(config: dict[str, Any]) -> nn.Module:
+    """Salt's model, of the same initial parameters at every call."""
+    torch.manual_seed(0)
+    model = instantiate(copy.deepcopy(config["model"]["model"]))
+    model.global_object = "jets"
+    for task in model.tasks:
+        task.global_object = "jets"
+    return model
+
+
+def weighted_sum(model: nn.Module) -> Backward:
+    """Salt's `loss_mode: wsum`; the losses come with their weights."""
+    del model
+    return lambda losses: sum(losses.values()).backward()
+
+
+def flash_attention(model: nn.Module) -> Backward:
+    """The same with the fused attention of PyTorch instead of the default of the configuration."""
+    change_attn_backends(model, "torch-flash")
+    return weighted_sum(model)
+
+
+def torchjd(model: nn.Module) -> Backward:
+    """A gradient per loss at the encoder's parameters, combined by CAGrad."""
+    features: list[Tensor] = []
+    # The encoder returns the tracks and their padding.
+    model.encoder.register_forward_hook(lambda _, inputs, outputs: features.append(outputs[0]))
+    aggregator = CAGrad(c=0.5)
+
+    def backward(losses: dict[str, Tensor]) -> None:
+        # Four losses share the decoder, whose graph is needed by each.
+        mtl_backward(list(losses.values()), features=features.pop(), retain_graph=True)
+        shared = [x for x in model.parameters() if getattr(x, "jac", None) is not None]
+        jac_to_grad(shared, aggregator)
+
+    return backward
+
+
+VARIANTS = {
+    "Salt": weighted_sum,
+    "Salt, flash attention": flash_attention,
+    "Salt, TorchJD CAGrad": torchjd,
+}
+
+
+class Training:
+    """Steps of one variant, as Salt's Lightning module makes them, without Lightning's loop.
+
+    Attributes:
+        parameters: how many the model has.
+    """
+
+    def __init__(self, variant: str, settings: dict[str, Any]):
+        config = configuration(settings)
+        self._model = model_of(config)
+        self.parameters = sum(x.numel() for x in self._model.parameters())
+        self._backward = VARIANTS[variant](self._model)
+        self._norm = normalisation(config, settings["file"])
+        self._batches = batches(config, settings)
+        rates = {key: float(value) for key, value in config["model"]["lrs_config"].items()}
+        self._optimiser = torch.optim.AdamW(
+            self._model.parameters(), lr=rates["initial"], weight_decay=rates["weight_decay"]
+        )
+        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self._optimiser,
+            max_lr=rates["max"],
+            total_steps=SCHEDULE_STEPS,
+            pct_start=rates["pct_start"],
+            div_factor=rates["max"] / rates["initial"],
+            final_div_factor=rates["initial"] / rates["end"],
+        )
+
+    def turn(self, steps: int) -> dict[str, float]:
+        """Makes steps; the jets in them, the seconds, and those spent on getting batches."""
+        begin, jets, waiting = time.perf_counter(), 0, 0.0
+        for _ in range(steps):
+            asked = time.perf_counter()
+            inputs, pad_masks, labels = next(self._batches)
+            waiting += time.perf_counter() - asked
+            jets += len(inputs["jets"])
+            _, losses = self._model(self._norm(inputs), pad_masks, labels)
+            self._optimiser.zero_grad()
+            self._backward(losses)
+            self._optimiser.step()
+            self._schedule.step()
+        seconds = time.perf_counter() - begin
+        if not all(bool(torch.isfinite(loss)) for loss in losses.values()):
+            raise FloatingPointError(f"a loss is not finite: {losses}")
+        return {"jets": jets, "seconds": seconds, "waiting": waiting}
+
+
+def serve() -> None:
+    """Answers one JSON line on standard output for each on standard input.
+
+    `{"threads": number}` limits PyTorch; `{"train": variant, "settings": {...}}` makes a `Training`
+    and answers with its number of parameters; `{"turn": variant, "steps": number}` answers what
+    `Training.turn` returns; `{"read": name, "settings": {...}}` opens a file, and
+    `{"next": name, "batches": number}` answers with the seconds that so many batches of it took.
+    """
+    trainings, readers = {}, {}
+    # What Salt prints is no answer.
+    answers, sys.stdout = sys.stdout, sys.stderr
+    for line in sys.stdin:
+        (request, value), *rest = json.loads(line).items()
+        more, answer = dict(rest), None
+        try:
+            if request == "threads":
+                torch.set_num_threads(value)
+            elif request == "train":
+                trainings[value] = Training(value, more["settings"])
+                answer = trainings[value].parameters
+            elif request == "turn":
+                answer = trainings[value].turn(more["steps"])
+            elif request == "read":
+                readers[value] = batches(configuration(more["settings"]), more["settings"])
+            elif request == "next":
+                begin = time.perf_counter()
+                for _ in range(more["batches"]):
+                    next(readers[value])
+                answer = time.perf_counter() - begin
+        except Exception as error:
+            answer = {"failed": " ".join(f"{type(error).__name__}: {error}".split())}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    serve()
