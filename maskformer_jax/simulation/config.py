@@ -400,8 +400,10 @@ class OutputConfig:
         keep_by: keep those with the largest absolute value of this field, and write them in
             that order.
         hadrons: most hadrons of a jet that are kept.
-        track_fields: fields of the tracks, beside the truth; `--help` lists none, the
-            documentation does.
+        track_fields: fields of the tracks, beside the truth, among those of
+            `maskformer_jax.simulation.tables.TRACK_FIELDS`.
+        mantissa_bits: to which single-precision numbers are rounded, so that they compress better;
+            23 leaves them as they are.
         chunk_jets: jets that are compressed together.
         compression: of gzip, 0 to 9.
         keep_shards: keep the parts from which the files are joined.
@@ -411,6 +413,7 @@ class OutputConfig:
     keep_by: str = "IP3D_signed_d0_significance"
     hadrons: int = 5
     track_fields: list[str] = field(default_factory=lambda: [*THESIS_INPUTS, "pt", "ptfrac"])
+    mantissa_bits: int = 23
     chunk_jets: int = 200
     compression: int = 6
     keep_shards: bool = False
@@ -418,6 +421,8 @@ class OutputConfig:
     def __post_init__(self):
         _check_positive("output", self, "tracks", "hadrons", "chunk_jets")
         _check(self.tracks <= 127, "output.tracks", "be at most 127", self.tracks)
+        bits = self.mantissa_bits
+        _check(1 <= bits <= 23, "output.mantissa_bits", "be 1 to 23", bits)
         _check(0 <= self.compression <= 9, "output.compression", "be 0 to 9", self.compression)
 
 

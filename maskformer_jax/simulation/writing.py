@@ -27,6 +27,7 @@ NOT_RECORDED = ("output_dir", "workers")
 # Jet and track fields that are labels, links or counts of the file, and have no normalisation.
 LABELS = {"flavour_label", "valid", "eventNumber", "n_tracks", "n_truth_hadrons"}
 HADRON_CLASSES = (5, 4, -1)
+MANTISSA_BITS = 23
 
 
 def write(path: Path, sample: str, shards: Sequence[Path], config: SimulationConfig) -> None:
@@ -114,7 +115,22 @@ def padded(part: Tables, config: OutputConfig) -> dict[str, np.ndarray]:
     """Dataset name -> rows; floats are padded with NaN, integers with -1, vertices with -2."""
     tracks = _pad(part.tracks, part.jets["n_tracks"], config.tracks)
     hadrons = _pad(part.hadrons, part.jets["n_truth_hadrons"], config.hadrons)
-    return {"jets": part.jets, "tracks": tracks, "truth_hadrons": hadrons}
+    rows = {"jets": part.jets.copy(), "tracks": tracks, "truth_hadrons": hadrons}
+    for table in rows.values():
+        for name in table.dtype.names:
+            if table.dtype[name] == np.float32:
+                table[name] = rounded(table[name], config.mantissa_bits)
+    return rows
+
+
+def rounded(values: np.ndarray, bits: int) -> np.ndarray:
+    """Single-precision numbers rounded to `bits` bits of mantissa, at most 23; NaN stays NaN."""
+    if bits == MANTISSA_BITS:
+        return values
+    dropped = np.uint32(MANTISSA_BITS - bits)
+    half = np.uint32(1) << (dropped - np.uint32(1))
+    near = (np.ascontiguousarray(values).view(np.uint32) + half) >> dropped << dropped
+    return np.where(np.isfinite(values), near.view(np.float32), values)
 
 
 def _pad(table: np.ndarray, counts: np.ndarray, width: int) -> np.ndarray:
