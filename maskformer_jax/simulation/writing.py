@@ -215,6 +215,7 @@ def _write_dictionaries(folder: Path, statistics: Statistics) -> None:
 def recorded(config: SimulationConfig) -> dict[str, Any]:
     """The options that decide what is in the files."""
     values = dataclasses.asdict(config)
+    del values["output"]["keep_shards"]
     return {name: value for name, value in values.items() if name not in NOT_RECORDED}
 
 
