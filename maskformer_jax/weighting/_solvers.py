@@ -1,8 +1,8 @@
-"""Solvers for the small problems on cosines between task gradients that methods pose.
+"""The active set that solves the quadratic problems on directions of task gradients.
 
-Both stay accurate in float32. The active set works on a root S of the cosine matrix, S^T S = C, by
-QR: the condition number of S is the square root of that of C. K is the number of tasks; every loop
-is bounded, so each function can be traced, batched and given singular matrices.
+It stays accurate in float32, since it works on a root S of the cosine matrix, S^T S = C, by QR: the
+condition number of S is the square root of that of C. K is the number of tasks; the loop is
+bounded, so each function can be traced, batched and given singular matrices.
 """
 
 from collections.abc import Callable
@@ -11,60 +11,16 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import cho_factor, cho_solve, solve_triangular
+from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float, Int
 
-from maskformer_jax.weighting._gramian import (
-    Gramian,
-    SolverState,
-    cosines,
-    norms,
-    reciprocal,
-)
-
-Vector = Float[Array, " K"]
+from maskformer_jax.weighting._directions import Vector, dot
+from maskformer_jax.weighting._gramian import Gramian, SolverState, reciprocal
 
 
 def solver_state(num_tasks: int) -> Callable[[], SolverState]:
     """Makes the state of a method that solves a problem and remembers nothing."""
     return lambda: SolverState(jnp.ones(num_tasks, jnp.float32), jnp.zeros((), jnp.float32))
-
-
-class Unit(NamedTuple):
-    """Task gradients as directions and lengths.
-
-    Attributes:
-        root: S with columns of length 1 that have the cosines C as inner products. Eigenvalues of C
-            below half a rounding count as that much, which makes all problems strictly convex.
-        cosines: C.
-        lengths: norms of the task gradients over that of the longest.
-        longest: the largest norm, 1 where all are zero.
-        present: whether the gradient is not zero. One that is gets a direction of its own.
-    """
-
-    root: Float[Array, "K K"]
-    cosines: Gramian
-    lengths: Vector
-    longest: Float[Array, ""]
-    present: Bool[Array, " K"]
-
-
-def directions(gramian: Gramian) -> Gramian:
-    """Cosines, where a gradient of zero gets a direction of its own."""
-    return jnp.where(jnp.diag(norms(gramian) == 0), 1.0, cosines(gramian))
-
-
-def split(gramian: Gramian) -> Unit:
-    """Directions and lengths of task gradients with the given inner products."""
-    sizes = norms(gramian)
-    longest = jnp.max(sizes)
-    longest = jnp.where(longest == 0, 1.0, longest)
-    present = sizes > 0
-    matrix = directions(gramian)
-    eigenvalues, vectors = jnp.linalg.eigh(matrix)
-    lowest = 0.5 * jnp.finfo(gramian.dtype).eps
-    root = jnp.sqrt(jnp.maximum(eigenvalues, lowest))[:, None] * vectors.T
-    return Unit(root, matrix, sizes / longest, longest, present)
 
 
 class Solution(NamedTuple):
@@ -111,10 +67,6 @@ class _Search(NamedTuple):
     count: Int[Array, ""]
 
 
-def _dot(a: Array, b: Array) -> Array:
-    return jnp.matmul(a, b, precision="highest")
-
-
 def _solve_free(
     root: Gramian, offset: Vector, bounds: Vector, radius: float | None, free: Bool[Array, " K"]
 ) -> _Trial:
@@ -132,18 +84,18 @@ def _solve_free(
         goal = z
     else:
         # |t p - q| = radius has its larger root where t p - q is `rest` along p.
-        length = jnp.sqrt(_dot(p, p))
+        length = jnp.sqrt(dot(p, p))
         axis = p * reciprocal(length)
-        along = _dot(axis, q)
+        along = dot(axis, q)
         across = q - along * axis
-        rest = radius**2 - _dot(across, across)
+        rest = radius**2 - dot(across, across)
         level = (along + jnp.sqrt(jnp.maximum(rest, 0.0))) * reciprocal(length)
         z = solve_triangular(r, jnp.sqrt(jnp.maximum(rest, 0.0)) * axis - across) * free
-        total = _dot(bounds, z)
+        total = dot(bounds, z)
         bounded = (rest > 0) & (total > 0)
         goal = jnp.where(bounded, z * reciprocal(total), z)
-    slopes = _dot(root.T, offset + _dot(root, z)) - level * bounds
-    size = jnp.sqrt(_dot(offset, offset)) + jnp.max(jnp.abs(z)) + jnp.abs(level) * bounds
+    slopes = dot(root.T, offset + dot(root, z)) - level * bounds
+    size = jnp.sqrt(dot(offset, offset)) + jnp.max(jnp.abs(z)) + jnp.abs(level) * bounds
     slopes = slopes * reciprocal(size)
     return _Trial(goal, bounded, z, level, slopes)
 
@@ -193,7 +145,7 @@ def _active_set(
         )
 
     none = jnp.zeros_like(allowed)
-    start = allowed / jnp.maximum(_dot(bounds, allowed.astype(root.dtype)), 1.0)
+    start = allowed / jnp.maximum(dot(bounds, allowed.astype(root.dtype)), 1.0)
     zero = jnp.zeros((), root.dtype)
     first = _Search(
         point=start,
@@ -241,59 +193,3 @@ def cone(
         allowed: which entries may be positive.
     """
     return _active_set(root, offset, bounds, radius, allowed)
-
-
-@partial(jax.jit, static_argnames="fairness")
-def bargain(
-    matrix: Gramian, alone: Vector, fairness: float = 1.0
-) -> tuple[Vector, Float[Array, ""]]:
-    """The y > 0 with (C y)_k = s_k (s_k / y_k)^(1/alpha), by damped Newton.
-
-    It is the minimum of the convex 1/2 y.C y - sum_k s_k^(1 + 1/alpha) y_k^(1 - 1/alpha) /
-    (1 - 1/alpha), a logarithm at alpha = 1, and exists unless a combination of the gradients with
-    weights that are not negative is zero. It then runs off, and is stopped. A y_k too small for
-    float32 ends at 1e-30 s_k, and its equation doesn't count.
-
-    Args:
-        matrix: C, the cosines.
-        alone: s, positive: the solution of a task without others.
-        fairness: alpha, positive.
-
-    Returns:
-        y, and the largest relative error of the equations.
-    """
-    eps = jnp.finfo(matrix.dtype).eps
-    power, ridge = 1 - 1 / fairness, 2 * len(alone) * eps
-    order = max(1.0, (1 + 1 / fairness) / 2)
-    # With logarithms Newton's steps don't depend on how far the solution is; others take longer.
-    limit = 50 if fairness == 1 else 200
-    lowest = 1e-30 * alone
-
-    def pull(y: Vector) -> Vector:
-        return alone * alone * (y / alone) ** power
-
-    def step(carry):
-        y, _, count = carry
-        target = pull(y)
-        size = jnp.sqrt((1 + ridge) * y * y + target / fairness)
-        # Relative steps, and a unit diagonal: the condition does not depend on the scales.
-        hessian = matrix * (y / size)[:, None] * (y / size) + jnp.diag(
-            (ridge * y * y + target / fairness) / size**2
-        )
-        slope = (target - y * _dot(matrix, y) - 0.5 * eps * y * y) / size
-        relative = cho_solve(cho_factor(hessian), slope) / size
-        relative = jnp.where((y <= lowest) & (relative < 0), 0.0, relative)
-        largest = order * jnp.max(jnp.abs(relative))
-        y = y * (1 + relative * jnp.where(largest < 0.25, 1.0, 1 / (1 + largest)))
-        y = jnp.maximum(y, lowest)
-        # One equation that rounding decides must not stop the others, until it runs off.
-        noise = eps * (2 + jnp.max(y) * jnp.max(y / target))
-        settled = (largest < 2 * noise) & (noise < 1)
-        return y, settled | (noise * eps > 1), count + 1
-
-    together = jnp.maximum(_dot(alone, _dot(matrix, alone)), eps * _dot(alone, alone))
-    start = alone * (_dot(alone, alone) / together) ** (fairness / (1 + fairness))
-    carry = (start, jnp.asarray(False), jnp.asarray(0))
-    y, _, _ = jax.lax.while_loop(lambda c: ~c[1] & (c[2] < limit), step, carry)
-    errors = jnp.abs(y * _dot(matrix, y) / pull(y) - 1)
-    return y, jnp.max(jnp.where(y > lowest, errors, 0.0))

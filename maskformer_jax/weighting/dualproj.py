@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from maskformer_jax.weighting._combine import check_num_tasks, check_preference
+from maskformer_jax.weighting._directions import split
 from maskformer_jax.weighting._gramian import (
     Gramian,
     GramianTransformation,
@@ -14,7 +15,7 @@ from maskformer_jax.weighting._gramian import (
     from_gramian,
     reciprocal,
 )
-from maskformer_jax.weighting._solvers import nonnegative, solver_state, split
+from maskformer_jax.weighting._solvers import nonnegative, solver_state
 
 
 def weights(

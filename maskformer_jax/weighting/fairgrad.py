@@ -6,12 +6,14 @@ from functools import partial
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from maskformer_jax.weighting._bargaining import bargain
 from maskformer_jax.weighting._combine import (
     check_num_tasks,
     check_option,
     check_preference,
     is_number,
 )
+from maskformer_jax.weighting._directions import equilibrate
 from maskformer_jax.weighting._gramian import (
     Gramian,
     GramianTransformation,
@@ -19,7 +21,7 @@ from maskformer_jax.weighting._gramian import (
     from_gramian,
     norms,
 )
-from maskformer_jax.weighting._solvers import bargain, directions, solver_state
+from maskformer_jax.weighting._solvers import solver_state
 
 
 def weights(
@@ -32,21 +34,22 @@ def weights(
 ) -> tuple[Float[Array, " K"], SolverState]:
     """w with (M w)_k = (p_k / w_k)^(1/alpha).
 
-    A task without others has w_k = (p_k |g_k|^(-2 alpha))^(1/(1 + alpha)); the problem for unit
-    gradients is posed relative to that, which keeps all powers within range.
+    A task without others has w_k = (p_k |g_k|^(-2 alpha))^(1/(1 + alpha)); the problem for
+    gradients of about unit length is posed relative to that, which keeps all powers within range.
     """
     del state, losses
     powers = jnp.asarray(preference, gramian.dtype)
     if alpha == 0:
         values = powers / len(powers)
         return values, SolverState(values.astype(jnp.float32), jnp.zeros((), jnp.float32))
-    sizes = norms(gramian)
-    present = sizes > 0
-    longest = jnp.where(present.any(), jnp.max(sizes), 1.0)
-    lengths = jnp.where(present, sizes / longest, 1.0)
+    present = norms(gramian) > 0
+    scaled, lengths = equilibrate(gramian)
+    longest = jnp.max(jnp.where(present, lengths, 0.0))
+    longest = jnp.where(present.any(), longest, 1.0)
+    lengths = jnp.where(present, lengths / longest, 1.0)
     share = 1 / (1 + alpha)
     alone = powers**share * lengths ** ((1 - alpha) * share)
-    found, residual = bargain(directions(gramian), alone, alpha)
+    found, residual = bargain(scaled, alone, alpha)
     values = found / lengths * longest ** (-2 * alpha * share)
     values = jnp.where(present, values, 0.0)
     return values, SolverState(values.astype(jnp.float32), residual.astype(jnp.float32))
@@ -73,7 +76,9 @@ def fairgrad(
     State:
         The last weights, and `residual`: max |(M w)_k (w_k/p_k)^(1/alpha) - 1|. Near 1 or above it
         says that no solution exists: a convex combination of the gradients is zero. The weights are
-        finite then, and mean nothing.
+        finite then, and mean nothing. Or, with alpha below 1 and lengths 1e3 or more apart, that
+        (M w)_k is less than a rounding of the terms it is a sum of: no float32 weights solve the
+        equation better, and the update is right.
 
     Raises:
         ValueError: `num_tasks` is not positive, or an option breaks its rule.

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from maskformer_jax.weighting._combine import LOSS_EPS, check_losses, check_num_tasks, check_option
+from maskformer_jax.weighting._directions import split
 from maskformer_jax.weighting._gramian import (
     Gramian,
     GramianTransformation,
@@ -15,7 +16,7 @@ from maskformer_jax.weighting._gramian import (
     norms,
     reciprocal,
 )
-from maskformer_jax.weighting._solvers import cone, solver_state, split
+from maskformer_jax.weighting._solvers import cone, solver_state
 
 NORMALISATIONS = ("none", "l2", "loss", "loss+")
 

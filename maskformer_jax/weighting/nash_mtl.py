@@ -8,12 +8,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from maskformer_jax.weighting._bargaining import bargain
 from maskformer_jax.weighting._combine import (
+    check_integer,
     check_num_tasks,
     check_option,
     check_preference,
     is_number,
 )
+from maskformer_jax.weighting._directions import dot, equilibrate
 from maskformer_jax.weighting._gramian import (
     Gramian,
     GramianTransformation,
@@ -21,7 +24,6 @@ from maskformer_jax.weighting._gramian import (
     norms,
     reciprocal,
 )
-from maskformer_jax.weighting._solvers import bargain, directions
 
 
 class NashMTLState(NamedTuple):
@@ -54,11 +56,12 @@ def solve(
     gramian: Gramian, preference: Float[Array, " K"]
 ) -> tuple[Float[Array, " K"], Float[Array, ""]]:
     """alpha with alpha_k (M alpha)_k = p_k, and the residual; 0 where the gradient is zero."""
-    sizes = norms(gramian)
-    # a = alpha |g|; the smallest p is 1 for the solver, which makes its steps safe.
+    scaled, lengths = equilibrate(gramian)
+    # The smallest p is 1 for the solver, which makes its steps safe.
     smallest = jnp.min(preference)
-    unit, residual = bargain(directions(gramian), jnp.sqrt(preference / smallest))
-    return unit * jnp.sqrt(smallest) * reciprocal(sizes), residual
+    found, residual = bargain(scaled, jnp.sqrt(preference / smallest))
+    alpha = jnp.where(norms(gramian) > 0, found / lengths, 0.0)
+    return alpha * jnp.sqrt(smallest), residual
 
 
 def weights(
@@ -84,8 +87,9 @@ def weights(
     clip = jnp.ones((), gramian.dtype)
     if max_norm > 0:
         # Lengths first: the Gramian may be too small or too large to be multiplied twice.
-        steps = alpha * norms(gramian)
-        product = jnp.einsum("i,ij,j", steps, directions(gramian), steps, precision="highest")
+        scaled, lengths = equilibrate(gramian)
+        steps = alpha * lengths
+        product = dot(steps, dot(scaled, steps))
         length = jnp.sqrt(jnp.maximum(product, 0.0))
         clip = jnp.minimum(1.0, max_norm * reciprocal(length) + (length == 0))
     found = alpha * clip
@@ -141,9 +145,7 @@ def nash_mtl(
     """
     check_num_tasks(num_tasks)
     check_option(is_number(max_norm) and max_norm >= 0, "max_norm", "be at least 0", max_norm)
-    is_int = isinstance(update_every, int) and not isinstance(update_every, bool)
-    rule = "be a positive integer"
-    check_option(is_int and update_every >= 1, "update_every", rule, update_every)
+    check_integer("update_every", update_every, lowest=1)
     powers = check_preference(num_tasks, preference)
 
     def initial() -> NashMTLState:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from maskformer_jax.weighting._combine import check_num_tasks, check_option, is_number
+from maskformer_jax.weighting._directions import Unit, split
 from maskformer_jax.weighting._gramian import (
     Gramian,
     GramianTransformation,
@@ -15,7 +16,7 @@ from maskformer_jax.weighting._gramian import (
     norms,
     reciprocal,
 )
-from maskformer_jax.weighting._solvers import Unit, nonnegative, split
+from maskformer_jax.weighting._solvers import nonnegative
 
 
 class PCDState(NamedTuple):

@@ -31,8 +31,8 @@ ROWS = [
         wrong=(
             ({"max_norm": -1.0}, r"`max_norm` must be at least 0; got -1.0"),
             ({"max_norm": None}, r"`max_norm` must be at least 0; got None"),
-            ({"update_every": 0}, r"`update_every` must be a positive integer; got 0"),
-            ({"update_every": 2.0}, r"`update_every` must be a positive integer; got 2.0"),
+            ({"update_every": 0}, r"`update_every` must be an integer from 1 to \d+; got 0"),
+            ({"update_every": 2.0}, r"`update_every` must be an integer from 1 to \d+; got 2.0"),
             *PREFERENCE,
         ),
         alone=lambda length: 1 / length,

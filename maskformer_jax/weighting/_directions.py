@@ -1,0 +1,118 @@
+"""Task gradients as directions and lengths, from their Gramian.
+
+Where gradients nearly cancel, all that is left of their sum is in the smallest eigenvalues of the
+cosine matrix, which are found to more digits than float32 arithmetic would leave.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from maskformer_jax.weighting._gramian import Gramian, cosines, norms
+
+Vector = Float[Array, " K"]
+
+
+def dot(a: Array, b: Array) -> Array:
+    """Product of matrices or vectors with all digits of their type."""
+    return jnp.matmul(a, b, precision="highest")
+
+
+class Unit(NamedTuple):
+    """Task gradients as directions and lengths.
+
+    Attributes:
+        root: S with columns of length 1 that have the cosines C as inner products. Eigenvalues of C
+            below half a rounding count as that much, which makes all problems strictly convex.
+        cosines: C.
+        lengths: norms of the task gradients over that of the longest.
+        longest: the largest norm, 1 where all are zero.
+        present: whether the gradient is not zero. One that is gets a direction of its own.
+    """
+
+    root: Float[Array, "K K"]
+    cosines: Gramian
+    lengths: Vector
+    longest: Float[Array, ""]
+    present: Bool[Array, " K"]
+
+
+def equilibrate(gramian: Gramian) -> tuple[Gramian, Vector]:
+    """Inner products of task gradients over their lengths, as powers of two that round nothing.
+
+    Returns:
+        Inner products of vectors shorter than 1 and not below 1/2; a gradient of zero gets a
+        direction of its own. And the powers of two; 1 for a gradient of zero.
+    """
+    sizes = norms(gramian)
+    exponents = jnp.frexp(sizes)[1]
+    shrink = jnp.ldexp(jnp.ones_like(sizes), -exponents)
+    # One factor at a time: the product of two overflows where gradients are tiny.
+    scaled = gramian * shrink[:, None] * shrink
+    scaled = jnp.where(jnp.diag(sizes == 0), 1.0, scaled)
+    return scaled, jnp.ldexp(jnp.ones_like(sizes), exponents)
+
+
+@jax.jit
+def split(gramian: Gramian) -> Unit:
+    """Directions and lengths of task gradients with the given inner products."""
+    sizes = norms(gramian)
+    longest = jnp.max(sizes)
+    longest = jnp.where(longest == 0, 1.0, longest)
+    present = sizes > 0
+    matrix = jnp.where(jnp.diag(~present), 1.0, cosines(gramian))
+    return Unit(_root(gramian, matrix), matrix, sizes / longest, longest, present)
+
+
+def _root(gramian: Gramian, matrix: Gramian) -> Float[Array, "K K"]:
+    """S of `Unit`, by the eigenvectors V of C.
+
+    C and the eigenvalues that `eigh` finds are off by a few roundings, and where gradients nearly
+    cancel there is no more than that. So the small eigenvalues are found once more, those of V^T C
+    V, without rounding C and with exact sums.
+    """
+    eps = jnp.finfo(gramian.dtype).eps
+    eigenvalues, vectors = jnp.linalg.eigh(matrix)
+    small = eigenvalues < jnp.sqrt(eps)
+
+    # V takes up what the powers of two leave of the lengths.
+    scaled, _ = equilibrate(gramian)
+    rows = vectors / norms(scaled)[:, None]
+    projected = dot(rows.T, exact_product(scaled, rows)) / jnp.sqrt(eps)
+
+    # The others stand behind, above the largest that is small.
+    block = small[:, None] & small
+    others = jnp.diag(jnp.where(small, 0.0, 2.0 + eigenvalues))
+    refined, turn = jnp.linalg.eigh(jnp.where(block, projected, others))
+    turn = jnp.where(block, turn, jnp.eye(len(small), dtype=turn.dtype))
+    eigenvalues = jnp.where(small, refined * jnp.sqrt(eps), eigenvalues)
+    return jnp.sqrt(jnp.maximum(eigenvalues, 0.5 * eps))[:, None] * dot(vectors, turn).T
+
+
+def exact_product(a: Float[Array, "I J"], b: Float[Array, "J K"]) -> Float[Array, "I K"]:
+    """The product of two matrices, each entry rounded once, however much its terms cancel.
+
+    Halves of the digits have exact products, so fused multiplication and addition does no harm;
+    the error of each sum of two is found exactly (Knuth's TwoSum) and added at the end.
+    """
+    terms = jnp.concatenate(
+        [x.T[:, :, None] * y[:, None, :] for x in _halves(a) for y in _halves(b)]
+    )
+    lost = jnp.zeros(terms.shape[1:], terms.dtype)
+    while len(terms) > 1:
+        pairs = len(terms) // 2
+        x, y, rest = terms[:pairs], terms[pairs : 2 * pairs], terms[2 * pairs :]
+        total = x + y
+        other = total - x
+        lost += jnp.sum((x - (total - other)) + (y - other), axis=0)
+        terms = jnp.concatenate([total, rest])
+    return terms[0] + lost
+
+
+def _halves(values: Array) -> tuple[Array, Array]:
+    """Two parts with half the digits each, whose sum is the number."""
+    kind = jnp.finfo(values.dtype)
+    high = jax.lax.reduce_precision(values, kind.nexp, (kind.nmant - 1) // 2)
+    return high, values - high
