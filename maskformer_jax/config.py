@@ -350,11 +350,24 @@ class WeightingConfig:
         shared: parameters over which gradients are compared: those `reached` by at least two
             tasks, those of the `encoder`, which every task reaches, or `all`. The others get the
             gradient of their only task.
+        every: renew the weights of a method on the Gramian every so many steps.
+        gramian_fraction: fraction of the batch whose gradients make the Gramian.
+        at: compare gradients with respect to the shared `parameters`, or to the `representation`
+            that all tasks share, which spares the encoder (MGDA-UB).
     """
 
     name: str = "equal"
     options: dict[str, Any] = field(default_factory=dict)
     shared: Literal["reached", "encoder", "all"] = "reached"
+    every: int = 1
+    gramian_fraction: float = 1.0
+    at: Literal["parameters", "representation"] = "parameters"
+
+    def __post_init__(self):
+        _check(self.every >= 1, "weighting.every", "be at least 1", self.every)
+        in_range = 0 < self.gramian_fraction <= 1
+        fraction = self.gramian_fraction
+        _check(in_range, "weighting.gramian_fraction", "be above 0 and at most 1", fraction)
 
 
 @dataclass(frozen=True)
@@ -366,6 +379,8 @@ class TrainingConfig:
         batch_size: jets of one step, over all devices.
         seed: seed of the parameters, the order of the jets and the dropout.
         devices: local devices that share a batch.
+        pack: put several jets into a row of tracks, so that the arithmetic follows the number of
+            real tracks; False: a row for each jet, padded. Changes nothing else.
         micro_batches: parts of a batch whose gradients are added up one after the other, which
             saves memory and changes nothing else.
         backward: gradients of several tasks by `vmap` at once, or by `map` in less memory.
@@ -386,6 +401,7 @@ class TrainingConfig:
     batch_size: int = 500
     seed: int = 0
     devices: int = 1
+    pack: bool = True
     micro_batches: int = 1
     backward: Literal["vmap", "map"] = "vmap"
     initial_learning_rate: float = 1e-7

@@ -7,10 +7,13 @@ from maskformer_jax.config import Config
 from maskformer_jax.data import (
     NORMALISATION_FILE,
     JetFile,
+    Layout,
     Scaling,
     TrainLoader,
     fit_scaling,
     load_class_weights,
+    padded,
+    plan_layout,
     read_sequential,
 )
 from maskformer_jax.errors import InputError
@@ -18,6 +21,8 @@ from maskformer_jax.evaluation import baseline
 from maskformer_jax.model.maskformer import parameter_table
 from maskformer_jax.training import loop, run_folder
 from maskformer_jax.training.compilation import use_cache
+from maskformer_jax.training.method import find_method
+from maskformer_jax.training.parts import used_parts
 from maskformer_jax.types import Batch, Targets
 
 
@@ -54,6 +59,7 @@ def train(config: Config, *, resume: bool = False) -> loop.Outcome:
         batch_size=settings.batch_size,
         seed=settings.seed,
         num_jets=data.train_jets,
+        layout=training_layout(config, train_file),
     )
     trainer = loop.build(config, settings.epochs * loader.steps_per_epoch, weights)
     if not resume:
@@ -61,11 +67,43 @@ def train(config: Config, *, resume: bool = False) -> loop.Outcome:
     print(f"{loader.jets_per_epoch:,} jets to train on, {loader.skipped:,} unlabelled ones skipped")
     print(parameter_table(trainer.state.params), flush=True)
 
+    val_layout = _layout(config, val_file, None)
+
     def validation_batches() -> Iterator[tuple[Batch, Targets]]:
-        batches = read_sequential(val_file, scaling, settings.batch_size, labelled_only=True)
-        return ((batch, targets) for _, batch, targets in batches)
+        batches = read_sequential(
+            val_file, scaling, settings.batch_size, labelled_only=True, layout=val_layout
+        )
+        for _, *pair in batches:
+            yield from used_parts(*pair)
 
     return loop.train(config, run, trainer, loader, validation_batches, resume=resume)
+
+
+def training_layout(config: Config, file: JetFile) -> Layout:
+    """Shape of the batches of a training on the jets of a file.
+
+    Raises:
+        InputError: the weighting method is unknown.
+    """
+    two_batches = "task_grads_2" in find_method(config.weighting).needs
+    parts, batches = config.training.micro_batches, 2 if two_batches else 1
+    return _layout(config, file, config.data.train_jets, parts=parts, batches=batches)
+
+
+def _layout(
+    config: Config, file: JetFile, num_jets: int | None, *, parts: int = 1, batches: int = 1
+) -> Layout:
+    settings = config.training
+    if not settings.pack:
+        return padded(settings.batch_size, file.width, parts=parts, batches=batches)
+    return plan_layout(
+        file,
+        settings.batch_size,
+        num_jets=num_jets,
+        parts=parts,
+        devices=settings.devices,
+        batches=batches,
+    )
 
 
 def _open(name: str, config: Config) -> JetFile:

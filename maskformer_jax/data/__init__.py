@@ -1,8 +1,8 @@
 """Files -> batches: reading, labels, scaling, order."""
 
 from maskformer_jax.data.h5 import JetFile, Records
-from maskformer_jax.data.loader import TrainLoader, plan_layout, read_sequential
-from maskformer_jax.data.packing import Layout, padded
+from maskformer_jax.data.loader import TrainLoader, read_sequential
+from maskformer_jax.data.packing import Layout, padded, plan_layout
 from maskformer_jax.data.salt import load_class_weights
 from maskformer_jax.data.samples import Samples, assemble, convert
 from maskformer_jax.data.scaling import FILE_NAME as NORMALISATION_FILE

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import grain
 import numpy as np
 
-from maskformer_jax.data.h5 import JetFile, Records, kept_tracks, select
-from maskformer_jax.data.packing import Layout, padded, plan, seat
+from maskformer_jax.data.h5 import JetFile, Records, select
+from maskformer_jax.data.packing import Layout, padded, seat
 from maskformer_jax.data.samples import Samples, assemble, convert, join, take
 from maskformer_jax.data.scaling import Scaling
 from maskformer_jax.errors import InputError
@@ -21,8 +21,6 @@ ENDLESS = 10**12
 MOST_BATCHES_AHEAD = 64
 # The first number of a seed sequence tells apart what is drawn from it.
 BLOCK_ORDER, JET_ORDER, ROW_ORDER = 0, 1, 2
-# Blocks that are looked at to plan the layout of a batch.
-BLOCKS_OF_A_PLAN = 8
 
 
 class TrainLoader:
@@ -122,39 +120,6 @@ def read_sequential(
         yield from batches
     finally:
         batches.close()
-
-
-def plan_layout(
-    file: JetFile,
-    batch_size: int,
-    *,
-    num_jets: int | None = None,
-    parts: int = 1,
-    devices: int = 1,
-    batches: int = 1,
-) -> Layout:
-    """The layout for the jets of a file, from the numbers of tracks of some blocks.
-
-    Args:
-        file: the file.
-        batch_size: jets of a step.
-        num_jets: the first jets only; none: all.
-        parts: usual number of parts of a batch.
-        devices: that share the rows of a part.
-        batches: independent batches of a step.
-    """
-    block, jets = file.layout.block_size, num_jets or file.num_jets
-    starts = np.unique(np.linspace(0, max(jets - block, 0), BLOCKS_OF_A_PLAN).astype(int))
-    counts = [kept_tracks(file.read(start, min(start + block, jets)))[1] for start in starts]
-    return plan(
-        np.concatenate(counts),
-        batch_size,
-        file.width,
-        objects=file.layout.hadrons.cap,
-        parts=parts,
-        devices=devices,
-        batches=batches,
-    )
 
 
 def _finisher(batch_size: int, width: int, layout: Layout | None):

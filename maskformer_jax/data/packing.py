@@ -11,10 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Batches drawn to see how many rows are needed, and how many more to keep free.
-DRAWS = 64
+from maskformer_jax.data.h5 import JetFile, kept_tracks
+
+# Batches drawn to see how many rows are needed, and the fraction of them that is added.
+DRAWS = 16
 MARGIN = 0.02
-MOST_JETS_OF_A_ROW = 16
+MOST_JETS_OF_A_ROW = 12
+# Blocks of a file that are read to see how many tracks its jets have.
+BLOCKS = 8
 
 
 class Layout(NamedTuple):
@@ -70,26 +74,59 @@ def plan(
     """
     jets = batch_size // batches
     of_part = -(-jets // parts)
-    draws = np.random.default_rng(0).choice(counts, (DRAWS, of_part))
-    best, least = padded(batch_size, width, parts=parts, batches=batches), np.inf
+    draws = np.sort(np.random.default_rng(0).choice(counts, (DRAWS, of_part)))[:, ::-1].tolist()
+    layouts = []
     for seats in range(1, MOST_JETS_OF_A_ROW + 1):
-        rows = max(_rows_needed(draw, seats, width) for draw in draws)
-        if seats > 1:
-            rows = int(np.ceil(rows * (1 + MARGIN)))
-        rows = min(-(-rows // devices) * devices, -(-of_part // devices) * devices)
-        if rows * (width + seats * objects) < least:
-            least = rows * (width + seats * objects)
-            # A row takes at least one jet, whatever its tracks.
-            best = Layout(-(-jets // rows), rows, seats, width, batches)
-    return best
+        rows = _rows_needed(draws, seats, width)
+        rows = -(-min(rows, of_part) // devices) * devices
+        # A row takes at least one jet, whatever its tracks.
+        layouts.append(Layout(-(-jets // rows), rows, seats, width, batches))
+    return min(layouts, key=lambda x: x.rows * (x.width + x.jets * objects))
 
 
-def _rows_needed(counts: np.ndarray, seats: int, width: int) -> int:
-    rows = max(-(-len(counts) // seats), -(-int(counts.sum()) // width))
-    order = np.sort(counts)[::-1].tolist()
-    while rows < len(counts) and (_deal(order, rows, seats, width)[0] < 0).any():
-        rows += 1
-    return rows
+def plan_layout(
+    file: JetFile,
+    batch_size: int,
+    *,
+    num_jets: int | None = None,
+    parts: int = 1,
+    devices: int = 1,
+    batches: int = 1,
+) -> Layout:
+    """The layout for the jets of a file, from the numbers of tracks of some blocks.
+
+    Args:
+        file: the file.
+        batch_size: jets of a step.
+        num_jets: the first jets only; none: all.
+        parts: usual number of parts of a batch.
+        devices: that share the rows of a part.
+        batches: independent batches of a step.
+    """
+    block, jets = file.layout.block_size, num_jets or file.num_jets
+    starts = np.unique(np.linspace(0, max(jets - block, 0), BLOCKS).astype(int))
+    counts = [kept_tracks(file.read(start, min(start + block, jets)))[1] for start in starts]
+    return plan(
+        np.concatenate(counts),
+        batch_size,
+        file.width,
+        objects=file.layout.hadrons.cap,
+        parts=parts,
+        devices=devices,
+        batches=batches,
+    )
+
+
+def _rows_needed(draws: list[list[int]], seats: int, width: int) -> int:
+    """Rows that hold any of some batches, and a few more."""
+    rows = -(-len(draws[0]) // seats)
+    if seats == 1:
+        return rows
+    for counts in draws:
+        rows = max(rows, -(-sum(counts) // width))
+        while (_deal(counts, rows, seats, width)[0] < 0).any():
+            rows += max(rows // 100, 1)
+    return rows + int(np.ceil(MARGIN * rows))
 
 
 def _deal(counts: list[int], rows: int, seats: int, width: int) -> tuple[np.ndarray, np.ndarray]:

@@ -21,12 +21,13 @@ from maskformer_jax.tasks import TASK_NAMES
 from maskformer_jax.training import method, optimiser, state, step, validation
 from maskformer_jax.training.checkpoint import Checkpoints
 from maskformer_jax.training.logging import MetricsLog
+from maskformer_jax.training.parts import used_parts
 from maskformer_jax.training.progress import Dispatched, ProgressBar, Reporter, StopSignals
 from maskformer_jax.types import Batch, Targets
 
 
 class Loader(Protocol):
-    """Endless training batches in a reproducible order."""
+    """Endless training batches in a reproducible order, in parts."""
 
     steps_per_epoch: int
     jets_per_epoch: int
@@ -83,13 +84,12 @@ def build(
     weighting = method.build(config, apply, params, terms, optimise, total_steps // settings.epochs)
     train_step = step.build(
         apply,
-        loss_sums,
+        terms,
         weighting,
         optimise,
         schedule,
         seed=settings.seed,
         dropout=config.model.dropout > 0,
-        micro_batches=settings.micro_batches,
         backward=settings.backward,
     )
     sums = validation.build(apply, loss_sums, tasks.build_match(config))
@@ -106,7 +106,7 @@ def build(
         return [
             name
             for task, name in enumerate(TASK_NAMES)
-            if not is_finite(task, params, batch, targets)
+            if not all(is_finite(task, params, *part) for part in used_parts(batch, targets))
         ]
 
     return Trainer(
@@ -135,8 +135,8 @@ def train(
         config: `config.training` is read.
         run: the run folder.
         trainer: the compiled pieces.
-        loader: training batches.
-        validation_batches: called at the end of each epoch.
+        loader: training batches, in parts.
+        validation_batches: called at the end of each epoch; batches without an axis of parts.
         resume: continue from the latest good checkpoint of the run folder, or from the start if
             the run was killed before its first.
 
@@ -145,7 +145,7 @@ def train(
         InputError: a file turned out to be bad, or a checkpoint can't be read or written.
     """
     settings = config.training
-    place_state, place_batch = _placement(settings.devices)
+    place_state, place_rows, place_parts = _placement(settings.devices)
     current, iterator = jax.device_put(trainer.state, place_state), loader.iterator()
     checkpoints = Checkpoints(run, settings.keep_checkpoints)
     best = None
@@ -156,9 +156,6 @@ def train(
     total, saved = settings.epochs * per_epoch, start
     jets_done = round(start / per_epoch * loader.jets_per_epoch)
     log = MetricsLog(run, start)
-
-    def place(pair: tuple[Batch, Targets]) -> tuple[Batch, Targets]:
-        return jax.device_put(pair, place_batch)
 
     def save(is_best: bool) -> None:
         checkpoints.save(current, iterator, {"best": best}, is_best=is_best)
@@ -179,7 +176,7 @@ def train(
                     save(is_best=False)
                 raise
             jets = int(batch.jet_valid.sum())
-            batch, targets = place((batch, targets))
+            batch, targets = jax.device_put((batch, targets), place_parts)
             current, metrics = trainer.step(current, batch, targets)
             report.dispatched(Dispatched(number, metrics, batch, targets, jets), current.params)
             epoch_end = number % per_epoch == 0
@@ -190,7 +187,8 @@ def train(
             is_best = False
             if epoch_end:
                 try:
-                    values = trainer.validate(current.params, map(place, validation_batches()))
+                    placed = (jax.device_put(x, place_rows) for x in validation_batches())
+                    values = trainer.validate(current.params, placed)
                 except InputError:
                     save(is_best=False)
                     raise
@@ -214,8 +212,8 @@ def _better(monitor: str, value: float, best: float | None) -> bool:
     return value < best if monitor.startswith("val/loss/") else value > best
 
 
-def _placement(devices: int) -> tuple[NamedSharding, NamedSharding]:
-    """Where the state (everywhere) and the batch (a share on each device) go."""
+def _placement(devices: int) -> tuple[NamedSharding, NamedSharding, NamedSharding]:
+    """Where the state (everywhere) and the rows of a batch, or of its parts, go (shared out)."""
     available = jax.local_devices()
     if devices > len(available):
         raise InputError(
@@ -225,4 +223,5 @@ def _placement(devices: int) -> tuple[NamedSharding, NamedSharding]:
     mesh = jax.make_mesh(
         (devices,), ("data",), axis_types=(AxisType.Auto,), devices=available[:devices]
     )
-    return NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("data"))
+    everywhere, rows, parts = PartitionSpec(), PartitionSpec("data"), PartitionSpec(None, "data")
+    return tuple(NamedSharding(mesh, spec) for spec in (everywhere, rows, parts))

@@ -12,9 +12,10 @@ from maskformer_jax.config import Config, WeightingConfig
 from maskformer_jax.errors import InputError
 from maskformer_jax.tasks import TASK_NAMES, LossSums
 from maskformer_jax.training import reach
+from maskformer_jax.training.cheaper import Cheaper
 from maskformer_jax.training.step import Weighting
 from maskformer_jax.types import Batch, Outputs, Targets
-from maskformer_jax.weighting import METHODS, Method
+from maskformer_jax.weighting import METHODS, Method, SharedTransformation
 
 
 def find_method(weighting: WeightingConfig) -> Method:
@@ -72,6 +73,12 @@ def build(
         known |= parameters_of_tasks(config, apply, params, terms, last_layer=last_layer)
     method = make(config.weighting, **known)
     two_batches = "task_grads_2" in entry.needs
+    if _is_cheaper(config.weighting) and not isinstance(method, SharedTransformation):
+        raise InputError(
+            "`weighting.every`, `weighting.gramian_fraction` and `weighting.at` need a method on "
+            "the Gramian with one set of weights for the model (`granularity: model`); got "
+            f"{config.weighting.name}"
+        )
     parts = 2 * config.training.devices * config.training.micro_batches
     if two_batches and config.training.batch_size % parts:
         raise InputError(
@@ -84,7 +91,20 @@ def build(
         second_forward="losses_after" in entry.needs
         and config.weighting.options.get("second_forward") is not False,
         two_batches=two_batches,
+        how=_how(config.weighting) if _is_cheaper(config.weighting) else None,
     )
+
+
+def _how(weighting: WeightingConfig) -> Cheaper:
+    return Cheaper(
+        every=weighting.every,
+        fraction=weighting.gramian_fraction,
+        at_representation=weighting.at == "representation",
+    )
+
+
+def _is_cheaper(weighting: WeightingConfig) -> bool:
+    return _how(weighting) != Cheaper()
 
 
 def parameters_of_tasks(

@@ -6,11 +6,14 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, PyTree
 
 from maskformer_jax.tasks import LossSums
-from maskformer_jax.training import task_gradients
+from maskformer_jax.training import cheaper, task_gradients
+from maskformer_jax.training.cheaper import Cheaper
+from maskformer_jax.training.parts import Parts
 from maskformer_jax.training.state import TrainState
 from maskformer_jax.training.task_gradients import Backward
 from maskformer_jax.types import Batch, Outputs, Targets
@@ -24,12 +27,15 @@ class Weighting(NamedTuple):
         scalarise: True for a method of family `loss`, which needs a single backward pass.
         second_forward: hand the losses of the batch after the step to the next update.
         two_batches: give it gradients on the two halves of the batch.
+        how: when and where a method on the Gramian finds its weights; none: in every step, from
+            the gradients on the whole batch.
     """
 
     method: optax.GradientTransformationExtraArgs
     scalarise: bool = True
     second_forward: bool = False
     two_batches: bool = False
+    how: Cheaper | None = None
 
 
 class StepMetrics(NamedTuple):
@@ -60,55 +66,61 @@ Step = Callable[[TrainState, Batch, Targets], tuple[TrainState, StepMetrics]]
 
 def build(
     apply: Callable[..., Outputs],
-    loss_sums: Callable[[Outputs, Batch, Targets], LossSums],
+    terms: Callable[[Outputs, Batch, Targets], list[LossSums]],
     weighting: Weighting,
     optimiser: optax.GradientTransformation,
     schedule: optax.Schedule,
     *,
     seed: int,
     dropout: bool,
-    micro_batches: int = 1,
     backward: Backward = "vmap",
 ) -> Step:
     """The training step as one jitted function whose state is donated.
 
     Args:
         apply: the model, `apply(params, batch, key)`.
-        loss_sums: the six losses as sums.
+        terms: the six losses as sums, one by one.
         weighting: the task weighting.
         optimiser: what turns the combined gradient into an update.
         schedule: learning rate of each step, for the report.
         seed: seed of the dropout, which differs from step to step.
         dropout: whether the model has any.
-        micro_batches: parts of the batch whose gradients are added up one after the other.
         backward: how the gradients of the tasks are pulled back.
 
     Returns:
-        `step(state, batch, targets) -> (state, metrics)`. After a non-finite loss or gradient the
+        `step(state, batch, targets) -> (state, metrics)`; the batch comes in parts, the leading
+        axis, of which those with jets come first (of each half, for `two_batches`). After a
+        non-finite loss or gradient the
         state stays as it was before that step, however many more steps are made.
     """
     method = weighting.method
-    weighted_gradient = task_gradients.scalarised
-    if not weighting.scalarise:
-        weighted_gradient = partial(
-            task_gradients.per_task, backward=backward, two_batches=weighting.two_batches
-        )
-    number = micro_batches * (2 if weighting.two_batches else 1)
 
     @partial(jax.jit, donate_argnums=0)
     def step(state: TrainState, batch: Batch, targets: Targets) -> tuple[TrainState, StepMetrics]:
-        def sums_of(params: PyTree, part: PyTree) -> LossSums:
+        number = len(batch.jet_valid)
+
+        def sums_of(params: PyTree, part: PyTree) -> list[LossSums]:
             batch, targets, index = part
             key = None
             if dropout:
                 key = jax.random.fold_in(jax.random.key(seed), state.step * number + index)
-            return loss_sums(apply(params, batch, key), batch, targets)
+            return terms(apply(params, batch, key), batch, targets)
 
-        parts = _split((batch, targets, jnp.arange(number)), number)
+        parts = _parts(batch, targets, 2 if weighting.two_batches else 1)
+        arguments = (sums_of, state.params, method, state.weighting_state, parts)
         extra = {"losses_after": state.losses_after} if weighting.second_forward else {}
-        losses, gradient, weighting_state = weighted_gradient(
-            sums_of, state.params, method, state.weighting_state, parts, **extra
-        )
+        if weighting.scalarise:
+            found = task_gradients.scalarised(*arguments, **extra)
+        elif weighting.how is not None:
+            sample = _sample(batch, targets, weighting.how.fraction)
+            due = state.step % weighting.how.every == 0
+            found = cheaper.weighted_gradient(
+                *arguments, sample=sample, how=weighting.how, due=due, backward=backward
+            )
+        else:
+            two = weighting.two_batches
+            found = task_gradients.per_task(*arguments, backward=backward, two_batches=two, **extra)
+        losses, gradient, weighting_state = found
         updates, optimiser_state = optimiser.update(gradient, state.optimiser_state, state.params)
         params = optax.apply_updates(state.params, updates)
         gradient_norm = optax.tree.norm(gradient)
@@ -139,6 +151,23 @@ def build(
     return step
 
 
-def _split(tree: PyTree, number: int) -> PyTree:
-    """Every `number`-th entry of the leading axis in a part, so that devices keep their share."""
-    return jax.tree.map(lambda x: x.reshape(-1, number, *x.shape[1:]).swapaxes(0, 1), tree)
+def _parts(batch: Batch, targets: Targets, halves: int) -> Parts:
+    """The batch with the numbers of its parts, as keys of the dropout, and how many are used."""
+    used = batch.jet_valid.any(axis=1).reshape(halves, -1).sum(1)
+    index = jnp.arange(len(batch.jet_valid))
+    return Parts((batch, targets, index), used if halves > 1 else used[0])
+
+
+def _sample(batch: Batch, targets: Targets, fraction: float) -> Parts | None:
+    """Some rows of tracks of every part, evenly spaced, with their jets; none for all of them."""
+    num_rows = batch.tracks.shape[1]
+    number = max(round(fraction * num_rows), 1)
+    if number == num_rows:
+        return None
+    rows = np.arange(number) * num_rows // number
+
+    def thin(x: Array) -> Array:
+        by_row = x.reshape(x.shape[0], num_rows, -1, *x.shape[2:])
+        return by_row[:, rows].reshape(x.shape[0], -1, *x.shape[2:])
+
+    return _parts(*jax.tree.map(thin, (batch, targets)), 1)

@@ -1,11 +1,6 @@
-"""Losses of a batch and their weighted gradient, in as few backward passes as the method allows.
+"""Losses of a batch and their weighted gradient, in as few backward passes as the method allows."""
 
-A batch comes as micro-batches, the leading axis of every leaf. Losses are sums over jets, tracks or
-objects divided by their number in the whole batch, so that any number of micro-batches gives the
-same losses and gradients, and only the activations of one are in memory at a time.
-"""
-
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -14,8 +9,10 @@ import optax
 from jaxtyping import Array, Float, PyTree
 
 from maskformer_jax.tasks import LossSums
+from maskformer_jax.training import parts as of_parts
+from maskformer_jax.training import pullback
+from maskformer_jax.training.parts import Parts, SumsOf
 
-SumsOf = Callable[[PyTree, PyTree], LossSums]
 Backward = Literal["vmap", "map"]
 
 
@@ -45,9 +42,9 @@ class TaskGradients(NamedTuple):
     gradients: PyTree
 
 
-def losses(sums_of: SumsOf, params: PyTree, parts: PyTree) -> Float[Array, " K"]:
+def losses(sums_of: SumsOf, params: PyTree, parts: Parts) -> Float[Array, " K"]:
     """The losses alone, by forward passes."""
-    return _sums(sums_of, params, parts).mean()
+    return of_parts.add_up(lambda part: of_parts.stacked(sums_of(params, part)), parts).mean()
 
 
 def scalarised(
@@ -55,21 +52,21 @@ def scalarised(
     params: PyTree,
     method: optax.GradientTransformationExtraArgs,
     weighting_state: PyTree,
-    parts: PyTree,
+    parts: Parts,
     **extra: Any,
 ) -> WeightedGradient:
     """One backward pass, for a method that needs nothing but the losses.
 
     Such a method is a scalarisation S(L) with weights w = dS/dL. Applied to the identity as task
-    gradients it returns w, and w is the cotangent of the only backward pass. With several
-    micro-batches a forward pass over all of them comes first, since w depends on their losses.
+    gradients it returns w, and w is the cotangent of the only backward pass. Where several parts
+    are used, forward passes over all of them come first, if w depends on the losses.
 
     Args:
-        sums_of: `sums_of(params, part)`, the losses of a micro-batch.
+        sums_of: `sums_of(params, part)`, the losses of a part one by one.
         params: of the model.
         method: of family `loss`.
         weighting_state: its state.
-        parts: micro-batches.
+        parts: the batch.
         **extra: further arguments of the method.
     """
 
@@ -77,22 +74,16 @@ def scalarised(
         identity = jnp.eye(sums.total.shape[0], dtype=sums.total.dtype)
         return method.update(identity, weighting_state, losses=sums.mean(), **extra)
 
-    if _number(parts) == 1:
-        sums, pullback = _pullback(sums_of, params, _first(parts))
-        weights, weighting_state = weigh(sums)
-        return WeightedGradient(
-            sums.mean(), pullback(weights * _per_term(sums.count)), weighting_state
-        )
-    sums = _sums(sums_of, params, parts)
-    weights, weighting_state = weigh(sums)
-    cotangent = weights * _per_term(sums.count)
+    before = of_parts.add_up_several(lambda part: of_parts.stacked(sums_of(params, part)), parts)
 
-    def add(gradient: PyTree, part: PyTree) -> tuple[PyTree, None]:
-        _, pullback = _pullback(sums_of, params, part)
-        return optax.tree.add(gradient, pullback(cotangent)), None
+    def pull_back(part: PyTree) -> tuple[LossSums, PyTree]:
+        sums, pull = of_parts.vjp(sums_of, params, part)
+        every = of_parts.whole(parts, sums, before)
+        weights, _ = weigh(every)
+        return sums, pull(weights * of_parts.per_term(every.count))
 
-    gradient, _ = jax.lax.scan(add, optax.tree.zeros_like(params), parts)
-    return WeightedGradient(sums.mean(), gradient, weighting_state)
+    sums, gradient = of_parts.add_up(pull_back, parts)
+    return WeightedGradient(sums.mean(), gradient, weigh(sums)[1])
 
 
 def per_task(
@@ -100,7 +91,7 @@ def per_task(
     params: PyTree,
     method: optax.GradientTransformationExtraArgs,
     weighting_state: PyTree,
-    parts: PyTree,
+    parts: Parts,
     *,
     backward: Backward = "vmap",
     two_batches: bool = False,
@@ -109,20 +100,18 @@ def per_task(
     """K gradients from one forward pass, pulled back together, then combined.
 
     Args:
-        sums_of: `sums_of(params, part)`, the losses of a micro-batch.
+        sums_of: `sums_of(params, part)`, the losses of a part one by one.
         params: of the model.
         method: of any family.
         weighting_state: its state.
-        parts: micro-batches.
+        parts: the batch; with `two_batches` `used` is that of each half.
         backward: `vmap` pulls all tasks back at once, `map` one after the other in less memory.
         two_batches: give the method `task_grads_2` too: the gradients on the second half of the
-            micro-batches, those on the first being `task_grads`.
+            parts, those on the first being `task_grads`.
         **extra: further arguments of the method.
     """
     if two_batches:
-        half = _number(parts) // 2
-        first = task_gradients(sums_of, params, jax.tree.map(lambda x: x[:half], parts), backward)
-        second = task_gradients(sums_of, params, jax.tree.map(lambda x: x[half:], parts), backward)
+        first, second = (task_gradients(sums_of, params, x, backward) for x in _halves(parts))
         extra = {**extra, "task_grads_2": second.gradients}
         sums = LossSums(*map(jnp.add, first.sums, second.sums))
     else:
@@ -135,56 +124,22 @@ def per_task(
 
 
 def task_gradients(
-    sums_of: SumsOf, params: PyTree, parts: PyTree, backward: Backward = "vmap"
+    sums_of: SumsOf, params: PyTree, parts: Parts, backward: Backward = "vmap"
 ) -> TaskGradients:
-    """The gradient of every loss, from one forward pass over the micro-batches."""
+    """The gradient of every loss, from one forward pass over the parts."""
+    before = of_parts.counts(sums_of, params, parts)
 
-    def pull_all(pullback: Callable[[Array], PyTree], cotangents: Float[Array, "K K"]) -> PyTree:
+    def pull_back(part: PyTree) -> TaskGradients:
+        sums, pull = of_parts.vjp(sums_of, params, part)
+        cotangents = of_parts.per_term(of_parts.whole(parts, sums.count, before))
         if backward == "map":
-            return jax.lax.map(pullback, cotangents)
-        return jax.vmap(pullback)(cotangents)
+            return TaskGradients(sums, jax.lax.map(pull, jnp.diag(cotangents)))
+        return TaskGradients(sums, pullback.separate(pull, tuple(cotangents)))
 
-    if _number(parts) == 1:
-        sums, pullback = _pullback(sums_of, params, _first(parts))
-        return TaskGradients(sums, pull_all(pullback, jnp.diag(_per_term(sums.count))))
-    # Nothing but the targets decides the counts: the compiler drops the model from this pass.
-    cotangents = jnp.diag(_per_term(_sums(sums_of, params, parts).count))
-
-    def add(carry: TaskGradients, part: PyTree) -> tuple[TaskGradients, None]:
-        sums, pullback = _pullback(sums_of, params, part)
-        return jax.tree.map(
-            jnp.add, carry, TaskGradients(sums, pull_all(pullback, cotangents))
-        ), None
-
-    num_tasks = cotangents.shape[0]
-    zeros = jax.tree.map(lambda x: jnp.zeros((num_tasks, *x.shape), x.dtype), params)
-    nothing = jnp.zeros(num_tasks, cotangents.dtype)
-    return jax.lax.scan(add, TaskGradients(LossSums(nothing, nothing), zeros), parts)[0]
+    return of_parts.add_up(pull_back, parts)
 
 
-def _pullback(
-    sums_of: SumsOf, params: PyTree, part: PyTree
-) -> tuple[LossSums, Callable[[Float[Array, " K"]], PyTree]]:
-    """Losses of a micro-batch, and the function from cotangents of their totals to gradients."""
-    total, pullback, count = jax.vjp(lambda p: tuple(sums_of(p, part)), params, has_aux=True)
-    return LossSums(total, count), lambda cotangent: pullback(cotangent)[0]
-
-
-def _sums(sums_of: SumsOf, params: PyTree, parts: PyTree) -> LossSums:
-    if _number(parts) == 1:
-        return sums_of(params, _first(parts))
-    each = jax.lax.map(lambda part: sums_of(params, part), parts)
-    return LossSums(*(x.sum(0) for x in each))
-
-
-def _per_term(count: Float[Array, " K"]) -> Float[Array, " K"]:
-    """Derivative of `LossSums.mean` with respect to the totals."""
-    return LossSums(jnp.ones_like(count), count).mean()
-
-
-def _number(parts: PyTree) -> int:
-    return jax.tree.leaves(parts)[0].shape[0]
-
-
-def _first(parts: PyTree) -> PyTree:
-    return jax.tree.map(lambda x: x[0], parts)
+def _halves(parts: Parts) -> Iterator[Parts]:
+    half = parts.number() // 2
+    for start, used in zip((0, half), parts.used, strict=True):
+        yield Parts(jax.tree.map(lambda x, at=start: x[at : at + half], parts.tree), used)

@@ -10,14 +10,20 @@ from jaxtyping import Array, Float, PyTree
 
 from maskformer_jax.weighting._combine import check_option, check_rows, weighted_sum
 from maskformer_jax.weighting._gramian import GramianTransformation
-from maskformer_jax.weighting._groups import GRANULARITIES, group_index, keep, merge
+from maskformer_jax.weighting._groups import (
+    GRANULARITIES,
+    group_index,
+    group_sums,
+    keep,
+    merge,
+)
 from maskformer_jax.weighting._weigh import (
     NORMALISATIONS,
     Weighed,
     gradient_scales,
     products,
     weigh_by_gradient,
-    weigh_by_gramian,
+    weights_of_gramian,
 )
 
 SHARED_OPTIONS = ("own_weights", "shared", "granularity", "normalise", "preference")
@@ -58,6 +64,27 @@ class TaskState(NamedTuple):
     residual: Float[Array, ""]
     gramian: Float[Array, "K K"]
     method: PyTree
+
+
+class SharedTransformation(optax.GradientTransformationExtraArgs):
+    """A method on the Gramian whose weights can be had without the task gradients.
+
+    Attributes:
+        weigh: `weigh(gramian, state, losses=None) -> TaskState`, what `update` would make of the
+            state; the shared parameters get `state.weights`.
+        own: `own(state, losses=None)`, weights of the parameters that one task alone reaches.
+        is_shared: `is_shared(params)`, True or False for each leaf.
+    """
+
+    weigh: Callable[..., TaskState]
+    own: Callable[..., Float[Array, " K"]]
+    is_shared: Callable[[PyTree], list[bool]]
+
+    def __new__(cls, init: Callable, update: Callable, *, weigh, own, is_shared):
+        transformation = super().__new__(cls, init, update)
+        transformation.weigh, transformation.own = weigh, own
+        transformation.is_shared = is_shared
+        return transformation
 
 
 def on_shared_parameters(
@@ -121,12 +148,14 @@ def on_shared_parameters(
             method=state,
         )
 
-    def weigh(task_grads, state, params, losses, gramian, extra) -> Weighed:
+    def combine(task_grads, state, params, losses, gramian, extra) -> Weighed:
         kept = keep(task_grads, shared)
         if by_gramian:
             groups = group_index(task_grads, granularity, shared)
             gramian = products(num_tasks, kept, groups if many else None, gramian)
-            return weigh_by_gramian(method, scales, kept, groups, gramian, state, losses)
+            values, state = weights_of_gramian(method, scales, gramian, state, losses)
+            update = group_sums(kept, groups, values.reshape(-1, num_tasks))
+            return Weighed(update, values, state, gramian)
         if gramian is not None:
             raise ValueError("`gramian` must be left out: the method is no function of it; got one")
         rest = {"params": None if params is None else keep(params, shared), **extra}
@@ -147,7 +176,7 @@ def on_shared_parameters(
         **extra: Any,
     ) -> tuple[PyTree, TaskState]:
         check_rows(num_tasks, task_grads)
-        found = weigh(task_grads, state.method, params, losses, gramian, extra)
+        found = combine(task_grads, state.method, params, losses, gramian, extra)
         combined = found.update
         others = keep(task_grads, shared, others=True)
         if jax.tree.leaves(others):
@@ -158,9 +187,24 @@ def on_shared_parameters(
                 second = keep(extra["task_grads_2"], shared, others=True)
                 own_update = optax.tree.add(own_update, weighted_sum(second, values))
             combined = merge(combined, own_update)
-        return combined, _task_state(num_tasks, found)
+        return combined, _task_state(num_tasks, found.weights, found.state, found.gramian)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    if not by_gramian or many:
+        return optax.GradientTransformationExtraArgs(init, update)
+
+    def weigh(
+        gramian: Float[Array, "K K"], state: TaskState, losses: Float[Array, " K"] | None = None
+    ) -> TaskState:
+        values, inner = weights_of_gramian(method, scales, gramian, state.method, losses)
+        return _task_state(num_tasks, values, inner, gramian)
+
+    def own_of(state: TaskState, losses: Float[Array, " K"] | None = None) -> Float[Array, " K"]:
+        return own_rule(state.weights, state.method, losses)
+
+    def is_shared(tree: PyTree) -> list[bool]:
+        return jax.tree.leaves(jax.tree.map(lambda _: True, tree) if shared is None else shared)
+
+    return SharedTransformation(init, update, weigh=weigh, own=own_of, is_shared=is_shared)
 
 
 def _check_options(by_gramian, own_weights, shared, granularity, normalise) -> None:
@@ -176,12 +220,17 @@ def _check_options(by_gramian, own_weights, shared, granularity, normalise) -> N
         check_option(isinstance(leaf, bool), "shared", "be a tree of True and False", leaf)
 
 
-def _task_state(num_tasks: int, found: Weighed) -> TaskState:
+def _task_state(
+    num_tasks: int,
+    weights: Float[Array, "*G K"],
+    state: PyTree,
+    gramian: Float[Array, "*G K K"],
+) -> TaskState:
     """What the log shows: means over the groups, the largest residual, the whole Gramian."""
-    residual = jnp.max(getattr(found.state, "residual", jnp.zeros(())))
+    residual = jnp.max(getattr(state, "residual", jnp.zeros(())))
     return TaskState(
-        weights=found.weights.reshape(-1, num_tasks).mean(0).astype(jnp.float32),
+        weights=weights.reshape(-1, num_tasks).mean(0).astype(jnp.float32),
         residual=residual.astype(jnp.float32),
-        gramian=found.gramian.reshape(-1, num_tasks, num_tasks).sum(0).astype(jnp.float32),
-        method=found.state,
+        gramian=gramian.reshape(-1, num_tasks, num_tasks).sum(0).astype(jnp.float32),
+        method=state,
     )

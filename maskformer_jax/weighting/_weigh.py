@@ -15,7 +15,7 @@ from maskformer_jax.weighting._gramian import (
     norms,
     reciprocal,
 )
-from maskformer_jax.weighting._groups import group_gramians, group_sums
+from maskformer_jax.weighting._groups import group_gramians
 from maskformer_jax.weighting._rows import cast_like, scale_rows
 
 NORMALISATIONS = ("none", "l2", "loss")
@@ -74,15 +74,13 @@ def products(
     return gramian
 
 
-def weigh_by_gramian(
+def weights_of_gramian(
     method: GramianTransformation,
     scales: Scales,
-    task_grads: PyTree,
-    groups: Sequence[int],
     gramian: Float[Array, "*G K K"],
     state: PyTree,
     losses: Float[Array, " K"] | None,
-) -> Weighed:
+) -> tuple[Float[Array, "*G K"], PyTree]:
     """The weights of scaled gradients follow from the scaled Gramian; no gradient is touched."""
     weights = method.weights
     if gramian.ndim == 3:
@@ -90,9 +88,7 @@ def weigh_by_gramian(
     scale = scales(gramian, losses)
     # One factor at a time: the product of two could overflow.
     values, state = weights(gramian * scale[..., :, None] * scale[..., None, :], state, losses)
-    values = values * scale
-    update = group_sums(task_grads, groups, values.reshape(-1, values.shape[-1]))
-    return Weighed(update, values, state, gramian)
+    return values * scale, state
 
 
 def weigh_by_gradient(

@@ -12,6 +12,7 @@ import pytest
 
 from maskformer_jax import config as configuration
 from maskformer_jax.data import JetFile, TrainLoader, fit_scaling, read_sequential
+from maskformer_jax.experiment import training_layout
 from maskformer_jax.training import loop
 from maskformer_jax.training.checkpoint import Checkpoints
 
@@ -71,7 +72,11 @@ class Training:
         scaling = fit_scaling(train_file)
         settings = config.training
         self.loader = TrainLoader(
-            train_file, scaling, batch_size=settings.batch_size, seed=settings.seed
+            train_file,
+            scaling,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            layout=training_layout(config, train_file),
         )
         self.trainer = loop.build(config, settings.epochs * self.loader.steps_per_epoch)
         self.validation = lambda: (

@@ -114,7 +114,7 @@ def test_the_first_nonfinite_loss_names_task_and_step_and_saves_the_batch(traini
         training.train(tmp_path, tamper=poison)
     saved = np.load(tmp_path / "nonfinite_batch.npz")
     assert np.isnan(saved["jets"]).all()
-    assert saved["masks"].shape == (20, 5, 8)
+    assert saved["masks"].shape == (1, 20, 5, 8)
     assert int(training.final(tmp_path).state.step) == 4
 
 

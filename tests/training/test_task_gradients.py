@@ -10,7 +10,8 @@ import optax
 import pytest
 
 from maskformer_jax.model import maskformer
-from maskformer_jax.tasks import LossSums, build_losses
+from maskformer_jax.tasks import LossSums, build_terms
+from maskformer_jax.training.parts import Parts
 from maskformer_jax.training.task_gradients import losses, per_task, scalarised, task_gradients
 from maskformer_jax.weighting import METHODS
 
@@ -29,10 +30,10 @@ def close(found, expected, rtol=1e-5, atol=1e-6):
 def test_both_paths_give_the_same_update_of_a_network(tiny_config, make_batch, with_options):
     smaller = {"embed_dim": 8, "head_widths": [4], "encoder_layers": 1, "decoder_layers": 1}
     apply, params = maskformer.build(with_options(tiny_config, model=smaller), seed=1)
-    loss_sums = build_losses(tiny_config)
+    terms = build_terms(tiny_config)
 
     def sums_of(params, part):
-        return loss_sums(apply(params, part[0]), *part)
+        return terms(apply(params, part[0]), *part)
 
     # The weights of both methods are in their states, so that one compilation serves them.
     @jax.jit
@@ -50,14 +51,19 @@ def test_both_paths_give_the_same_update_of_a_network(tiny_config, make_batch, w
     assert (queries[0] != queries[1]).any()
 
 
-def in_parts(batch, number):
-    """Micro-batches: every `number`-th entry."""
-    fitting = jax.tree.map(lambda x: x[: len(x) // number * number], batch)
-    return jax.tree.map(lambda x: x.reshape(-1, number, *x.shape[1:]).swapaxes(0, 1), fitting)
+def in_parts(batch, number, spare=0):
+    """Parts of every `number`-th entry, and some of rubbish that are not used."""
+
+    def split(x):
+        x = x[: len(x) // number * number]
+        parts = x.reshape(-1, number, *x.shape[1:]).swapaxes(0, 1)
+        return jnp.concatenate([parts, *[jnp.full_like(parts[:1], jnp.nan)] * spare])
+
+    return Parts(jax.tree.map(split, batch), jnp.asarray(number))
 
 
 @pytest.mark.parametrize("backward", ["vmap", "map"])
-def test_micro_batches_give_the_gradients_of_the_whole_batch(backward):
+def test_parts_give_the_gradients_of_the_whole_batch(backward):
     """Although they count different numbers of entries, none at all in one of them."""
     generator = np.random.default_rng(0)
     used = generator.random((12, 3)) < 0.6
@@ -69,7 +75,7 @@ def test_micro_batches_give_the_gradients_of_the_whole_batch(backward):
     def sums_of(params, part):
         predicted = jnp.tanh(part["x"] @ params["layer"]) @ params["heads"]
         terms = part["used"] * (predicted - part["y"]) ** 2
-        return LossSums(terms.sum(0), part["used"].sum(0))
+        return [LossSums(terms[:, k].sum(), part["used"][:, k].sum()) for k in range(3)]
 
     @jax.jit
     def everything(params, parts):
@@ -80,21 +86,25 @@ def test_micro_batches_give_the_gradients_of_the_whole_batch(backward):
             losses(sums_of, params, parts),
         )
 
-    whole, three = (everything(params, in_parts(batch, number)) for number in (1, 3))
+    whole, three, spare, alone = (
+        everything(params, in_parts(batch, *numbers)) for numbers in ((1,), (3,), (3, 2), (1, 2))
+    )
     close(three, whole)
+    close(spare, whole)
+    close(alone, whole)
     close(whole[0].sums.mean(), whole[2])
     assert whole[0].gradients["layer"].any(axis=(1, 2)).all()
 
 
 PARAMS = {"a": jnp.asarray([1.0, 2.0]), "b": jnp.asarray(3.0)}
-ONCE = {"factor": jnp.ones((1, 1))}
+ONCE = Parts({"factor": jnp.ones((1, 1))}, jnp.asarray(1))
 
 
 def sums_of(params, part):
     """Three losses whose gradients are easy: (2a, 0), (0, 2b), (b, sum a), times the factor."""
     a, b = params["a"], params["b"]
-    values = jnp.stack([(a**2).sum(), b**2, a.sum() * b]) * part["factor"].sum()
-    return LossSums(4 * values, jnp.full(3, 4.0))
+    values = ((a**2).sum(), b**2, a.sum() * b)
+    return [LossSums(4 * x * part["factor"].sum(), jnp.asarray(4.0)) for x in values]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -173,7 +183,8 @@ def test_method_that_reads_gradients_receives_one_row_for_each_task():
 
 def test_method_that_needs_two_batches_receives_the_gradients_of_both_halves():
     received = []
-    parts = {"factor": jnp.asarray([[1.0], [2.0], [3.0], [6.0]])}
+    factors = jnp.asarray([[1.0], [2.0], [jnp.nan], [3.0], [6.0], [jnp.nan]])
+    parts = Parts({"factor": factors}, jnp.asarray([2, 2]))
     found = per_task(sums_of, PARAMS, recorder(received), (), parts, two_batches=True)
     ((grads, _, extra),) = received
     close(grads, jax.tree.map(lambda g: 1.5 * g, ROWS))
