@@ -6,10 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-# Four devices for the tests of sharding; code that is run a few times is not worth optimising.
+# Four devices for the tests of sharding, bfloat16 that is rounded wherever it is written, and
+# compilations that cost less time and memory: what runs a few times is not worth optimising.
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "")
-    + " --xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
+    + " --xla_force_host_platform_device_count=4 --xla_allow_excess_precision=false"
+    + " --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+    + " --xla_cpu_parallel_codegen_split_count=1"
 )
 os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR",

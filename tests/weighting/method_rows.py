@@ -1,5 +1,9 @@
 """The table of methods."""
 
+from functools import cache
+
+import jax
+import optax
 import pytest
 import rows_gradients
 import rows_gramian
@@ -25,6 +29,20 @@ def claiming(law):
 
 def make(row, num_tasks=K):
     return METHODS[row.name](num_tasks, **row.options(num_tasks))
+
+
+OPTIONS = {row.name: row.options for row in ROWS}
+
+
+@cache
+def _compiled(name, num_tasks):
+    method = METHODS[name](num_tasks, **OPTIONS[name](num_tasks))
+    return optax.GradientTransformationExtraArgs(method.init, jax.jit(method.update))
+
+
+def compiled(row, num_tasks=K):
+    """The method with an update that tests share, compiled once for each form of its arguments."""
+    return _compiled(row.name, num_tasks)
 
 
 def arguments(row, num_tasks=K, seed=0, second=None):

@@ -66,17 +66,15 @@ def test_each_group_is_weighted_by_itself(granularity, options):
     method, alone = METHODS["gradvac"](K, granularity=granularity, **options), {}
     state = method.init(steps[0])
     update = jax.jit(method.update)
-    update_alone = {}
+    single = METHODS["gradvac"](K, **options)
+    update_alone = jax.jit(single.update)
     for grads in steps:
         found, state = update(grads, state)
         weights, total = [], 0
         for group in range(max(numbers) + 1):
             leaves = [g for g, n in zip(jax.tree.leaves(grads), numbers, strict=True) if n == group]
-            if group not in alone:
-                single = METHODS["gradvac"](K, **options)
-                alone[group] = single.init(leaves)
-                update_alone[group] = jax.jit(single.update)
-            expected, alone[group] = update_alone[group](leaves, alone[group])
+            before = alone.get(group, single.init(leaves))
+            expected, alone[group] = update_alone(leaves, before)
             parts = [x for x, n in zip(jax.tree.leaves(found), numbers, strict=True) if n == group]
             close(parts, expected, 1e-5, 1e-5)
             inner = jax.tree.map(lambda x, group=group: x[group], state.method)

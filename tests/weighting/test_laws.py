@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from method_rows import ROWS, arguments, call, claiming, make
+from method_rows import ROWS, arguments, call, claiming, compiled
 from rows import K, close, losses, params, task_grads
 
 from maskformer_jax.weighting import METHODS
@@ -33,14 +33,14 @@ def conflicting(seed, num_tasks=K, size=6):
 
 def update_of(row, grads, seed=0):
     """The first update on given gradients, which also stand in for a second batch."""
-    method = make(row, grads.shape[0])
+    method = compiled(row, grads.shape[0])
     extra = arguments(row, grads.shape[0], seed, second=grads)
     return method.update(grads, method.init(grads[0]), grads[0], **extra)
 
 
 @claiming("linear")
 def test_linear_in_the_gradients(row):
-    method = make(row)
+    method = compiled(row)
     state = method.init(params())
 
     def update(grads):
@@ -59,7 +59,7 @@ def test_order_of_the_tasks_does_not_matter(row):
         name: [value[i] for i in order] if isinstance(value, list) else value
         for name, value in row.options(K).items()
     }
-    method, moved = make(row), METHODS[row.name](K, **options)
+    method, moved = compiled(row), METHODS[row.name](K, **options)
     expected, state = call(row, method, method.init(params()))
     grads, extra = jax.tree.map(lambda x: x[order], (task_grads(), arguments(row)))
     update, moved_state = moved.update(grads, moved.init(params()), params(), **extra)

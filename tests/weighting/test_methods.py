@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import orbax.checkpoint as ocp
 import pytest
-from method_rows import ROWS, arguments, call, every_row, make, parametrize
+from method_rows import ROWS, arguments, call, compiled, every_row, make, parametrize
 from rows import K, close, kinds, losses, params, task_grads
 
 from maskformer_jax.weighting import METHODS
@@ -26,8 +26,7 @@ def test_family_is_the_one_of_the_row(row):
 def test_jit_agrees_with_eager(row):
     method = make(row)
     state = method.init(params())
-    found = jax.jit(method.update)(task_grads(), state, params(), **arguments(row))
-    close(found, call(row, method, state), 1e-5, 1e-5)
+    close(call(row, compiled(row), state), call(row, method, state), 1e-5, 1e-5)
 
 
 @every_row
@@ -48,7 +47,7 @@ def test_two_calls_compile_once(row):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
 def test_updates_keep_the_type_of_the_gradients(row, dtype):
     with jax.enable_x64(dtype == "float64"):
-        method, grads = make(row), task_grads(dtype=dtype)
+        method, grads = compiled(row), task_grads(dtype=dtype)
         state = method.init(params(dtype))
         update, new_state = method.update(grads, state, params(dtype), **arguments(row))
         assert kinds(update) == kinds(params(dtype))
@@ -63,7 +62,7 @@ def cast(tree, dtype):
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("bfloat16", 2e-2)])
 def test_narrow_types_agree_with_float64(row, dtype, tolerance):
     with jax.enable_x64(True):
-        method, narrow = make(row), task_grads(dtype=dtype)
+        method, narrow = compiled(row), task_grads(dtype=dtype)
         extra = arguments(row)
         found, _ = method.update(narrow, method.init(params(dtype)), params(dtype), **extra)
         wide = params("float64")
@@ -74,7 +73,7 @@ def test_narrow_types_agree_with_float64(row, dtype, tolerance):
 @every_row
 def test_float64_gradients_are_summed_in_float64(row):
     with jax.enable_x64(True):
-        method, wide = make(row), params("float64")
+        method, wide = compiled(row), params("float64")
         grads = task_grads(dtype="float64")
         update, _ = method.update(grads, method.init(wide), wide, **arguments(row))
         assert any((leaf != cast(leaf, "float32")).any() for leaf in jax.tree.leaves(update))
@@ -85,7 +84,7 @@ def test_gradients_of_mixed_types_keep_theirs(row):
     generator = np.random.default_rng(0)
     like = {"a": jnp.ones(2, jnp.bfloat16), "b": jnp.ones(3, jnp.float32)}
     grads = jax.tree.map(lambda x: jnp.asarray(generator.normal(size=(K, *x.shape)), x.dtype), like)
-    method = make(row)
+    method = compiled(row)
     extra = arguments(row, second=grads)
     update, _ = method.update(grads, method.init(like), like, **extra)
     assert kinds(update) == kinds(like)
@@ -106,7 +105,7 @@ def test_bfloat16_gradients_are_rounded_once(row):
 
 @every_row
 def test_state_is_stable_in_a_scan(row):
-    method = make(row)
+    method = compiled(row)
     inputs = [(task_grads(seed=s), arguments(row, seed=s)) for s in range(3)]
     start = method.init(params())
 
@@ -125,7 +124,7 @@ def test_state_is_stable_in_a_scan(row):
 
 @every_row
 def test_state_shows_the_weights(row):
-    method = make(row)
+    method = compiled(row)
     state = method.init(params())
     _, after = call(row, method, state)
     for weights in (state.weights, after.weights):
@@ -144,7 +143,7 @@ def test_state_can_be_donated(row):
 
 @every_row
 def test_state_survives_a_save(row, tmp_path):
-    method = make(row)
+    method = compiled(row)
     _, state = call(row, method, method.init(params()))
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(tmp_path / "state", state)
@@ -156,7 +155,7 @@ def test_state_survives_a_save(row, tmp_path):
 
 @every_row
 def test_zero_gradients_give_a_zero_update(row):
-    method = make(row)
+    method = compiled(row)
     zeros = jax.tree.map(jnp.zeros_like, task_grads())
     extra = arguments(row, second=zeros)
     update, state = method.update(zeros, method.init(params()), params(), **extra)
@@ -199,7 +198,7 @@ def test_awkward_gradients_of_any_size_are_finite(row):
 
 @parametrize([row for row in ROWS if row.fewest == 1])
 def test_single_task_gives_its_gradient_back(row):
-    method, grads = make(row, 1), task_grads(1)
+    method, grads = compiled(row, 1), task_grads(1)
     extra = arguments(row, 1, second=grads)
     update, state = method.update(grads, method.init(params()), params(), **extra)
     weight = row.alone(optax.tree.norm(grads)) if callable(row.alone) else row.alone
@@ -209,7 +208,7 @@ def test_single_task_gives_its_gradient_back(row):
 
 @every_row
 def test_first_link_of_a_chain(row):
-    method = make(row)
+    method = compiled(row)
     chain = optax.chain(method, optax.adamw(1e-2, weight_decay=0.1))
     found, _ = chain.update(task_grads(), chain.init(params()), params(), **arguments(row))
     combined, _ = call(row, method, method.init(params()))
@@ -220,7 +219,7 @@ def test_first_link_of_a_chain(row):
 
 @every_row
 def test_batches_of_gradients_under_vmap(row):
-    method = make(row)
+    method = compiled(row)
     inputs = [(task_grads(seed=s), arguments(row, seed=s)) for s in range(2)]
     state = method.init(params())
 
@@ -269,7 +268,7 @@ def test_missing_task_axis_is_refused(row, shape):
 @parametrize([row for row in ROWS if row.family == "loss"])
 def test_identity_as_gradients_returns_the_weights(row):
     """So that one backward pass with these weights is the whole step."""
-    method = make(row)
+    method = compiled(row)
     state = method.init(params())
     weights, after = method.update(jnp.eye(K), state, **arguments(row))
     close(weights, after.weights)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from method_rows import arguments, every_row, make
+from method_rows import arguments, compiled, every_row
 from rows import K, close, kinds, losses, params, task_grads
 
 
@@ -13,7 +13,7 @@ from rows import K, close, kinds, losses, params, task_grads
 @pytest.mark.parametrize("task", range(K))
 def test_a_gradient_that_is_no_number_shows_in_the_update(row, task):
     """There training looks for it: no weight, sign or rank may take it out."""
-    method, like = make(row), jnp.zeros(5)
+    method, like = compiled(row), jnp.zeros(5)
     grads = jnp.asarray(np.random.default_rng(0).normal(size=(K, 5)), jnp.float32)
     bad = grads.at[task, 3].set(jnp.nan)
     state = method.init(like)
@@ -24,7 +24,7 @@ def test_a_gradient_that_is_no_number_shows_in_the_update(row, task):
 
 def after_steps(row, losses_of):
     """The update and the state after three steps with other losses."""
-    method = make(row)
+    method = compiled(row)
     state = method.init(params())
     for seed in range(3):
         extra = {**arguments(row, seed=seed), "losses": losses_of(losses(seed=seed))}
