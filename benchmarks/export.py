@@ -17,6 +17,7 @@ from maskformer_jax import tasks
 from maskformer_jax.config import Config
 from maskformer_jax.training import loop
 from maskformer_jax.types import Batch, Targets
+from maskformer_jax.weighting import METHODS
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 BATCH_SIZE = 8
@@ -112,7 +113,7 @@ def _difference(found: PyTree, expected: PyTree) -> float:
 
 
 def make_batch(config: Config, seed: int) -> tuple[Batch, Targets]:
-    """A batch of noise in which every task has something to learn."""
+    """A batch of noise, in one part, in which every task has something to learn."""
     generator = np.random.default_rng(seed)
     batch, targets = jax.tree.map(
         lambda x: jnp.asarray(generator.normal(size=x.shape), x.dtype),
@@ -123,9 +124,12 @@ def make_batch(config: Config, seed: int) -> tuple[Batch, Targets]:
     def index(like: jax.Array, classes: int) -> jax.Array:
         return jnp.asarray(generator.integers(0, classes, like.shape), jnp.int32)
 
-    return batch, targets._replace(
+    targets = targets._replace(
         jet_class_index=index(targets.jet_class_index, len(data.jets.classes)),
         origin_index=index(targets.origin_index, len(data.tracks.origin_classes)),
         object_class_index=index(targets.object_class_index, len(data.hadrons.classes)),
         masks=jnp.asarray(generator.random(targets.masks.shape) < 0.5),
     )
+    # Halves of the batch where a method needs two.
+    number = 2 if "task_grads_2" in METHODS[config.weighting.name].needs else 1
+    return jax.tree.map(lambda x: x.reshape(number, -1, *x.shape[1:]), (batch, targets))

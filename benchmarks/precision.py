@@ -15,8 +15,10 @@ from maskformer_jax import config as configuration
 from maskformer_jax import tasks
 from maskformer_jax.config import Config
 from maskformer_jax.data import JetFile, TrainLoader, fit_scaling
+from maskformer_jax.experiment import training_layout
 from maskformer_jax.model import maskformer
 from maskformer_jax.training import loop, method
+from maskformer_jax.training.parts import Parts
 from maskformer_jax.training.task_gradients import TaskGradients, task_gradients
 from maskformer_jax.weighting import METHODS
 
@@ -64,7 +66,11 @@ def _loader(config: Config) -> tuple[int, Iterator]:
     file = JetFile(config.data.train_file, config.data)
     settings = config.training
     loader = TrainLoader(
-        file, fit_scaling(file), batch_size=settings.batch_size, seed=settings.seed
+        file,
+        fit_scaling(file),
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        layout=training_layout(config, file),
     )
     return loader.steps_per_epoch, loader.iterator()
 
@@ -72,12 +78,12 @@ def _loader(config: Config) -> tuple[int, Iterator]:
 def _gradients(config: str, dtype: str) -> Gradients:
     changed = configuration.load([f"--config={config}", f"--model.compute_dtype={dtype}"])
     apply, _ = maskformer.build(changed, seed=0)
-    loss_sums = tasks.build_losses(changed)
+    terms = tasks.build_terms(changed)
 
     @jax.jit
     def gradients(params: PyTree, pair: PyTree) -> TaskGradients:
-        parts = jax.tree.map(lambda x: x[None], pair)
-        return task_gradients(lambda p, part: loss_sums(apply(p, part[0]), *part), params, parts)
+        parts = Parts(pair, pair[0].jet_valid.any(axis=1).sum())
+        return task_gradients(lambda p, part: terms(apply(p, part[0]), *part), params, parts)
 
     return gradients
 

@@ -23,6 +23,7 @@ from maskformer_jax import config as configuration
 from maskformer_jax.config import Config
 from maskformer_jax.data import JetFile, TrainLoader, fit_scaling
 from maskformer_jax.errors import InputError
+from maskformer_jax.experiment import training_layout
 from maskformer_jax.training import loop
 from maskformer_jax.training.compilation import use_cache
 from maskformer_jax.weighting import METHODS
@@ -30,7 +31,14 @@ from maskformer_jax.weighting import METHODS
 CORES = 2
 # Label -> what follows `--config CONFIG` on the command line of train.py, beside the names of the
 # methods, which are labels, too.
-VARIANTS: dict[str, Sequence[str]] = {}
+CAGRAD = "--config=configs/weighting/cagrad.yaml"
+VARIANTS: dict[str, Sequence[str]] = {
+    "equal, padded": ("--config=configs/weighting/equal.yaml", "--training.pack=false"),
+    "cagrad, every 10": (CAGRAD, "--weighting.every=10"),
+    "cagrad, fraction 1/8": (CAGRAD, "--weighting.gramian_fraction=0.125"),
+    "cagrad, fraction 1/16": (CAGRAD, "--weighting.gramian_fraction=0.0625"),
+    "cagrad, representation": (CAGRAD, "--weighting.at=representation"),
+}
 DEFAULT = ("equal", "cagrad", *VARIANTS)
 PEERS = ("Salt", "Salt, flash attention", "Salt, TorchJD CAGrad")
 
@@ -147,6 +155,7 @@ def ours(label: str, config: Config) -> Training:
         batch_size=settings.batch_size,
         seed=settings.seed,
         num_jets=data.train_jets,
+        layout=training_layout(config, file),
     )
     trainer = loop.build(config, settings.epochs * loader.steps_per_epoch)
     batches, state = loader.iterator(), trainer.state

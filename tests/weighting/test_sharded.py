@@ -8,6 +8,7 @@ from method_rows import ROWS, make
 from rows import K
 
 from maskformer_jax.tasks import LossSums
+from maskformer_jax.training.parts import Parts
 from maskformer_jax.training.task_gradients import per_task, scalarised
 from maskformer_jax.weighting import METHODS
 
@@ -27,7 +28,8 @@ def network():
     def sums_of(params, part):
         predicted = jnp.tanh(part["x"] @ params["shared"]) @ params["heads"].T
         used = part["used"].astype(jnp.float32)
-        return LossSums((used * (predicted - part["y"]) ** 2).sum(0), used.sum(0))
+        terms = used * (predicted - part["y"]) ** 2
+        return [LossSums(terms[:, k].sum(), used[:, k].sum()) for k in range(K)]
 
     return sums_of, params, batch
 
@@ -40,7 +42,8 @@ def test_every_method_gives_the_weights_of_one_device():
     def everything(params, batch):
         """Two steps of each method, in one compilation for all."""
         halves = jax.tree.map(lambda x: x.reshape(-1, 2, *x.shape[1:]).swapaxes(0, 1), batch)
-        whole = jax.tree.map(lambda x: x[None], batch)
+        halves = Parts(halves, jnp.asarray([1, 1]))
+        whole = Parts(jax.tree.map(lambda x: x[None], batch), jnp.asarray(1))
         results = {}
         for name, (row, method) in methods.items():
             two = "task_grads_2" in METHODS[row.name].needs
