@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.salt_peer import Ask, salt, settings
 from benchmarks.turns import bind, end_of_work
 from maskformer_jax.config import DataConfig, TracksConfig
-from maskformer_jax.data import JetFile, TrainLoader, fit_scaling
+from maskformer_jax.data import JetFile, TrainLoader, fit_scaling, plan_layout
 from maskformer_jax.errors import InputError
 
 TRACKS, FIELDS = 40, 20
@@ -106,8 +106,14 @@ def copy_plain(source: Path, path: Path, jets: int) -> Path:
 
 
 def _loader(file: JetFile, jets: int, batch_size: int) -> TrainLoader:
-    scaling = fit_scaling(file, num_jets=jets)
-    return TrainLoader(file, scaling, batch_size=batch_size, seed=0, num_jets=jets)
+    return TrainLoader(
+        file,
+        fit_scaling(file, num_jets=jets),
+        batch_size=batch_size,
+        seed=0,
+        num_jets=jets,
+        layout=plan_layout(file, batch_size, num_jets=jets),
+    )
 
 
 def _line(name: str, file: JetFile, jets: int, batch_size: int) -> str:

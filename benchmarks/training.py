@@ -30,7 +30,7 @@ from maskformer_jax.weighting import METHODS
 
 CORES = 2
 # Label -> what follows `--config CONFIG` on the command line of train.py, beside the names of the
-# methods, which are labels, too.
+# methods, which are labels, too. Turns of a multiple of ten steps renew the weights equally often.
 CAGRAD = "--config=configs/weighting/cagrad.yaml"
 VARIANTS: dict[str, Sequence[str]] = {
     "equal, padded": ("--config=configs/weighting/equal.yaml", "--training.pack=false"),
@@ -218,13 +218,13 @@ def table(rows: Sequence[Row]) -> str:
     """Medians of the turns, and between which values all of them lie."""
     reference = rows[0].label
     lines = [
-        f"{'':22}{'jets/s':>8}{'least':>8}{'most':>8}"
+        f"{'':24}{'jets/s':>8}{'least':>8}{'most':>8}"
         f"{'to ' + reference:>11}{'least':>8}{'most':>8}{'waiting for data':>18}"
     ]
     for row in rows:
         rates = np.array([turn.jets / turn.seconds for turn in row.turns])
         waiting = sum(turn.waiting for turn in row.turns) / sum(turn.seconds for turn in row.turns)
-        cells = f"{row.label:22}" + "".join(f"{value:8.0f}" for value in _spread(rates))
+        cells = f"{row.label:24}" + "".join(f"{value:8.0f}" for value in _spread(rates))
         ratios = f"{'-':>11}{'-':>8}{'-':>8}"
         if row.before:
             median, *ends = _spread(rates / [turn.jets / turn.seconds for turn in row.before])

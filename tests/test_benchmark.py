@@ -7,13 +7,14 @@ import sys
 import textwrap
 from types import SimpleNamespace
 
+import h5py
 import jax
 import numpy as np
 import pytest
 
 import benchmark
 from benchmarks.aggregators import split
-from benchmarks.data import make
+from benchmarks.data import copy_plain, make
 from benchmarks.settings import OPTIONS, is_random, method
 from benchmarks.training import PEERS, Row, Turn, table
 from maskformer_jax.config import DataConfig
@@ -83,6 +84,19 @@ def test_data_reads_in_turn_with_salt(affinity, capsys, noise, python):
     assert all(line[28:].split()[1] == "400" for line in lines)
 
 
+def test_plain_copy_has_the_first_jets_uncompressed(noise, tmp_path):
+    with h5py.File(tmp_path / "packed.h5", "w") as packed, h5py.File(noise) as source:
+        for name, values in source.items():
+            packed.create_dataset(name, data=values[:], compression="gzip", chunks=True)
+            packed[name].attrs["unit"] = "MeV"
+    path = copy_plain(tmp_path / "packed.h5", tmp_path / "plain.h5", 40)
+    with h5py.File(path) as plain, h5py.File(noise) as source:
+        assert set(plain) == set(source)
+        for name, values in plain.items():
+            assert values.chunks is None and dict(values.attrs) == {"unit": "MeV"}
+            assert values[:].tobytes() == source[name][:40].tobytes()
+
+
 @pytest.fixture
 def fake_trainer(monkeypatch):
     """A training that does nothing, quickly."""
@@ -98,7 +112,7 @@ def fake_trainer(monkeypatch):
 def test_training_takes_turns_with_salt(affinity, capsys, fake_trainer, noise, python, tmp_path):
     output = tmp_path / "made" / "training.json"
     options = ["--file", str(noise), "--methods", "equal"]
-    options += ["--batch_size", "25", "--pairs", "2", "--steps", "3", "--output", str(output)]
+    options += ["--batch_size", "25", "--pairs", "2", "--steps", "2", "--output", str(output)]
     options += ["--peers", "--peer_python", str(python)]
     assert benchmark.main(["training", *options]) == 0
     sizes, head, *lines = capsys.readouterr().out.splitlines()
@@ -106,8 +120,8 @@ def test_training_takes_turns_with_salt(affinity, capsys, fake_trainer, noise, p
     assert head.split()[:5] == ["jets/s", "least", "most", "to", "Salt"]
     assert [line.split("  ")[0] for line in lines] == [*PEERS, "equal"]
     found = json.loads(output.read_text())
-    # After one step: 25 and 10 of one epoch, 25 of the next, then 25, 10, 25.
-    assert [jets for jets, *_ in found["turns"]["equal"]] == [60, 60]
+    # Batches of 25, 25 and 10 jets, the first of which is not measured.
+    assert [jets for jets, *_ in found["turns"]["equal"]] == [35, 50]
     assert found["turns"]["Salt"] == 6 * [[20, 0.5, 0.01]]
     assert found["reference_before"]["equal"] == 2 * [[20, 0.5, 0.01]]
 
