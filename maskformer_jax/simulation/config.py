@@ -188,7 +188,7 @@ class MaterialConfig:
     radii: list[float] = field(default_factory=lambda: [24.3, 33.25, 50.5, 88.5, 122.5])
     thickness: list[float] = field(default_factory=lambda: [0.006, 0.019, 0.027, 0.027, 0.027])
     interaction_lengths: float = 0.2
-    mean_secondaries: float = 2.5
+    mean_secondaries: float = 2.0
     secondary_pt: float = 0.3
     strips_thickness: float = 0.0
 
@@ -284,7 +284,7 @@ class ClusterConfig:
     """
 
     merged: float = 0.12
-    distance: float = 0.17
+    distance: float = 0.2
     pixel_shared: float = 0.225
     pixel_split: float = 0.5
     strip_shared: float = 0.12

@@ -166,7 +166,7 @@ def _draw_inputs(contents: list[Contents], path: Path) -> Path:
 
 
 def _draw_vertices(contents: list[Contents], path: Path) -> Path:
-    """Decay radii of the b and c hadrons, and the number of vertices of the tracks."""
+    """Decay radii of the b and c hadrons."""
     figure, axes = _figure(2, 2)
     edges = np.geomspace(0.01, 1000.0, BINS + 1)
     for axis, (code, name) in zip(axes, ((5, "b"), (4, "c")), strict=True):
@@ -179,7 +179,7 @@ def _draw_vertices(contents: list[Contents], path: Path) -> Path:
             axis, [part["Lxy"] for part in parts], labels, edges, f"Lxy of {name} hadrons [mm]"
         )
         axis.set_xscale("log")
-    axes[0].legend(fontsize="x-small")
+        axis.legend(fontsize="x-small")
     figure.savefig(path)
     return path
 
@@ -204,5 +204,7 @@ def _histograms(
             label = name if style == "-" else None
             axis.stairs(height, edges, color=colour, linestyle=style, label=label)
     axis.set_title(title, fontsize="x-small")
-    axis.tick_params(labelsize="x-small")
+    axis.locator_params(axis="x", nbins=4)
     axis.set_yscale("log")
+    axis.tick_params(which="both", labelsize="x-small")
+    axis.xaxis.get_offset_text().set_fontsize("x-small")
