@@ -103,7 +103,7 @@ def plan_layout(
         devices: that share the rows of a part.
         batches: independent batches of a step.
     """
-    block, jets = file.layout.block_size, num_jets or file.num_jets
+    block, jets = file.layout.block_size, min(num_jets or file.num_jets, file.num_jets)
     starts = np.unique(np.linspace(0, max(jets - block, 0), BLOCKS).astype(int))
     counts = [kept_tracks(file.read(start, min(start + block, jets)))[1] for start in starts]
     return plan(

@@ -74,14 +74,25 @@ def weighted(
         pullback: as of `separate`.
         cotangents: of the losses.
         weights: of the gradients over shared parameters.
-        own: of the gradients over the others, each of which a single task reaches.
+        own: of the gradients over the others.
         shared: of every leaf of the gradients, whether it is shared.
     """
     linear, tree = _trace(pullback, cotangents)
     inputs = [Sum(task, x) for task, x in enumerate(cotangents)]
-    found = _evaluate(linear.jaxpr, linear.consts, inputs, partial(_by_sum, weights))
+
+    def add_up(weights: Float[Array, " K"]) -> list[Any]:
+        return _evaluate(linear.jaxpr, linear.consts, inputs, partial(_by_sum, weights))
+
+    found = others = add_up(weights)
+    if any(
+        isinstance(x, Sum) and x.task is None for x, s in zip(found, shared, strict=True) if not s
+    ):
+        # Several tasks reach one that is not shared. This pass needs to go no further than there:
+        # the compiler drops the rest.
+        others = add_up(own)
     return tree.unflatten(
-        _scale(x, weights if is_shared else own) for x, is_shared in zip(found, shared, strict=True)
+        _scale(x, weights) if is_shared else _scale(y, own)
+        for x, y, is_shared in zip(found, others, shared, strict=True)
     )
 
 

@@ -89,10 +89,11 @@ def test_rows_are_the_gradients_of_the_losses(case):
     close(jax.jit(lambda x: pullback.separate(pull, tuple(x)))(cotangents), expected)
 
 
-def test_weighted_sum_has_weights_of_its_own_for_parameters_of_one_task(case):
+@pytest.mark.parametrize("fewest", [2, 3, 0])
+def test_weighted_sum_has_other_weights_for_parameters_that_are_not_shared(case, fewest):
     _, pull, rows = case
     leaves, tree = jax.tree.flatten(rows)
-    shared = [int(g.reshape(3, -1).any(1).sum()) > 1 for g in leaves]
+    shared = [int(g.reshape(3, -1).any(1).sum()) >= fewest for g in leaves]
     found = pullback.weighted(pull, ONES, WEIGHTS, OWN, shared)
     expected = [
         jnp.tensordot(WEIGHTS if is_shared else OWN, g, 1)

@@ -24,6 +24,12 @@ METHODS = {
     "famo": [],  # learnt weights, a second forward pass
     "gradnorm": ["--training.backward=map"],  # learnt weights, norms in one layer
     "modo": [],  # two batches
+    # Weights that are renewed in every second step, from half the rows, at the representation.
+    "cagrad": [
+        "--weighting.every=2",
+        "--weighting.gramian_fraction=0.5",
+        "--weighting.at=representation",
+    ],
 }
 
 
@@ -80,7 +86,8 @@ def test_norms_and_angles_are_those_of_the_gradients_over_shared_parameters(othe
     """Computed one task after the other; what at least two of them reach is shared."""
     training, run = other
     config = training.config
-    batch = jax.tree.map(lambda x: jnp.asarray(x[0]), next(training.loader.iterator()))
+    parts = next(training.loader.iterator())
+    batch = jax.tree.map(lambda x: jnp.asarray(x.reshape(-1, *x.shape[2:])), parts)
     apply, params = maskformer.build(config, config.training.seed)
     loss_sums = tasks.build_losses(config)
     rows = jax.jit(jax.jacrev(lambda p: loss_sums(apply(p, batch[0]), *batch).mean()))(params)
@@ -96,7 +103,25 @@ def test_norms_and_angles_are_those_of_the_gradients_over_shared_parameters(othe
         assert first[f"cosine/{a}/{b}"] == pytest.approx(cosine, abs=1e-3)
 
 
+@pytest.mark.parametrize("other", ["cagrad"], indirect=True)
+def test_weights_stay_between_renewals(other):
+    training, run = other
+    log = [line for line in training.log(run) if "gradient_norm" in line]
+    weights = np.array([[line[f"weight/{task}"] for task in TASK_NAMES] for line in log])
+    changed = (weights[1:] != weights[:-1]).any(1)
+    np.testing.assert_array_equal(changed, np.arange(len(changed)) % 2 == 1)
+
+
 WRONG = [
+    (["--weighting.name=graddrop", "--weighting.every=2"], r"`weighting.every`.*graddrop"),
+    (
+        [
+            "--weighting.name=cagrad",
+            "--weighting.at=representation",
+            "--weighting.options.granularity=layer",
+        ],
+        r"`weighting.at` need a method on the Gramian with one set of weights.*cagrad",
+    ),
     (["--weighting.name=magic"], r"`weighting.name` must be one of equal, static, .*magic"),
     (["--weighting.name=cagrad", "--weighting.options.c=-1"], r"options` of cagrad: `c` must"),
     (["--weighting.name=cagrad", "--weighting.options.speed=1"], r"of cagrad: .*speed"),

@@ -1,0 +1,43 @@
+"""Packed and padded batches, on one device or four, in one part or several: the same training."""
+
+import numpy as np
+import pytest
+from conftest import Training
+
+from maskformer_jax import config as configuration
+
+LONG_ROWS = "--data.tracks.cap=20"
+ROUTES = {
+    "packed": [],
+    "packed, four devices": ["--training.devices=4"],
+    "packed, parts": ["--training.micro_batches=2"],
+}
+
+
+@pytest.fixture(scope="module")
+def run(argv, tmp_path_factory):
+    """`run(*options)`: the training, and its folder after one epoch."""
+
+    def trained(*options):
+        folder = tmp_path_factory.mktemp("run")
+        training = Training(configuration.load(argv(folder, LONG_ROWS, *options)))
+        assert training.train(folder, epochs=1).finished
+        return training, folder
+
+    return trained
+
+
+@pytest.fixture(scope="module")
+def padded(run):
+    return run("--training.pack=false")
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_log_is_that_of_padded_batches(run, padded, route):
+    training, folder = run(*ROUTES[route])
+    batch, _ = next(training.loader.iterator())
+    num_jets = batch.valid.shape[1] // batch.tracks.shape[1]
+    assert num_jets > 1
+    assert (np.count_nonzero(batch.jet_valid.any(1)) > 1) == (route == "packed, parts")
+    for line, other in zip(training.log(folder), padded[0].log(padded[1]), strict=True):
+        assert line == pytest.approx(other, rel=2e-3)
