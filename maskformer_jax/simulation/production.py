@@ -1,12 +1,13 @@
 """A production: shards in parallel processes, files joined from them, continued after a stop."""
 
+import itertools
 import multiprocessing
 import os
 import shutil
 import signal
 import threading
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -29,6 +30,8 @@ from maskformer_jax.simulation.tables import check_fields
 
 CONFIG_FILE, SHARD_FOLDER, POOL_FILE = "simulation.yaml", "shards", "pileup.npz"
 AGAIN = "what is finished is kept: run the same command again to continue"
+# Of the number of a shard in the name of its file.
+DIGITS = 6
 MakeShard = Callable[[Task, SimulationConfig], Path]
 
 
@@ -127,12 +130,10 @@ def _make_shards(
 ) -> list[Path]:
     """The first shards of a sample, as many as are needed; which those are is independent of the
     order in which processes finish."""
-    folder = pool.parent
     tally = Tally(config, sample)
-    running: dict[Future, int] = {}
-    finished: dict[int, Path] = {}
-    found: set[int] = set()
-    started = 0
+    found = {int(path.stem[-DIGITS:]): path for path in pool.parent.glob(_shard_name(sample))}
+    finished, running = dict(found), {}
+    missing = (number for number in itertools.count() if number not in found)
     with _Bar(tally, sample) as bar:
         while True:
             while tally.shards in finished:
@@ -141,18 +142,17 @@ def _make_shards(
                 if tally.enough():
                     return [finished[number] for number in range(tally.shards)]
             while len(running) < config.workers:
-                task = Task(sample, started, folder / f"{sample}_{started:06d}.npz", pool)
-                if task.path.exists():
-                    finished[started] = task.path
-                    found.add(started)
-                else:
-                    running[executor.submit(make, task, config)] = started
-                started += 1
-                if tally.shards in finished:
-                    break
-            for future in wait(running, timeout=0 if tally.shards in finished else None,
-                               return_when=FIRST_COMPLETED).done:  # fmt: skip
+                number = next(missing)
+                task = Task(sample, number, pool.parent / _shard_name(sample, number), pool)
+                running[executor.submit(make, task, config)] = number
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
                 finished[running.pop(future)] = future.result()
+
+
+def _shard_name(sample: str, number: int | None = None) -> str:
+    """File name of a shard; None: a pattern that all of the sample match."""
+    digits = DIGITS * "[0-9]" if number is None else f"{number:0{DIGITS}d}"
+    return f"{sample}_{digits}.npz"
 
 
 class Tally:

@@ -117,11 +117,6 @@ def track_values(tracks: Tracks, jets: Jets) -> dict[str, np.ndarray]:
     deta, dphi = found.eta - jets.eta[jet], wrapped(found.phi - jets.phi[jet])
     z0 = found.z0 * sin
     signed_d0, signed_z0 = lifetime_signed(found.d0, z0, dphi, deta)
-    pixels, shared, split = (
-        tracks.hits.pixels,
-        tracks.shared.pixel_shared,
-        tracks.shared.pixel_split,
-    )
     return {
         "pt": MEV / np.abs(found.q_over_pt),
         "eta": found.eta,
@@ -141,6 +136,13 @@ def track_values(tracks: Tracks, jets: Jets) -> dict[str, np.ndarray]:
         "qOverPUncertainty": tracks.sigma[:, 4] / MEV,
         "IP3D_signed_d0_significance": signed_d0 / tracks.sigma[:, 0],
         "IP3D_signed_z0_significance": signed_z0 / tracks.sigma[:, 1],
+    } | _hit_values(tracks)
+
+
+def _hit_values(tracks: Tracks) -> dict[str, np.ndarray]:
+    pixels, shared = tracks.hits.pixels, tracks.shared.pixel_shared
+    split = tracks.shared.pixel_split
+    return {
         "numberOfPixelHits": pixels.sum(axis=1),
         "numberOfSCTHits": tracks.hits.strips,
         "numberOfInnermostPixelLayerHits": pixels[:, 0],
