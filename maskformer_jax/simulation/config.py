@@ -117,7 +117,7 @@ class PileUpConfig:
     settings: list[str] = field(default_factory=lambda: ["SoftQCD:inelastic = on"])
 
     def __post_init__(self):
-        _check(self.mean >= 0, "pileup.mean", "be at least 0", self.mean)
+        _check(0 <= self.mean <= 1000, "pileup.mean", "be 0 to 1000", self.mean)
         _check_positive("pileup", self, "pool_events")
 
 
@@ -491,6 +491,8 @@ class SimulationConfig:
         _check(len(self.samples) > 0, "samples", "name at least one file", self.samples)
         _check(len(self.processes) > 0, "processes", "name at least one", self.processes)
         for name, sample in self.samples.items():
+            plain = name.replace("_", "").isalnum()
+            _check(plain, "samples", "have names of letters, digits and _", name)
             unknown = sorted(set(sample.processes or ()) - set(self.processes))
             rule = f"be among {[*self.processes]}"
             _check(not unknown, f"samples.{name}.processes", rule, unknown)

@@ -32,6 +32,8 @@ CONFIG_FILE, SHARD_FOLDER, POOL_FILE = "simulation.yaml", "shards", "pileup.npz"
 AGAIN = "what is finished is kept: run the same command again to continue"
 # Of the number of a shard in the name of its file.
 DIGITS = 6
+# Shards without a single jet for the file, after which there will be none.
+PATIENCE = 20
 MakeShard = Callable[[Task, SimulationConfig], Path]
 
 
@@ -164,7 +166,7 @@ class Tally:
     """
 
     def __init__(self, config: SimulationConfig, sample: str):
-        self._flavours = config.samples[sample].flavours
+        self._sample, self._flavours = sample, config.samples[sample].flavours
         self._balance = config.balance
         self._counts: np.ndarray | int = 0
         self.shards = 0
@@ -172,10 +174,20 @@ class Tally:
         self.wanted = resampling.size_of(jets, self._flavours)
 
     def add(self, jets: np.ndarray) -> np.ndarray:
-        """Counts the jets of the next shard; returns those of each flavour."""
+        """Counts the jets of the next shard; returns those of each flavour.
+
+        Raises:
+            InputError: after many shards there is still nothing for the file.
+        """
         counts = resampling.count(jets, self._balance)
         self._counts = self._counts + counts
         self.shards += 1
+        if self.shards >= PATIENCE and self.usable() == 0:
+            seen = dict(zip(FLAVOURS, self._counts.sum(axis=1).tolist(), strict=True))
+            raise InputError(
+                f"sample `{self._sample}`: {self.shards} shards have no jets that could be used; "
+                f"they have {seen}: other `processes`, cuts, or more `shard_events` are needed"
+            )
         return counts.sum(axis=1)
 
     def usable(self) -> int:

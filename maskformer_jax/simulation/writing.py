@@ -22,7 +22,6 @@ from maskformer_jax.simulation.truth import NO_VERTEX, ORIGINS
 
 NORM_FILE, CLASS_FILE = "norm_dict.yaml", "class_dict.yaml"
 PADDING = {"f": np.nan, "i": -1, "b": False}
-COUNTS = {"tracks": "n_tracks", "truth_hadrons": "n_truth_hadrons"}
 PACKAGES = ("pythia8mc", "fastjet", "awkward", "numpy", "h5py")
 # Options that leave every byte of the files as it is.
 NOT_RECORDED = ("output_dir", "workers")

@@ -20,11 +20,14 @@ from maskformer_jax.errors import InputError
 from maskformer_jax.simulation import production, writing
 from maskformer_jax.simulation.config import (
     THESIS_INPUTS,
+    JetFindingConfig,
     OutputConfig,
     SampleConfig,
     SimulationConfig,
 )
+from maskformer_jax.simulation.pileup import Pool
 from maskformer_jax.simulation.shards import make_shard, process_events, pythia_seed
+from maskformer_jax.simulation.shards import simulate as simulate_shard
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
@@ -191,18 +194,38 @@ def test_a_full_disk_is_one_line(small, tmp_path):
         production.produce(config, finds_the_disk_full)
 
 
-def test_a_file_that_can_not_be_written_is_one_error_and_is_not_there(small, interrupted, tmp_path):
+@pytest.mark.parametrize("limit", [1000, 20_000, 40_000])
+def test_a_file_that_can_not_be_written_is_one_error_and_is_not_there(
+    small, interrupted, tmp_path, capfd, limit
+):
     shards = sorted((interrupted[0] / "shards").glob("train_*.npz"))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
         with pytest.raises(OSError, match="File too large"):
             writing.write(tmp_path / "train.h5", "train", shards, small())
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert not [*tmp_path.iterdir()]
+    assert not [*tmp_path.iterdir()] and capfd.readouterr().err == ""
     writing.write(tmp_path / "train.h5", "train", shards, small())
     assert (tmp_path / "train.h5").read_bytes() == (interrupted[0] / "train.h5").read_bytes()
+
+
+def test_a_production_that_finds_nothing_stops(small):
+    tally = production.Tally(small(), "train")
+    only_b = np.zeros(5, [("pt_btagJes", "f4"), ("eta_btagJes", "f4"), ("flavour_label", "i1")])
+    only_b["pt_btagJes"] = 50_000.0
+    for _ in range(production.PATIENCE - 1):
+        assert tally.add(only_b).tolist() == [5, 0, 0]
+    assert tally.usable() == 0 and not tally.enough()
+    with pytest.raises(InputError, match=r"`train`: 20 shards .*'bjets': 100, 'cjets': 0"):
+        tally.add(only_b)
+
+
+def test_events_without_jets_make_an_empty_shard(small):
+    few = small(shard_events=3, jet_finding=JetFindingConfig(min_pt=6000.0))
+    made = simulate_shard(few, "test", 0, Pool(np.zeros(2, int), np.zeros((0, 6), np.float32)))
+    assert [len(table) for table in made] == [0, 0, 0]
 
 
 MISTAKES = [
@@ -210,6 +233,8 @@ MISTAKES = [
     (["--workers=0"], "`workers`"),
     (["--seed=-1"], "`seed`"),
     (["--pileup.mean=-1"], "`pileup.mean`"),
+    (["--pileup.mean=1e5"], "`pileup.mean`"),
+    (["--samples={../train: {}}"], "`samples`"),
     (["--tracker.speed=1"], "speed"),
     (["--tracker.pixel_radii=[50, 40]"], "`tracker.pixel_radii`"),
     (["--tracker.efficiency=1.5"], "`tracker.efficiency`"),
