@@ -2,7 +2,19 @@
 
 import argparse
 
-from benchmarks import aggregators, data, export, precision, solvers, toy, training
+from benchmarks import (
+    aggregators,
+    data,
+    export,
+    gpu,
+    precision,
+    report,
+    scaling,
+    solvers,
+    toy,
+    training,
+    weights,
+)
 
 
 def parse(argv: list[str] | None, description: str) -> argparse.Namespace:
@@ -25,6 +37,35 @@ def parse(argv: list[str] | None, description: str) -> argparse.Namespace:
     part.add_argument("--output", default="runs/training.json", help="all numbers as JSON")
     _add_peers(part, "train Salt as well")
     part.set_defaults(run=training.run)
+    part = parts.add_parser(
+        "scaling", help="cost of a step: arithmetic, sizes, compilation, stages"
+    )
+    part.add_argument("--parts", nargs="+", metavar="PART", help=", ".join(scaling.PARTS))
+    part.add_argument("--config", default="configs/maskformer_small.yaml", help="network")
+    part.add_argument(
+        "--files",
+        nargs="+",
+        default=["sample=data/sample/train.h5"],
+        metavar="LABEL=FILE",
+        help="in the default layout; steps are timed on the first",
+    )
+    part.add_argument("--batch_size", type=int, default=500, help="jets of a batch")
+    part.add_argument("--repeats", type=int, default=5, help="turns of each; the median counts")
+    part.add_argument("--steps", type=int, default=5, help="of a turn")
+    part.add_argument("--output", default="runs/scaling.json", help="all numbers as JSON")
+    part.set_defaults(run=scaling.run)
+    part = parts.add_parser("weights", help="cheaper weights against exact ones, in a training")
+    part.add_argument("--config", default="configs/quickstart.yaml", help="network and file")
+    part.add_argument("--methods", nargs="+", metavar="NAME", help=f"{weights.DEFAULT} if none")
+    part.add_argument("--steps", type=int, default=250, help="of each training")
+    part.add_argument("--output", default="runs/weights.json", help="all numbers as JSON")
+    part.set_defaults(run=weights.run)
+    part = parts.add_parser("report", help="tables and plots of docs/performance.md, from the JSON")
+    part.add_argument("--runs", default="runs", help="folder of the JSON files")
+    part.add_argument("--docs", default="docs/performance.md", help="what is filled in")
+    part.set_defaults(run=report.run)
+    part = parts.add_parser("gpu", help="training on an accelerator: speed, memory, correctness")
+    _add_gpu(part)
     part = parts.add_parser("aggregators", help="seconds of every weighting method")
     part.add_argument("--tasks", type=int, nargs="+", default=[2, 4, 6, 16])
     part.add_argument("--parameters", type=int, default=1_800_000, help="length of a gradient")
@@ -51,6 +92,24 @@ def parse(argv: list[str] | None, description: str) -> argparse.Namespace:
     part.add_argument("--methods", nargs="+", metavar="NAME", help="default: all that solve one")
     part.set_defaults(run=solvers.run)
     return parser.parse_args(argv)
+
+
+def _add_gpu(part: argparse.ArgumentParser) -> None:
+    models = ["configs/maskformer_small.yaml", "configs/maskformer.yaml"]
+    part.add_argument("--models", nargs="+", metavar="CONFIG", default=models, help="networks")
+    part.add_argument("--file", default="data/sample/train.h5", help="file in the default layout")
+    part.add_argument("--methods", nargs="+", metavar="NAME", help="default: all")
+    dtypes = ["bfloat16", "float32"]
+    part.add_argument("--dtypes", nargs="+", choices=dtypes, default=dtypes)
+    sizes = [4000, 16000, 1000, 2000, 8000]
+    part.add_argument("--batch_sizes", type=int, nargs="+", default=sizes, help="first: methods'")
+    part.add_argument("--parts", nargs="+", choices=gpu.PARTS, default=gpu.PARTS)
+    part.add_argument("--limit", type=float, default=450, help="seconds; nothing is begun later")
+    part.add_argument("--seconds", type=float, default=0.5, help="of a turn; three are made")
+    part.add_argument("--matrix", type=int, default=8192, help="rows, for the matrix peak")
+    part.add_argument("--threads", type=int, help="that compile; default: one per core")
+    part.add_argument("--output", default="runs/gpu.json", help="all numbers; tables beside it")
+    part.set_defaults(run=gpu.run)
 
 
 def _add_peers(part: argparse.ArgumentParser, what: str) -> None:

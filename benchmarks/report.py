@@ -1,0 +1,144 @@
+"""Puts what was measured into docs/performance.md: tables between two marks each, and plots."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.tables import Table, load, markdown
+from maskformer_jax.errors import InputError
+
+MARKS = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
+SIZES = ("batch_size", "tracks", "width", "tasks")
+
+
+def run(runs: str, docs: str) -> str:
+    """Which tables and plots were brought up to date.
+
+    Args:
+        runs: folder with what the other benchmarks wrote.
+        docs: Markdown file with the marks.
+    """
+    folder, page = Path(runs), Path(docs)
+    if not page.is_file():
+        raise InputError(f"{page}: no such file")
+    tables = load(str(folder / "scaling.json")) | load(str(folder / "weights.json"))
+    if (folder / "training.json").is_file():
+        tables["training"] = training_table(folder / "training.json")
+    before = page.read_text()
+    names = [name for _, name, _ in MARKS.findall(before) if name in tables]
+    page.write_text(filled(before, tables))
+    drawn = draw(tables, page.with_suffix(""))
+    return f"tables: {', '.join(names) or 'none'}; plots: {', '.join(drawn) or 'none'}"
+
+
+def filled(page: str, tables: dict[str, Table]) -> str:
+    """The page with the tables that there are between their marks; others stay as they are."""
+
+    def fill(found: re.Match) -> str:
+        begin, name, end = found.groups()
+        if name not in tables:
+            return found[0]
+        return f"{begin}{markdown(tables[name])}\n{end}"
+
+    return MARKS.sub(fill, page)
+
+
+def training_table(path: Path) -> Table:
+    """Jets/s of the turns that `benchmark.py training` wrote, and ratios to the reference."""
+    found = json.loads(path.read_text())
+    rows = []
+    for label, turns in found["turns"].items():
+        rates = np.array([jets / seconds for jets, seconds, _ in turns])
+        before = [jets / seconds for jets, seconds, _ in found["reference_before"][label]]
+        ratio = float(np.median(rates / before)) if before else None
+        waiting = sum(turn[2] for turn in turns) / sum(turn[1] for turn in turns)
+        spread = [float(x) for x in (np.median(rates), rates.min(), rates.max())]
+        rows.append([label, found["parameters"][label], *spread, ratio, waiting])
+    reference = next(iter(found["turns"]))
+    columns = {"training": "", "parameters": ",d", "jets/s": ",.0f", "least": ",.0f"}
+    columns |= {"most": ",.0f", f"to {reference}": ".3f", "waiting for data": ".2%"}
+    return Table(f"Training on batches of {found['batch_size']} jets", columns, rows)
+
+
+def draw(tables: dict[str, Table], folder: Path) -> list[str]:
+    """Plots of the tables that there are, and their names."""
+    works: dict[str, tuple[bool, Callable]] = {
+        "training": ("training" in tables, _draw_training),
+        "stages": ("stages_equal" in tables and "stages_cagrad" in tables, _draw_stages),
+        "sizes": (all(name in tables for name in SIZES), _draw_sizes),
+        "weights": ("weights" in tables, _draw_weights),
+    }
+    drawn = [name for name, (is_there, _) in works.items() if is_there]
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in drawn:
+        figure = works[name][1](tables)
+        figure.savefig(folder / f"{name}.png", dpi=100)
+    return drawn
+
+
+def _axes(columns: int = 1, width: float = 7.0, height: float = 3.5):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(1, columns, squeeze=False)[0]
+
+
+def _draw_training(tables: dict[str, Table]):
+    figure, (axes,) = _axes()
+    table = tables["training"]
+    rates, labels = table.column("jets/s"), table.column("training")
+    low, high = (np.abs(np.subtract(table.column(x), rates)) for x in ("least", "most"))
+    axes.barh(labels, rates, xerr=[low, high], color="tab:blue")
+    axes.invert_yaxis()
+    axes.set_xlabel("jets/s, median of the turns; lines: all of them")
+    return figure
+
+
+def _draw_stages(tables: dict[str, Table]):
+    figure, (axes,) = _axes(height=2.5)
+    labels = tables["stages_cagrad"].column("stage")[:-1]
+    colours = dict(zip(labels, ("C0", "C1", "C2", "C3", "C4", "C5"), strict=True))
+    for name in ("equal", "cagrad"):
+        table, begin = tables[f"stages_{name}"], 0.0
+        for stage, time in zip(table.column("stage"), table.column("ms"), strict=True):
+            if stage in colours:
+                label = stage if name == "cagrad" else None
+                axes.barh(name, time, left=begin, color=colours[stage], label=label)
+                begin += time
+    axes.set_xlabel("ms of a step")
+    axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def _draw_sizes(tables: dict[str, Table]):
+    figure, several = _axes(len(SIZES), width=12.0, height=3.0)
+    for axes, name in zip(several, SIZES, strict=True):
+        table = tables[name]
+        for head in table.columns:
+            if head.endswith(", ms"):
+                axes.plot(table.rows and [row[0] for row in table.rows], table.column(head), "o-")
+                axes.lines[-1].set_label(head)
+        axes.set_xlabel(next(iter(table.columns)))
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        axes.legend(fontsize="small")
+    return figure
+
+
+def _draw_weights(tables: dict[str, Table]):
+    figure, (axes,) = _axes()
+    table = tables["weights"]
+    heads = [head for head in table.columns if head.endswith(", mean")]
+    positions = np.arange(len(table.rows))
+    for number, head in enumerate(heads):
+        name = head.removesuffix(", mean")
+        axes.plot(table.column(head), positions + 0.1 * number, "o", label=name, color=f"C{number}")
+    axes.set_yticks(positions, table.column("weights"))
+    axes.invert_yaxis()
+    axes.set_xlabel("cosine with the exact update, mean over the steps")
+    axes.legend(fontsize="small")
+    axes.grid(axis="x")
+    return figure

@@ -1,0 +1,230 @@
+"""Where the time of a training step goes, and how far each stage is from the machine's limits.
+
+Programs that stop after a stage (forward passes alone, gradients of the heads, of heads and
+decoder, of everything) are compiled apart; a stage is the difference of two of them. The rates that
+the machine reaches in large matrix products and in copying an array are measured in the same
+rounds.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import PyTree
+
+from benchmarks.arithmetic import EQUAL, Network, network
+from benchmarks.fresh import batches_of, loader_of
+from benchmarks.sizes import Work, medians
+from benchmarks.tables import Table
+from benchmarks.training import CAGRAD
+from maskformer_jax import config as configuration
+from maskformer_jax.config import Config
+from maskformer_jax.tasks import LossSums
+from maskformer_jax.training import loop, method, optimiser, pullback
+from maskformer_jax.training import parts as of_parts
+
+HEADS = ("jet_class", "track_origin", "objects")
+DECODER = ("decoder", "queries", "query_pooling")
+# Side of the square matrices, and numbers of the array that is copied.
+MATRIX, ARRAY = 2048, 2**26
+COLUMNS = {"stage": "", "ms": ".1f", "share": ".1%", "GFLOP": ".2f", "GFLOP/s": ".1f"}
+COLUMNS |= {"of the peak": ".0%", "MB": ".0f", "GB/s": ".1f", "of the bandwidth": ".0%"}
+COLUMNS |= {"limit": "", "time to the limit": ".1f"}
+
+
+class Program(NamedTuple):
+    """A compiled program and what XLA says of it.
+
+    Attributes:
+        work: runs it once, and returns its seconds.
+        flops: floating-point operations.
+        bytes: read and written.
+    """
+
+    work: Work
+    flops: float
+    bytes: float
+
+
+class Stage(NamedTuple):
+    """What a stage takes.
+
+    Attributes:
+        seconds: measured.
+        flops: floating-point operations.
+        bytes: read and written.
+    """
+
+    seconds: float
+    flops: float
+    bytes: float
+
+
+class Machine(NamedTuple):
+    """Rates that the machine reaches.
+
+    Attributes:
+        flops: operations per second of a product of large matrices.
+        bytes: read and written per second of a copy.
+    """
+
+    flops: float
+    bytes: float
+
+
+def both(options: Sequence[str], repeats: int, steps: int) -> dict[str, Table]:
+    """Tables of a plain step and of one with CAGrad.
+
+    Args:
+        options: of train.py.
+        repeats: rounds, of which the median counts.
+        steps: runs of every program in a round.
+    """
+    return {
+        f"stages_{name}": stages(name, [*options, overlay], repeats, steps)
+        for name, overlay in (("equal", EQUAL), ("cagrad", CAGRAD))
+    }
+
+
+def stages(name: str, options: Sequence[str], repeats: int, steps: int) -> Table:
+    """The table of one method."""
+    config = configuration.load(options)
+    found = programs(config)
+    works = {label: program.work for label, program in found.items()} | machine_works()
+    several = {label: partial(_repeated, work, steps) for label, work in works.items()}
+    seconds = {label: total / steps for label, total in medians(several, repeats).items()}
+    machine = Machine(2 * MATRIX**3 / seconds["product"], 8 * ARRAY / seconds["copy"])
+    measured = {
+        label: Stage(seconds[label], program.flops, program.bytes)
+        for label, program in found.items()
+    }
+    whole = measured.pop("whole step")
+    rows = [row(*pair, whole.seconds, machine) for pair in differences(measured).items()]
+    rows.append(row("whole step", whole, whole.seconds, machine))
+    title = (
+        f"Stages of a step with {name}, {config.training.batch_size} jets, width "
+        f"{config.model.embed_dim}; matrix products reach {machine.flops / 1e9:.0f} GFLOP/s, "
+        f"copying {machine.bytes / 1e9:.1f} GB/s"
+    )
+    return Table(title, COLUMNS, rows)
+
+
+def _repeated(work: Work, times: int) -> float:
+    return sum(work() for _ in range(times))
+
+
+def programs(config: Config) -> dict[str, Program]:
+    """The programs, each of which but the last three contains the one before it."""
+    loader = loader_of(config)
+    # A batch of one part, as nearly all are, for the programs and the step alike.
+    batch = next(pair for pair in batches_of(loader, 100) if pair[0].jet_valid.any(1).sum() == 1)
+    part = jax.device_put(jax.tree.map(lambda x: x[0], batch))
+    made, steps = network(config), loader.steps_per_epoch
+    weigh = method.build(config, made.apply, made.params, made.terms, optax.sgd(1.0), 1)
+    trainer = loop.build(config, config.training.epochs * steps)
+    gradients = partial(_gradients, made, plain=weigh.scalarise)
+    groups = (HEADS, HEADS + DECODER, tuple(made.params))
+    names = ("backward, heads", "backward, decoder", "backward, encoder")
+    found = {"forward": program(partial(_losses, made), made.params, part)}
+    for name, group in zip(names, groups, strict=True):
+        found[name] = program(partial(gradients, group), made.params, part)
+    sums, gradient = jax.jit(partial(gradients, groups[-1]))(made.params, part)
+    state = weigh.method.init(made.params)
+    if not weigh.scalarise:
+        found["weighting"] = program(
+            lambda *x: weigh.method.update(*x[:3], losses=x[3]),
+            *(gradient, state, made.params, sums.mean()),
+        )
+        gradient = jax.tree.map(lambda x: x[0], gradient)
+    found["optimiser"] = program(partial(_optimise, config, steps), gradient, made.params)
+    found["whole step"] = _whole(trainer, batch)
+    return found
+
+
+def _losses(made: Network, params: PyTree, part: PyTree) -> LossSums:
+    return of_parts.stacked(made.sums_of(params, part))
+
+
+def _gradients(
+    made: Network, group: Sequence[str], params: PyTree, part: PyTree, *, plain: bool
+) -> tuple[LossSums, PyTree]:
+    """Losses, and gradients of the parameters of some modules: of the sum or of each loss."""
+
+    def sums_of(some: PyTree, part: PyTree) -> list[LossSums]:
+        return made.sums_of({**params, **some}, part)
+
+    some = {name: params[name] for name in group if name in params}
+    sums, pull = of_parts.vjp(sums_of, some, part)
+    cotangents = tuple(of_parts.per_term(sums.count))
+    return sums, pull(cotangents) if plain else pullback.separate(pull, cotangents)
+
+
+def _optimise(config: Config, steps: int, gradient: PyTree, params: PyTree) -> PyTree:
+    """An update from the moments' start, which costs as much as any other."""
+    optimise, _ = optimiser.build(config.training, config.training.epochs * steps)
+    updates, state = optimise.update(gradient, optimise.init(params), params)
+    return optax.apply_updates(params, updates), state
+
+
+def program(function: Callable[..., Any], *arguments: PyTree) -> Program:
+    """The function, compiled for these arguments."""
+    compiled = jax.jit(function).lower(*arguments).compile()
+    cost = compiled.cost_analysis()
+
+    def work() -> float:
+        begin = time.perf_counter()
+        jax.block_until_ready(compiled(*arguments))
+        return time.perf_counter() - begin
+
+    return Program(work, cost["flops"], cost["bytes accessed"])
+
+
+def _whole(trainer: loop.Trainer, batch: PyTree) -> Program:
+    """The step of a training, again and again on one batch."""
+    placed, state = jax.device_put(batch), trainer.state
+    compiled = trainer.step.lower(state, *placed).compile()
+    cost = compiled.cost_analysis()
+
+    def work() -> float:
+        nonlocal state
+        begin = time.perf_counter()
+        state, _ = jax.block_until_ready(compiled(state, *placed))
+        return time.perf_counter() - begin
+
+    return Program(work, cost["flops"], cost["bytes accessed"])
+
+
+def machine_works() -> dict[str, Work]:
+    """A product of large matrices, and a copy of a large array."""
+    drawn = np.random.default_rng(0).standard_normal((MATRIX, MATRIX), np.float32)
+    product = program(jnp.matmul, *2 * [jnp.asarray(drawn)])
+    copy = program(lambda x: x + 1.0, jnp.zeros(ARRAY))
+    return {"product": product.work, "copy": copy.work}
+
+
+def differences(measured: dict[str, Stage]) -> dict[str, Stage]:
+    """What each program adds to the one before it; weighting and optimiser are apart."""
+    found, before = {}, Stage(0.0, 0.0, 0.0)
+    for label, stage in measured.items():
+        if label in ("weighting", "optimiser"):
+            found[label] = stage
+            continue
+        found[label] = Stage(*(x - y for x, y in zip(stage, before, strict=True)))
+        before = stage
+    return found
+
+
+def row(label: str, stage: Stage, whole: float, machine: Machine) -> list[Any]:
+    """A stage beside the time that the machine would need at its rates."""
+    seconds, flops, size = stage
+    by_flops, by_bytes = flops / machine.flops, size / machine.bytes
+    limit = "arithmetic" if by_flops > by_bytes else "memory"
+    rates = [flops / 1e9, flops / seconds / 1e9, by_flops / seconds]
+    moved = [size / 1e6, size / seconds / 1e9, by_bytes / seconds]
+    above = seconds / max(by_flops, by_bytes)
+    return [label, 1e3 * seconds, seconds / whole, *rates, *moved, limit, above]

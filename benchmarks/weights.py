@@ -1,0 +1,190 @@
+"""How far cheaper weights lead away: cosine of the update with the one of exact weights.
+
+The training moves by the exact update of a method. Beside it the same method finds weights on what
+the options `every`, `gramian_fraction` and `at` leave of the gradients; their update of the shared
+parameters follows from the exact Gramian.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, PyTree
+from tqdm import tqdm
+
+from benchmarks.arithmetic import Network, network
+from benchmarks.fresh import batches_of, loader_of
+from benchmarks.tables import Table, keep, text
+from maskformer_jax import config as configuration
+from maskformer_jax.config import Config
+from maskformer_jax.errors import InputError
+from maskformer_jax.training import cheaper, method, optimiser, step, task_gradients
+from maskformer_jax.training.cheaper import Cheaper
+from maskformer_jax.training.parts import Parts
+from maskformer_jax.weighting import SharedTransformation, TaskState, inner_products
+
+DEFAULT = ("cagrad", "nash_mtl", "mgda", "upgrad", "aligned_mtl")
+EVERY = (2, 5, 10, 50)
+FRACTIONS = (2, 4, 8, 16)
+REPRESENTATION = "representation"
+
+
+class Given(NamedTuple):
+    """What weights are found from.
+
+    Attributes:
+        losses: unweighted.
+        gramian: inner products of their gradients.
+    """
+
+    losses: Float[Array, " K"]
+    gramian: Float[Array, "K K"]
+
+
+class Found(NamedTuple):
+    """Of one batch.
+
+    Attributes:
+        gradients: of the tasks, leaves `[K, ...]`.
+        exact: losses and Gramian of the whole batch over the shared parameters.
+        cheap: label -> what a cheaper option leaves of them.
+    """
+
+    gradients: PyTree
+    exact: Given
+    cheap: dict[str, Given]
+
+
+def run(config: str, methods: Sequence[str] | None, steps: int, output: str | None) -> str:
+    """A table per method, and all cosines' means and lowest as JSON.
+
+    Args:
+        config: YAML file of the network and its training file.
+        methods: names; none: `DEFAULT`.
+        steps: of the training of each method.
+        output: JSON file; none: no file.
+    """
+    if steps <= max(EVERY):
+        raise InputError(f"`--steps` must be greater than {max(EVERY)}; got {steps}")
+    names = list(dict.fromkeys(methods or DEFAULT))
+    base = configuration.load([f"--config={config}"])
+    ways = {name: weighting_of(config, name) for name in names}
+    loader, made = loader_of(base), network(base)
+    batches = list(batches_of(loader, steps))
+    find = jax.jit(partial(find_all, made.sums_of, next(iter(ways.values()))))
+    columns = {}
+    for name, way in ways.items():
+        optimise, _ = optimiser.build(base.training, steps)
+        columns[name] = cosines(find, way, optimise, made.params, batches)
+    found = table(columns)
+    if output:
+        keep(output, {"weights": found})
+    return text(found)
+
+
+def weighting_of(config: str, name: str) -> SharedTransformation:
+    """A method on the Gramian, with the options of its overlay.
+
+    Raises:
+        InputError: the method is unknown, or has no weights that could be found more cheaply.
+    """
+    overlay = [f"--config={config}", "--weighting.options={}", f"--weighting.name={name}"]
+    loaded: Config = configuration.load(overlay)
+    made: Network = network(loaded)
+    way = method.build(loaded, made.apply, made.params, made.terms, optax.sgd(1.0), 1).method
+    if not isinstance(way, SharedTransformation):
+        raise InputError(f"`--methods`: {name} finds no weights from a Gramian")
+    return way
+
+
+def find_all(sums_of: Callable, way: SharedTransformation, params: PyTree, batch: PyTree) -> Found:
+    """Gradients of a batch, and losses and Gramians of all options.
+
+    Args:
+        sums_of: the losses of a part one by one.
+        way: says which parameters are shared.
+        params: of the model.
+        batch: in parts.
+    """
+    parts = Parts(batch, batch[0].jet_valid.any(axis=1).sum())
+    sums, gradients = task_gradients.task_gradients(sums_of, params, parts)
+
+    def given(sums: Any, gradients: PyTree) -> Given:
+        leaves = zip(jax.tree.leaves(gradients), way.is_shared(params), strict=True)
+        kept = [leaf for leaf, is_shared in leaves if is_shared]
+        return Given(sums.mean(), inner_products(kept, kept))
+
+    cheap = {}
+    for fraction in FRACTIONS:
+        sample = step._sample(*batch, 1 / fraction)
+        cheap[f"fraction 1/{fraction}"] = given(
+            *task_gradients.task_gradients(sums_of, params, sample)
+        )
+    at_cut = cheaper.weighted_gradient(
+        *(sums_of, params, way, way.init(params), parts),
+        sample=None,
+        how=Cheaper(at_representation=True),
+        due=jnp.array(True),
+    )
+    cheap[REPRESENTATION] = Given(sums.mean(), at_cut.weighting_state.gramian)
+    return Found(gradients, given(sums, gradients), cheap)
+
+
+def cosines(
+    find: Callable[[PyTree, PyTree], Found],
+    way: SharedTransformation,
+    optimise: optax.GradientTransformation,
+    params: PyTree,
+    batches: Sequence[PyTree],
+) -> dict[str, np.ndarray]:
+    """Label -> cosine at every step of a training that moves by exact weights."""
+    weigh = jax.jit(lambda given, state: way.weigh(given.gramian, state, given.losses))
+    labels = [*(f"every {n}" for n in EVERY), *(f"fraction 1/{n}" for n in FRACTIONS)]
+    states = dict.fromkeys([*labels, REPRESENTATION], way.init(params))
+    found: dict[str, list[float]] = {label: [] for label in states}
+
+    @jax.jit
+    def move(params: PyTree, states: PyTree, gradients: PyTree, losses: Array) -> PyTree:
+        exact, inner = states
+        update, exact = way.update(gradients, exact, params, losses=losses)
+        update, inner = optimise.update(update, inner, params)
+        return optax.apply_updates(params, update), (exact, inner), exact.weights
+
+    moving = (way.init(params), optimise.init(params))
+    for number, batch in enumerate(tqdm(batches, leave=False)):
+        here = find(params, batch)
+        params, moving, weights = move(params, moving, here.gradients, here.exact.losses)
+        for n in EVERY:
+            if number % n == 0:
+                states[f"every {n}"] = weigh(here.exact, states[f"every {n}"])
+        for label, given in here.cheap.items():
+            states[label] = weigh(given, states[label])
+        for label, state in states.items():
+            found[label].append(cosine(here.exact.gramian, weights, state))
+    return {label: np.array(values) for label, values in found.items()}
+
+
+def cosine(gramian: Float[Array, "K K"], weights: Float[Array, " K"], other: TaskState) -> float:
+    """Of two weighted sums of gradients with this Gramian."""
+    exact = np.asarray(gramian, np.float64)
+    a, b = np.asarray(weights, np.float64), np.asarray(other.weights, np.float64)
+    return float(a @ exact @ b / np.sqrt((a @ exact @ a) * (b @ exact @ b)))
+
+
+def table(columns: dict[str, dict[str, np.ndarray]]) -> Table:
+    """Mean and lowest cosine of every method and option."""
+    heads = {"weights": ""}
+    for name in columns:
+        heads |= {f"{name}, mean": ".3f", f"{name}, lowest": ".3f"}
+    first = next(iter(columns.values()))
+    rows = []
+    for label in first:
+        cells = [(float(x[label].mean()), float(x[label].min())) for x in columns.values()]
+        rows.append([label, *(value for pair in cells for value in pair)])
+    steps = len(next(iter(first.values())))
+    title = f"Cosine of the update of the shared parameters with the exact one, {steps} steps"
+    return Table(title, heads, rows)
