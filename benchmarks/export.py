@@ -85,7 +85,7 @@ def export_step(config: Config) -> Exported:
         good = [platform for platform, fine in lowered.items() if fine]
         saved = export.export(step, platforms=good)(*leaves).serialize()
     loaded = jax.jit(export.deserialize(saved).call, compiler_options=FAST_TO_COMPILE)
-    return Exported(lowered, len(saved) / 1e3, _difference(run(loaded), run(step)))
+    return Exported(lowered, len(saved) / 1e3, difference(run(loaded), run(step)))
 
 
 def _can_be_lowered(step: jax.stages.Wrapped, platform: str, leaves: Sequence[jax.Array]) -> bool:
@@ -96,7 +96,7 @@ def _can_be_lowered(step: jax.stages.Wrapped, platform: str, leaves: Sequence[ja
     return True
 
 
-def _difference(found: PyTree, expected: PyTree) -> float:
+def difference(found: PyTree, expected: PyTree) -> float:
     """Largest |a - b|/|b| over the parts of the result.
 
     Part by part, not array by array: where a gradient is zero but for rounding, as for the bias of

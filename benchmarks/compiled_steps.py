@@ -1,0 +1,209 @@
+"""Training steps compiled many at a time, and then measured one by one."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from benchmarks.devices import copied
+from benchmarks.turns import end_of_work
+from maskformer_jax import config as configuration
+from maskformer_jax.config import Config
+from maskformer_jax.data import JetFile, TrainLoader, fit_scaling
+from maskformer_jax.errors import InputError
+from maskformer_jax.experiment import training_layout
+from maskformer_jax.training import loop
+from maskformer_jax.weighting import METHODS
+
+TURNS, BATCHES = 3, 2
+TOTAL_STEPS = 10_000  # only the learning rate depends on it
+
+
+class Case(NamedTuple):
+    """A training that is measured.
+
+    Attributes:
+        model: YAML file of the network.
+        method: weighting.
+        dtype: of the arithmetic.
+        batch_size: jets of a batch.
+        loading: whether it is measured with the loader as well.
+    """
+
+    model: str
+    method: str
+    dtype: str
+    batch_size: int
+    loading: bool
+
+
+class Prepared(NamedTuple):
+    """A training whose step is being compiled.
+
+    Attributes:
+        step: the compiled step.
+        state: before the first step.
+        batches: of the loader, on the host.
+        operations: of a step on a batch of one part.
+    """
+
+    step: Future
+    state: Any
+    batches: Iterator[tuple]
+    operations: float
+
+
+class Steps:
+    """Trainings on the jets of one file, which share what they can."""
+
+    def __init__(self, file: str, seconds: float):
+        """Reads nothing yet.
+
+        Args:
+            file: training file in the default layout.
+            seconds: of a turn, about.
+        """
+        self._file, self._seconds = file, seconds
+        self._trainer = cache(self._build)
+        self._loader = cache(self._open)
+        self._operations: dict[tuple, float] = {}
+
+    def measure(self, cases: Sequence[Case], deadline: float, threads: int) -> list[dict[str, Any]]:
+        """Numbers of every training that was begun before the deadline.
+
+        All steps are compiled first, so that no compilation disturbs a measurement. A training
+        that fails, for want of memory perhaps, has the reason instead of numbers.
+
+        Args:
+            cases: the trainings.
+            deadline: by `time.perf_counter`.
+            threads: steps that are compiled at the same time.
+        """
+        rows, begun = [], []
+        with ThreadPoolExecutor(threads) as pool:
+            for case in cases:
+                if time.perf_counter() < deadline:
+                    begun.append((case, self._prepare(case, pool)))
+        while begun:
+            case, prepared = begun.pop(0)
+            try:
+                numbers = self._numbers(case, prepared)
+            except jax.errors.JaxRuntimeError as error:
+                numbers = {"failed": str(error).splitlines()[0]}
+            finally:
+                prepared.batches.close()
+            rows.append(case._asdict() | numbers)
+        return rows
+
+    def _config(self, model: str, method: str, dtype: str, batch_size: int) -> Config:
+        options = [f"--config={model}", f"--config=configs/weighting/{method}.yaml"]
+        options += [f"--data.train_file={self._file}", f"--training.batch_size={batch_size}"]
+        return configuration.load([*options, f"--model.compute_dtype={dtype}"])
+
+    def _build(self, model: str, method: str, dtype: str) -> loop.Trainer:
+        # Op by op on the host, where a small operation needs no compilation of its own.
+        with jax.default_device(jax.devices("cpu")[0]):
+            return loop.build(self._config(model, method, dtype, batch_size=2), TOTAL_STEPS)
+
+    def _open(self, model: str, batch_size: int, two_batches: bool) -> TrainLoader:
+        config = self._config(model, "modo" if two_batches else "equal", "float32", batch_size)
+        file = JetFile(self._file, config.data)
+        # Whole batches only, since a part of a batch takes as long as all of it.
+        num_jets = file.num_jets // batch_size * batch_size
+        if num_jets == 0:
+            raise InputError(
+                f"`--batch_sizes` must be at most the {file.num_jets} jets of {self._file}; got "
+                f"{batch_size}"
+            )
+        layout = training_layout(config, file)
+        return TrainLoader(
+            *(file, fit_scaling(file)),
+            batch_size=batch_size,
+            seed=0,
+            num_jets=num_jets,
+            layout=layout,
+        )
+
+    def _prepare(self, case: Case, pool: ThreadPoolExecutor) -> Prepared:
+        entry, accelerator = METHODS[case.method], jax.devices()[0]
+        trainer = self._trainer(case.model, case.method, case.dtype)
+        halves = 2 if "task_grads_2" in entry.needs else 1
+        batches = self._loader(case.model, case.batch_size, halves == 2).iterator()
+        first, state = next(batches), copied(trainer.state, accelerator)
+        lowered = trainer.step.lower(state, *jax.device_put(first, accelerator))
+        parts, rows = first[0].tracks.shape[:2]
+        # What a method does with the gradients is a thousandth of the operations.
+        key = (case.model, entry.family, entry.needs, first[0].jet_valid.shape[1] // rows)
+        if key not in self._operations:
+            # Loops over parts would be counted as if each had one turn.
+            one = jax.tree.map(lambda x: x[:: parts // halves], first)
+            cost = trainer.step.lower(trainer.state, *one).cost_analysis()
+            self._operations[key] = cost["flops"] / rows
+        compiled = pool.submit(lowered.compile)
+        return Prepared(compiled, state, batches, self._operations[key] * rows)
+
+    def _numbers(self, case: Case, prepared: Prepared) -> dict[str, Any]:
+        step, state = prepared.step.result(), prepared.state
+        given = [next(prepared.batches) for _ in range(BATCHES)]
+        jets = [int(batch.jet_valid.sum()) for batch, _ in given]
+        halves = 2 if "task_grads_2" in METHODS[case.method].needs else 1
+        used = np.mean([batch.jet_valid.any(axis=1).sum() for batch, _ in given]) / halves
+        placed = jax.device_put(given, jax.devices()[0])
+        state, _ = _turn(step, state, placed, 1)
+        state, once = _turn(step, state, placed, BATCHES)
+        number = BATCHES * max(round(self._seconds / once), 1)
+        times = []
+        for _ in range(TURNS):
+            state, seconds = _turn(step, state, placed, number)
+            times.append(seconds / number)
+        seconds = float(np.median(times))
+        rates = {"jets_per_second": float(np.mean(jets)) / seconds, "step_seconds": times}
+        if case.loading:
+            state, loaded = _loaded(step, state, prepared.batches, number)
+            rates |= loaded
+        memory = step.memory_analysis()
+        held = memory.argument_size_in_bytes + memory.output_size_in_bytes
+        held += memory.temp_size_in_bytes - memory.alias_size_in_bytes
+        stats = jax.devices()[0].memory_stats() or {}
+        return rates | {
+            "finite": bool(state.finite),
+            "bytes": held,
+            "peak_bytes_in_use": stats.get("peak_bytes_in_use"),
+            "operations": prepared.operations * float(used),
+            "operations_per_second": prepared.operations * float(used) / seconds,
+        }
+
+
+def _turn(
+    step: Callable[..., tuple], state: Any, batches: Sequence[tuple], number: int
+) -> tuple[Any, float]:
+    """Steps on batches that are on the device; the state after them, and the seconds."""
+    begin = time.perf_counter()
+    for index in range(number):
+        state, _ = step(state, *batches[index % len(batches)])
+    jax.block_until_ready(state)
+    return state, time.perf_counter() - begin
+
+
+def _loaded(
+    step: Callable[..., tuple], state: Any, batches: Iterator[tuple], number: int
+) -> tuple[Any, dict[str, float]]:
+    """The same with batches of the loader, whose reading ahead is paid for."""
+    end_of_work()
+    begin, jets, waiting, before = time.perf_counter(), 0, 0.0, None
+    for _ in range(number):
+        asked = time.perf_counter()
+        batch, targets = next(batches)
+        waiting += time.perf_counter() - asked
+        jets += int(batch.jet_valid.sum())
+        state, metrics = step(state, *jax.device_put((batch, targets), jax.devices()[0]))
+        # As in training, what a step reports is fetched when the next one is on its way.
+        jax.block_until_ready(before)
+        before = metrics
+    jax.block_until_ready(state)
+    seconds = end_of_work() - begin
+    return state, {"loaded_jets_per_second": jets / seconds, "waiting": waiting / seconds}

@@ -1,0 +1,179 @@
+"""Training on an accelerator: jets/s, memory and share of the matrix peak of every weighting.
+
+The most important measurements come first. Those that are not reached within the time limit are
+named at the end, and what has been measured is written after every group of them, so that a run
+that is killed leaves something behind.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import devices
+from benchmarks.compiled_steps import Case, Steps
+from benchmarks.methods import chosen
+from maskformer_jax.errors import InputError
+from maskformer_jax.training.compilation import use_cache
+
+# One and K backward passes: the methods of the tables against batch size.
+FIRST = ("equal", "cagrad")
+PARTS = ("sizes", "correctness", "methods")
+CORRECTNESS = "correctness"
+MOST = 8  # trainings that are compiled, and then measured, before the time is looked at
+
+
+def run(
+    models: Sequence[str],
+    file: str,
+    methods: Sequence[str] | None,
+    dtypes: Sequence[str],
+    batch_sizes: Sequence[int],
+    *,
+    parts: Sequence[str],
+    limit: float,
+    seconds: float,
+    matrix: int,
+    threads: int | None,
+    output: str,
+) -> str:
+    """Tables of what was measured, which are also written beside `output`, all numbers as JSON.
+
+    Args:
+        models: YAML files of networks, the most important first.
+        file: training file in the default layout.
+        methods: names; none: all.
+        dtypes: of the arithmetic, the most important first.
+        batch_sizes: jets of a batch, the most important first; it is that of all methods' table.
+        parts: of `PARTS`: against batch size, against the CPU, all methods.
+        limit: seconds after which nothing new is begun.
+        seconds: of one turn of a training.
+        matrix: rows of the square matrices whose product gives the peak.
+        threads: programs that are compiled at the same time; none: one per core.
+        output: JSON file.
+    """
+    begin, names, threads = time.perf_counter(), chosen(methods), threads or os.cpu_count() or 1
+    if min(*batch_sizes, matrix, threads, seconds) <= 0:
+        raise InputError(
+            "`--batch_sizes`, `--matrix`, `--threads` and `--seconds` must be positive; got "
+            f"{batch_sizes}, {matrix}, {threads} and {seconds}"
+        )
+    use_cache()
+    found = {"about": devices.about(), "file": file, "limit": limit, "matrix": matrix}
+    found["peaks"] = {dtype: devices.matrix_peak(dtype, matrix) for dtype in dtypes}
+    found |= {"rows": [], "differences": {}, "missing": []}
+    steps, deadline = Steps(file, seconds), begin + limit
+    text = ""
+    for group in groups(models, names, dtypes, batch_sizes, parts, min(threads, MOST)):
+        if group == CORRECTNESS:
+            found["differences"] = devices.compare(names, deadline, threads)
+            missing = [f"{CORRECTNESS} of {x}" for x in names if x not in found["differences"]]
+        else:
+            rows = steps.measure(group, deadline, threads)
+            found["rows"] += rows
+            missing = [_label(case) for case in group[len(rows) :]]
+        found["missing"] += missing
+        found["seconds"] = time.perf_counter() - begin
+        text = write(found, Path(output))
+    return text
+
+
+def groups(
+    models: Sequence[str],
+    methods: Sequence[str],
+    dtypes: Sequence[str],
+    batch_sizes: Sequence[int],
+    parts: Sequence[str],
+    most: int,
+) -> Iterator[list[Case] | str]:
+    """What is measured together, the most important first; `CORRECTNESS` stands for `compare`.
+
+    Args:
+        models: YAML files of networks.
+        methods: names.
+        dtypes: of the arithmetic.
+        batch_sizes: jets of a batch.
+        parts: of `PARTS`.
+        most: trainings of a group.
+    """
+    first = [name for name in FIRST if name in methods] or methods[:1]
+    others = [name for name in methods if name not in first]
+
+    def sizes(model: str, batch_sizes: Sequence[int]) -> list[Case]:
+        return [Case(model, m, d, b, True) for b in batch_sizes for d in dtypes for m in first]
+
+    found: list[tuple[str, list[Case]]] = [("sizes", sizes(m, batch_sizes[:1])) for m in models]
+    found += [("sizes", sizes(models[0], batch_sizes[1:])), (CORRECTNESS, [])]
+    for dtype in dtypes:
+        cases = [Case(models[0], name, dtype, batch_sizes[0], False) for name in others]
+        found.append(("methods", cases))
+    found += [("sizes", sizes(model, batch_sizes[1:])) for model in models[1:]]
+    for part, cases in found:
+        if part in parts and part == CORRECTNESS:
+            yield part
+        elif part in parts:
+            yield from (cases[i : i + most] for i in range(0, len(cases), most))
+
+
+def write(found: dict[str, Any], output: Path) -> str:
+    """The tables, which are written beside the JSON."""
+    text = table(found)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(found, indent=1) + "\n")
+    output.with_suffix(".txt").write_text(text + "\n")
+    return text
+
+
+def table(found: dict[str, Any]) -> str:
+    """Trainings by network, type and batch size; differences to the CPU; what is missing.
+
+    Operations are those of the products and sums of the program, without the method's own, and the
+    memory is what the compiled step holds, batch and state included.
+    """
+    lines = [", ".join(f"{name} {value}" for name, value in found["about"].items() if value)]
+    peaks = (f"{name} {value / 1e12:.4g}" for name, value in found["peaks"].items())
+    lines.append(f"matrix peak, 10^12 operations/s: {', '.join(peaks)}")
+    rows = sorted(found["rows"], key=lambda x: (x["model"], x["dtype"], x["batch_size"]))
+    plain = {_setting(row): row for row in rows if row["method"] == "equal"}
+    if rows:
+        lines.append(
+            f"\n{'network':18}{'type':10}{'batch':>6}  {'method':14}{'jets/s':>9}{'to equal':>10}"
+            f"{'with loader':>13}{'waiting':>9}{'GiB':>8}{'of peak':>9}"
+        )
+    for row in rows:
+        lines.append(_line(row, plain.get(_setting(row), {}), found["peaks"]))
+    if found["differences"]:
+        head = "".join(f"{name:>10}" for name in devices.Differences._fields)
+        lines.append(f"\nto the CPU, float32 in full precision\n{'method':14}{head}")
+    for name, values in found["differences"].items():
+        failed = isinstance(values, str)
+        cells = f"  {values}" if failed else "".join(f"{value:10.1e}" for value in values)
+        lines.append(f"{name:14}{cells}")
+    if found["missing"]:
+        missing = "; ".join(found["missing"])
+        lines.append(f"\nnot measured within {found['limit']:g} s: {missing}")
+    return "\n".join(lines)
+
+
+def _line(row: dict[str, Any], plain: dict[str, Any], peaks: dict[str, float]) -> str:
+    model, dtype, batch_size = _setting(row)
+    start = f"{Path(model).stem:18}{dtype:10}{batch_size:6}  {row['method']:14}"
+    if "failed" in row:
+        return f"{start}  {row['failed']}"
+    rate, ratio, loaded = row["jets_per_second"], f"{'-':>10}", f"{'-':>13}{'-':>9}"
+    if "jets_per_second" in plain:
+        ratio = f"{rate / plain['jets_per_second']:10.3f}"
+    if row["loading"]:
+        loaded = f"{row['loaded_jets_per_second']:13,.0f}{row['waiting']:9.1%}"
+    end = f"{row['bytes'] / 2**30:8.2f}{row['operations_per_second'] / peaks[dtype]:9.1%}"
+    return f"{start}{rate:9,.0f}{ratio}{loaded}{end}" + ("" if row["finite"] else "  not finite")
+
+
+def _setting(row: dict[str, Any]) -> tuple[str, str, int]:
+    return row["model"], row["dtype"], row["batch_size"]
+
+
+def _label(case: Case) -> str:
+    return f"{Path(case.model).stem} {case.method} {case.dtype} {case.batch_size}"
