@@ -63,8 +63,8 @@ def generator(settings: Sequence[str], energy: float, seed: int) -> Any:
     pythia = pythia8mc.Pythia("", False)
     ours = ("Print:quiet = on", f"Beams:eCM = {energy!r}", "Random:setSeed = on")
     for line in (*ours, f"Random:seed = {seed}", *settings):
-        if not pythia.readString(line):
-            raise InputError(f"Pythia does not know the setting {line!r}")
+        if not pythia.readString(line, False):
+            raise InputError(f"Pythia does not know the setting, or its value: {line!r}")
     if not pythia.init():
         raise InputError(f"Pythia can't start with the settings {list(settings)}")
     return pythia

@@ -48,6 +48,7 @@ def test_pileup_is_turned_mirrored_and_spread_along_the_beam():
 def test_no_pileup_is_possible():
     config = SimulationConfig(pileup=PileUpConfig(mean=0.0))
     pool = pileup.make_pool(config, seed=1)
+    assert len(pool.values) == 0
     found, number = pileup.draw(pool, one_jet_each(0, 0), config, np.random.default_rng(1))
     assert len(found.event) == 0 and (number == 0).all()
 

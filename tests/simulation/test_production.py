@@ -22,9 +22,11 @@ from maskformer_jax.simulation.config import (
     THESIS_INPUTS,
     JetFindingConfig,
     OutputConfig,
+    PileUpConfig,
     SampleConfig,
     SimulationConfig,
 )
+from maskformer_jax.simulation.events import generator
 from maskformer_jax.simulation.pileup import Pool
 from maskformer_jax.simulation.shards import make_shard, process_events, pythia_seed
 from maskformer_jax.simulation.shards import simulate as simulate_shard
@@ -273,10 +275,23 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize("setting", ["Top:gg2everything = on", "Top:gg2ttbar = maybe not"])
-def test_a_setting_that_pythia_does_not_know_is_named(small, tmp_path, setting):
-    pileup = small().pileup.__class__(mean=5.0, pool_events=5, settings=[setting])
-    with pytest.raises(InputError, match="Pythia"):
+SETTINGS = [
+    ("Top:gg2everything = on", "Pythia does not know the setting, or its value: 'Top:gg2every"),
+    ("PhaseSpace:pTHatMin = -x", "Pythia does not know the setting, or its value: 'PhaseSpace"),
+    ("Top:gg2ttbar = maybe not", "Pythia can't start with the settings"),
+]
+
+
+@pytest.mark.parametrize(("setting", "message"), SETTINGS)
+def test_a_setting_that_means_nothing_to_pythia_is_named(setting, message, capfd):
+    with pytest.raises(InputError, match=message):
+        generator([setting], 13000.0, seed=1)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_error_in_a_worker_is_that_of_the_production(small, tmp_path):
+    pileup = PileUpConfig(mean=5.0, pool_events=5, settings=["Top:gg2everything = on"])
+    with pytest.raises(InputError, match="gg2everything"):
         production.produce(small(output_dir=str(tmp_path / "new"), pileup=pileup))
 
 
