@@ -103,7 +103,8 @@ def _add_gpu(part: argparse.ArgumentParser) -> None:
     part.add_argument("--dtypes", nargs="+", choices=dtypes, default=dtypes)
     sizes = [4000, 16000, 1000, 2000, 8000]
     part.add_argument("--batch_sizes", type=int, nargs="+", default=sizes, help="first: methods'")
-    part.add_argument("--parts", nargs="+", choices=gpu.PARTS, default=gpu.PARTS)
+    part.add_argument("--parts", nargs="+", choices=gpu.PARTS, default=gpu.PARTS[:-1])
+    part.add_argument("--peer_python", help="that has Salt, for `salt`; default: this Python")
     part.add_argument("--limit", type=float, default=450, help="seconds; nothing is begun later")
     part.add_argument("--seconds", type=float, default=0.5, help="of a turn; three are made")
     part.add_argument("--matrix", type=int, default=8192, help="rows, for the matrix peak")

@@ -12,16 +12,22 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
+
 from benchmarks import devices
-from benchmarks.compiled_steps import Case, Steps
+from benchmarks.compiled_steps import TURNS, Case, Steps
 from benchmarks.methods import chosen
+from benchmarks.salt_peer import Ask, salt, settings
+from benchmarks.training import PEERS
+from maskformer_jax import config as configuration
 from maskformer_jax.errors import InputError
 from maskformer_jax.training.compilation import use_cache
 
 # One and K backward passes: the methods of the tables against batch size.
 FIRST = ("equal", "cagrad")
-PARTS = ("sizes", "correctness", "methods")
-CORRECTNESS = "correctness"
+PARTS = ("sizes", "correctness", "methods", "salt")
+CORRECTNESS, SALT = "correctness", "salt"
 MOST = 8  # trainings that are compiled, and then measured, before the time is looked at
 
 
@@ -37,6 +43,7 @@ def run(
     seconds: float,
     matrix: int,
     threads: int | None,
+    peer_python: str | None,
     output: str,
 ) -> str:
     """Tables of what was measured, which are also written beside `output`, all numbers as JSON.
@@ -47,11 +54,12 @@ def run(
         methods: names; none: all.
         dtypes: of the arithmetic, the most important first.
         batch_sizes: jets of a batch, the most important first; it is that of all methods' table.
-        parts: of `PARTS`: against batch size, against the CPU, all methods.
+        parts: of `PARTS`: against batch size, against the CPU, all methods, Salt.
         limit: seconds after which nothing new is begun.
         seconds: of one turn of a training.
         matrix: rows of the square matrices whose product gives the peak.
         threads: programs that are compiled at the same time; none: one per core.
+        peer_python: interpreter that has Salt; none: this one.
         output: JSON file.
     """
     begin, names, threads = time.perf_counter(), chosen(methods), threads or os.cpu_count() or 1
@@ -70,6 +78,11 @@ def run(
         if group == CORRECTNESS:
             found["differences"] = devices.compare(names, deadline, threads)
             missing = [f"{CORRECTNESS} of {x}" for x in names if x not in found["differences"]]
+        elif group == SALT:
+            cases = [(d, b) for b in batch_sizes for d in dtypes]
+            rows = trained_by_salt(peer_python, models[0], file, cases, seconds, deadline)
+            found["rows"] += rows
+            missing = [f"Salt {d} {b}" for d, b in cases[len(rows) // len(PEERS) :]]
         else:
             rows = steps.measure(group, deadline, threads)
             found["rows"] += rows
@@ -88,7 +101,7 @@ def groups(
     parts: Sequence[str],
     most: int,
 ) -> Iterator[list[Case] | str]:
-    """What is measured together, the most important first; `CORRECTNESS` stands for `compare`.
+    """What is measured together, the most important first; two words stand for other work.
 
     Args:
         models: YAML files of networks.
@@ -105,16 +118,64 @@ def groups(
         return [Case(model, m, d, b, True) for b in batch_sizes for d in dtypes for m in first]
 
     found: list[tuple[str, list[Case]]] = [("sizes", sizes(m, batch_sizes[:1])) for m in models]
-    found += [("sizes", sizes(models[0], batch_sizes[1:])), (CORRECTNESS, [])]
+    found += [("sizes", sizes(models[0], batch_sizes[1:]))]
+    found += [(SALT, []), (CORRECTNESS, [])]
     for dtype in dtypes:
         cases = [Case(models[0], name, dtype, batch_sizes[0], False) for name in others]
         found.append(("methods", cases))
     found += [("sizes", sizes(model, batch_sizes[1:])) for model in models[1:]]
     for part, cases in found:
-        if part in parts and part == CORRECTNESS:
+        if part in parts and part in (CORRECTNESS, SALT):
             yield part
         elif part in parts:
             yield from (cases[i : i + most] for i in range(0, len(cases), most))
+
+
+def trained_by_salt(
+    python: str | None,
+    model: str,
+    file: str,
+    cases: Sequence[tuple[str, int]],
+    seconds: float,
+    deadline: float,
+) -> list[dict[str, Any]]:
+    """Rows of Salt's trainings of a network of the same width, loading included.
+
+    Args:
+        python: interpreter that has Salt; none: this one.
+        model: YAML file of the network.
+        file: training file in the default layout.
+        cases: types and batch sizes.
+        seconds: of a turn, at least.
+        deadline: no case is begun after this moment of `time.perf_counter`.
+    """
+    config = configuration.load([f"--config={model}"])
+    device = {"gpu": "cuda"}.get(jax.default_backend(), "cpu")
+    rows = []
+    with salt(python, os.cpu_count() or 1) as ask:
+        for dtype, batch_size in cases:
+            if time.perf_counter() > deadline:
+                break
+            told = settings(config.data, file, batch_size, None, config.model.embed_dim)
+            told |= {"device": device, "dtype": dtype}
+            for label in PEERS:
+                row = {"model": model, "method": label, "dtype": dtype, "batch_size": batch_size}
+                try:
+                    rows.append(row | _turn_of_salt(ask, label, told, seconds))
+                except InputError as error:
+                    rows.append(row | {"failed": str(error)})
+    return rows
+
+
+def _turn_of_salt(ask: Ask, label: str, told: dict[str, Any], seconds: float) -> dict[str, Any]:
+    parameters = ask("train", label, settings=told)
+    ask("turn", label, steps=2)
+    once = ask("turn", label, steps=2)["seconds"] / 2
+    turns = [ask("turn", label, steps=max(round(seconds / once), 2)) for _ in range(TURNS)]
+    rates = [turn["jets"] / turn["seconds"] for turn in turns]
+    waiting = sum(turn["waiting"] for turn in turns) / sum(turn["seconds"] for turn in turns)
+    measured = {"loaded_jets_per_second": float(np.median(rates)), "waiting": waiting}
+    return measured | {"parameters": parameters, "turns": turns}
 
 
 def write(found: dict[str, Any], output: Path) -> str:
@@ -139,7 +200,7 @@ def table(found: dict[str, Any]) -> str:
     plain = {_setting(row): row for row in rows if row["method"] == "equal"}
     if rows:
         lines.append(
-            f"\n{'network':18}{'type':10}{'batch':>6}  {'method':14}{'jets/s':>9}{'to equal':>10}"
+            f"\n{'network':18}{'type':10}{'batch':>6}  {'method':24}{'jets/s':>9}{'to equal':>10}"
             f"{'with loader':>13}{'waiting':>9}{'GiB':>8}{'of peak':>9}"
         )
     for row in rows:
@@ -159,14 +220,17 @@ def table(found: dict[str, Any]) -> str:
 
 def _line(row: dict[str, Any], plain: dict[str, Any], peaks: dict[str, float]) -> str:
     model, dtype, batch_size = _setting(row)
-    start = f"{Path(model).stem:18}{dtype:10}{batch_size:6}  {row['method']:14}"
+    start = f"{Path(model).stem:18}{dtype:10}{batch_size:6}  {row['method']:24}"
     if "failed" in row:
         return f"{start}  {row['failed']}"
-    rate, ratio, loaded = row["jets_per_second"], f"{'-':>10}", f"{'-':>13}{'-':>9}"
+    loaded = f"{'-':>13}{'-':>9}"
+    if "waiting" in row:
+        loaded = f"{row['loaded_jets_per_second']:13,.0f}{row['waiting']:9.1%}"
+    if "jets_per_second" not in row:
+        return f"{start}{'-':>9}{'-':>10}{loaded}{'-':>8}{'-':>9}"
+    rate, ratio = row["jets_per_second"], f"{'-':>10}"
     if "jets_per_second" in plain:
         ratio = f"{rate / plain['jets_per_second']:10.3f}"
-    if row["loading"]:
-        loaded = f"{row['loaded_jets_per_second']:13,.0f}{row['waiting']:9.1%}"
     end = f"{row['bytes'] / 2**30:8.2f}{row['operations_per_second'] / peaks[dtype]:9.1%}"
     return f"{start}{rate:9,.0f}{ratio}{loaded}{end}" + ("" if row["finite"] else "  not finite")
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +19,8 @@ import pytest
 import benchmark
 from benchmarks import devices
 from benchmarks.compiled_steps import Case, Steps
-from benchmarks.gpu import CORRECTNESS, PARTS, groups, table
+from benchmarks.gpu import CORRECTNESS, PARTS, SALT, groups, table
+from maskformer_jax.errors import InputError
 from maskformer_jax.weighting import METHODS
 
 ROOT = Path(__file__).parents[1]
@@ -68,9 +70,27 @@ def test_what_is_not_reached_is_named(network, capsys, tmp_path):
     assert capsys.readouterr().out.endswith(f"\nnot measured within 0 s: {missing}\n")
 
 
+def test_salt_has_rows_of_its_own(network, capsys, monkeypatch, tmp_path):
+    asked = []
+
+    def ask(request, label, **more):
+        asked.append((request, label, more))
+        if label != "Salt":
+            raise InputError("no memory")
+        return 1000 if request == "train" else {"jets": 10, "seconds": 0.1, "waiting": 0.02}
+
+    monkeypatch.setattr("benchmarks.gpu.salt", lambda *_: nullcontext(ask))
+    assert benchmark.main(options(network, tmp_path, "--parts", "salt")) == 0
+    lines = capsys.readouterr().out.splitlines()[-3:]
+    assert re.search(r"float32 +8  Salt +- +- +100 +20\.0% +- +-$", lines[0])
+    assert all(line.endswith("  no memory") for line in lines[1:])
+    told = asked[0][2]["settings"]
+    assert (told["device"], told["dtype"], told["embed_dim"]) == ("cpu", "float32", 16)
+
+
 def test_the_most_important_comes_first_and_all_comes_once():
     arguments = (["a", "b"], list(METHODS), ["bfloat16", "float32"], [4, 16, 1])
-    found = list(groups(*arguments, PARTS, most=8))
+    found = [group for group in groups(*arguments, PARTS, most=8) if group != SALT]
     first = [Case("a", m, t, 4, True) for t in arguments[2] for m in ("equal", "cagrad")]
     assert found[0] == first and found.count(CORRECTNESS) == 1
     cases = [case for group in found if group != CORRECTNESS for case in group]
@@ -99,7 +119,7 @@ def test_a_training_that_fails_says_why_and_the_others_go_on(monkeypatch):
     assert good["jets_per_second"] == 2.0
     found = {"about": {}, "peaks": {}, "differences": {"uw": "no solver"}, "missing": []}
     lines = table(found | {"rows": [failed]}).splitlines()
-    assert lines[4].endswith("  equal           RESOURCE_EXHAUSTED: out of memory")
+    assert " ".join(lines[4].split()).endswith("16 equal RESOURCE_EXHAUSTED: out of memory")
     assert lines[-1] == "uw              no solver"
 
 
