@@ -100,7 +100,7 @@ def _draw_training(tables: dict[str, Table]):
 def _draw_stages(tables: dict[str, Table]):
     figure, (axes,) = _axes(height=2.5)
     labels = tables["stages_cagrad"].column("stage")[:-1]
-    colours = dict(zip(labels, ("C0", "C1", "C2", "C3", "C4", "C5"), strict=True))
+    colours = {label: f"C{number}" for number, label in enumerate(labels)}
     for name in ("equal", "cagrad"):
         table, begin = tables[f"stages_{name}"], 0.0
         for stage, time in zip(table.column("stage"), table.column("ms"), strict=True):

@@ -1,0 +1,255 @@
+"""Pieces of the benchmarks of the training step; their times are not looked at."""
+
+import json
+import re
+import sys
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import benchmark
+from benchmarks import compilation, fresh, sizes, stages, weights
+from benchmarks.arithmetic import count, parabola, read_epoch
+from benchmarks.data import make
+from benchmarks.fresh import Started
+from benchmarks.report import MARKS, filled
+from benchmarks.scaling import PARTS, labelled
+from benchmarks.stages import Machine, Stage
+from benchmarks.tables import Table, keep, load, markdown, text
+from maskformer_jax import config as configuration
+from maskformer_jax.errors import InputError
+from maskformer_jax.training.parts import Parts
+from maskformer_jax.training.task_gradients import task_gradients
+from maskformer_jax.weighting import METHODS
+
+TABLE = Table(
+    "Title", {"name": "", "ms": ".1f", "share": ".0%"}, [["a", 12.34, 0.5], ["bb", 1, None]]
+)
+
+
+def test_table_is_aligned_and_none_is_a_dash():
+    assert text(TABLE) == "Title\nname    ms  share\na     12.3    50%\nbb     1.0      -"
+    lines = ["| name | ms | share |", "| --- | ---: | ---: |", "| a | 12.3 | 50% |"]
+    assert markdown(TABLE) == "\n".join([*lines, "| bb | 1.0 | - |", "", "Title"])
+
+
+def test_tables_are_kept_beside_others(tmp_path):
+    path = str(tmp_path / "made" / "tables.json")
+    assert load(path) == {}
+    keep(path, {"a": TABLE, "b": TABLE})
+    keep(path, {"b": TABLE._replace(title="later")})
+    found = load(path)
+    assert found["a"] == TABLE and found["b"].title == "later" and list(found) == ["a", "b"]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"a": {}}', '{"a": 1}'])
+def test_file_with_something_else_is_one_line(content, tmp_path):
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(InputError, match=r"a\.json: no tables of this benchmark"):
+        load(str(tmp_path / "a.json"))
+
+
+def test_arithmetic_of_a_product_is_known():
+    shapes = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((3, 5), (5, 7))]
+    assert count(jnp.matmul, *shapes) == 2 * 3 * 5 * 7
+
+
+def test_parabola_goes_through_its_points_and_no_other_curve_is_one():
+    tracks = np.array([1, 8, 20, 40])
+    np.testing.assert_allclose(parabola(tracks, 3 + 2 * tracks + tracks**2)(30), 963)
+    with pytest.raises(RuntimeError, match="is no parabola"):
+        parabola(tracks, 1.0 * tracks**3)
+
+
+def test_an_epoch_has_all_tracks(tmp_path):
+    layout = configuration.DataConfig()
+    path = make(tmp_path / "noise.h5", layout, 60, 0.2)
+    config = configuration.Config(
+        data=configuration.DataConfig(train_file=str(path)),
+        training=configuration.TrainingConfig(batch_size=25),
+    )
+    epoch = read_epoch(config)
+    batch, _ = epoch.part
+    expected = fresh.JetFile(path, layout).read(0, 60)
+    assert len(epoch.counts) == 60 and len(epoch.used) == 3 and epoch.used.min() == 1
+    assert epoch.counts.sum() == expected.tracks["valid"].sum()
+    rows, jets, width = map(int, epoch.layout.split(" x "))
+    assert batch.tracks.shape[:2] == (rows, width) and batch.jet_valid.shape == (rows * jets,)
+
+
+def test_files_may_have_labels():
+    assert labelled(["a=b=c", "d.h5"]) == {"a": "b=c", "d.h5": "d.h5"}
+
+
+def test_a_stage_is_the_difference_of_two_programs():
+    found = stages.differences(
+        {
+            "forward": Stage(1.0, 10.0, 4.0),
+            "backward, heads": Stage(1.5, 14.0, 5.0),
+            "weighting": Stage(0.2, 1.0, 1.0),
+        }
+    )
+    assert found["backward, heads"] == Stage(0.5, 4.0, 1.0)
+    assert found["weighting"] == Stage(0.2, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("stage", "limit", "above"),
+    [(Stage(2.0, 100.0, 5.0), "arithmetic", 2.0), (Stage(2.0, 10.0, 8.0), "memory", 2.5)],
+)
+def test_limit_is_what_takes_longer(stage, limit, above):
+    cells = dict(
+        zip(stages.COLUMNS, stages.row("x", stage, 4.0, Machine(100.0, 10.0)), strict=True)
+    )
+    assert cells["limit"] == limit and cells["time to the limit"] == pytest.approx(above)
+    assert cells["ms"] == 2000 and cells["share"] == 0.5
+    assert cells["of the peak"] == stage.flops / 200
+    assert cells["of the bandwidth"] == stage.bytes / 20
+
+
+def test_synthetic_heads_have_one_task_each_and_the_trunk_has_all():
+    params, sums_of, is_shared = sizes.trunk_and_heads(3)
+    inputs = np.random.default_rng(1).standard_normal((1, 8, sizes.INPUTS), np.float32)
+    found = jax.jit(lambda p, x: task_gradients(sums_of, p, Parts(x, jnp.array(1))))(params, inputs)
+    leaves = jax.tree.leaves(found.gradients)
+    reached = [int((np.abs(x).reshape(3, -1).max(1) > 0).sum()) for x in leaves]
+    assert reached == [3 if shared else 1 for shared in jax.tree.leaves(is_shared)]
+
+
+def test_first_round_is_not_counted():
+    times = iter([100.0, 1.0, 3.0, 2.0])
+    assert sizes.medians({"a": lambda: next(times)}, 3) == {"a": 2.0}
+
+
+def test_first_steps_are_compared_with_the_padded_one(monkeypatch):
+    calls = []
+
+    def measure(options, steps, *, cache):
+        calls.append(cache)
+        is_first = calls.count(cache) == 1
+        seconds = 4.0 if "--training.pack=false" in options else 6.0
+        return Started(1.0, seconds - 1.0 if is_first else 0.5, [0.1], 10)
+
+    monkeypatch.setattr(compilation, "measure", measure)
+    padded, packed, *_ = compilation.first_steps(["--config=a"], repeats=2).rows
+    assert padded == ["equal, padded", 1.0, 3.0, 4.0, 1.5, 1.0]
+    assert packed == ["equal", 1.0, 5.0, 6.0, 1.5, 1.5]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_process_of_its_own_answers_or_says_why(fails, monkeypatch, tmp_path):
+    answer = Started(1.0, 2.0, [0.5], 3)
+    program = [f"#!{sys.executable}", "import os, sys"]
+    program += ["assert sys.argv[1:3] == ['-m', 'benchmarks.fresh'], sys.argv"]
+    program += ["assert sys.argv[3:] == ['7', '--a', '--training.devices=2'], sys.argv"]
+    program += ["assert 'device_count=2' in os.environ['XLA_FLAGS'].split()[-1]"]
+    program += ["sys.exit('why')" if fails else f"print('''{json.dumps(answer._asdict())}''')"]
+    (tmp_path / "python").write_text("\n".join(program))
+    (tmp_path / "python").chmod(0o755)
+    monkeypatch.setattr(fresh.sys, "executable", str(tmp_path / "python"))
+    if fails:
+        with pytest.raises(InputError, match="own process ended: why"):
+            fresh.measure(["--a"], 7, cache="none", devices=2)
+    else:
+        assert fresh.measure(["--a"], 7, cache="none", devices=2) == answer
+
+
+def test_cosine_of_two_sums_of_gradients():
+    gradients = np.random.default_rng(2).normal(size=(3, 9))
+    a, b = np.array([1.0, 2.0, 0.5]), np.array([0.3, 0.1, 2.0])
+    expected = a @ gradients @ (b @ gradients)
+    expected /= np.linalg.norm(a @ gradients) * np.linalg.norm(b @ gradients)
+    found = weights.cosine(gradients @ gradients.T, a, SimpleNamespace(weights=b))
+    assert found == pytest.approx(expected)
+
+
+def test_weights_are_renewed_when_they_are_due_and_found_on_what_is_given():
+    """Two orthogonal gradients, whose lengths change every third step; MGDA is exact on them."""
+    lengths = [(1.0, 2.0) if number // 3 % 2 == 0 else (2.0, 1.0) for number in range(6)]
+
+    def given(pair):
+        return weights.Given(jnp.ones(2), jnp.diag(jnp.array(pair) ** 2))
+
+    def find(params, number):
+        cheap = {"fraction 1/2": given((1.0, 2.0))} | {
+            label: given(lengths[number])
+            for label in ("fraction 1/4", "fraction 1/8", "fraction 1/16", "representation")
+        }
+        return weights.Found(jnp.diag(jnp.array(lengths[number])), given(lengths[number]), cheap)
+
+    way = METHODS["mgda"](2, normalise="none")
+    found = weights.cosines(find, way, optax.sgd(0.1), jnp.zeros(2), range(6))
+    # Weights (4, 1) / 5 for lengths (1, 2): where they are old, the update is (8, 1) for (2, 4).
+    old = np.dot([2, 4], [8, 1]) / np.linalg.norm([2, 4]) / np.linalg.norm([8, 1])
+    expected = {"every 2": [1, 1, 1, old, 1, 1], "every 5": [1, 1, 1, old, old, 1]}
+    expected |= {"fraction 1/2": [1, 1, 1, old, old, old], "representation": [1] * 6}
+    for label, values in expected.items():
+        np.testing.assert_allclose(found[label], values, atol=1e-5)
+    mean_and_lowest = weights.table({"mgda": found}).rows[0][1:]
+    np.testing.assert_allclose(mean_and_lowest, [(5 + old) / 6, old], atol=1e-5)
+
+
+PAGE = "a\n<!-- begin x -->\nold\n<!-- end x -->\nb\n<!-- begin y -->\nold\n<!-- end y -->\nc"
+
+
+def test_only_what_was_measured_is_filled_in():
+    page = filled(PAGE, {"x": TABLE, "z": TABLE})
+    assert page == PAGE.replace("old", markdown(TABLE), 1)
+    assert filled(page, {"x": TABLE}) == page
+
+
+def _runs(folder):
+    stage = Table("stages", stages.COLUMNS, [])
+    names = ["forward", "backward, heads", "whole step"]
+    rows = [stages.row(name, Stage(1.0, 2.0, 3.0), 2.0, Machine(1.0, 1.0)) for name in names]
+    kept = {f"stages_{name}": stage._replace(rows=rows) for name in ("equal", "cagrad")}
+    for name in ("batch_size", "tracks", "width", "tasks"):
+        kept[name] = Table(name, {name: "d", "equal, ms": ".1f"}, [[2, 1.0], [4, 2.0]])
+    keep(str(folder / "scaling.json"), kept)
+    cosines = {"every 2": np.array([0.5, 1.0])}
+    keep(str(folder / "weights.json"), {"weights": weights.table({"cagrad": cosines})})
+    about = {"batch_size": 5, "parameters": {"a": 10, "b": 10}}
+    about["turns"] = {"a": [[100, 1.0, 0.1]], "b": [[100, 0.5, 0.0], [100, 0.25, 0.0]]}
+    about["reference_before"] = {"a": [], "b": [[100, 1.0, 0.1], [100, 1.0, 0.1]]}
+    (folder / "training.json").write_text(json.dumps(about))
+
+
+def test_report_fills_in_tables_and_draws(capsys, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "".join(f"<!-- begin {x} -->\n<!-- end {x} -->\n" for x in ("training", "tasks"))
+    )
+    _runs(tmp_path)
+    assert benchmark.main(["report", "--runs", str(tmp_path), "--docs", str(page)]) == 0
+    expected = "tables: training, tasks; plots: training, stages, sizes, weights\n"
+    assert capsys.readouterr().out == expected
+    assert "| b | 10 | 300 | 200 | 400 | 3.000 | 0.00% |" in page.read_text()
+    for name in ("training", "stages", "sizes", "weights"):
+        assert (tmp_path / "page" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_page_has_a_place_for_every_table():
+    with open("docs/performance.md") as page:
+        names = {name for _, name, _ in MARKS.findall(page.read())}
+    assert {*PARTS, "weights", "training"} - {"stages"} <= names
+    assert {"methods", "stages_equal", "stages_cagrad"} <= names
+
+
+BAD = [
+    (["scaling", "--parts", "size"], r"`--parts`: no size; known: arithmetic, batch_size, "),
+    (["scaling", "--steps", "0"], r"must be at least 1; got \(500, 5, 0\)"),
+    (["weights", "--steps", "50"], r"`--steps` must be greater than 50; got 50"),
+    (["weights", "--methods", "equall"], r"`weighting.name` must be one of .*; got 'equall'"),
+    (["report", "--docs", "none.md"], r"none\.md: no such file"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), BAD, ids=range(len(BAD)))
+def test_wrong_input_is_one_line_and_exit_code_2(options, message, capsys):
+    assert benchmark.main(options) == 2
+    error = capsys.readouterr().err
+    assert re.match(rf"error: .*{message}", error) and error.count("\n") == 1
