@@ -382,7 +382,8 @@ class TrainingConfig:
         pack: put several jets into a row of tracks, so that the arithmetic follows the number of
             real tracks; False: a row for each jet, padded. Changes nothing else.
         micro_batches: parts of a batch whose gradients are added up one after the other, which
-            saves memory and changes nothing else.
+            saves memory and changes nothing else; none: as many as fit the cache of a CPU best,
+            and one on accelerators.
         backward: gradients of several tasks by `vmap` at once, or by `map` in less memory.
         initial_learning_rate: OneCycle schedule at the first step.
         peak_learning_rate: OneCycle schedule at its highest.
@@ -402,7 +403,7 @@ class TrainingConfig:
     seed: int = 0
     devices: int = 1
     pack: bool = True
-    micro_batches: int = 1
+    micro_batches: int | None = None
     backward: Literal["vmap", "map"] = "vmap"
     initial_learning_rate: float = 1e-7
     peak_learning_rate: float = 5e-4
@@ -421,13 +422,13 @@ class TrainingConfig:
             *("keep_checkpoints", "log_every"),
         ):
             value = getattr(self, name)
-            _check(value >= 1, f"training.{name}", "be at least 1", value)
+            _check(value is None or value >= 1, f"training.{name}", "be at least 1", value)
         _check(self.seed >= 0, "training.seed", "be at least 0", self.seed)
         _check(self.weight_decay >= 0, "training.weight_decay", "be at least 0", self.weight_decay)
         clip, every = self.max_gradient_norm, self.checkpoint_every
         _check(clip is None or clip > 0, "training.max_gradient_norm", "be positive", clip)
         _check(every is None or every >= 1, "training.checkpoint_every", "be at least 1", every)
-        parts = self.devices * self.micro_batches
+        parts = self.devices * (self.micro_batches or 1)
         _check(
             self.batch_size % parts == 0,
             "training.batch_size",

@@ -21,7 +21,7 @@ from maskformer_jax.evaluation import baseline
 from maskformer_jax.model.maskformer import parameter_table
 from maskformer_jax.training import loop, run_folder
 from maskformer_jax.training.compilation import use_cache
-from maskformer_jax.training.method import find_method
+from maskformer_jax.training.method import find_method, micro_batches
 from maskformer_jax.training.parts import used_parts
 from maskformer_jax.types import Batch, Targets
 
@@ -86,16 +86,16 @@ def training_layout(config: Config, file: JetFile) -> Layout:
         InputError: the weighting method is unknown.
     """
     two_batches = "task_grads_2" in find_method(config.weighting).needs
-    parts, batches = config.training.micro_batches, 2 if two_batches else 1
-    return _layout(config, file, config.data.train_jets, parts=parts, batches=batches)
+    parts, batches = micro_batches(config), 2 if two_batches else 1
+    return _layout(config, file, config.data.train_jets, parts, batches)
 
 
 def _layout(
-    config: Config, file: JetFile, num_jets: int | None, *, parts: int = 1, batches: int = 1
+    config: Config, file: JetFile, num_jets: int | None, parts: int | None = 1, batches: int = 1
 ) -> Layout:
     settings = config.training
     if not settings.pack:
-        return padded(settings.batch_size, file.width, parts=parts, batches=batches)
+        return padded(settings.batch_size, file.width, parts=parts or 1, batches=batches)
     return plan_layout(
         file,
         settings.batch_size,

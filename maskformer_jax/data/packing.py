@@ -16,6 +16,8 @@ from maskformer_jax.data.h5 import JetFile, kept_tracks
 # Batches drawn to see how many rows are needed, and the fraction of them that is added.
 DRAWS = 16
 MARGIN = 0.02
+# Tracks and queries of a part; 2 to 10 parts of 500 jets were tried with 32 and 128 features.
+TOKENS_OF_A_PART = 1500
 MOST_JETS_OF_A_ROW = 12
 # Blocks of a file that are read to see how many tracks its jets have.
 BLOCKS = 8
@@ -25,10 +27,11 @@ class Layout(NamedTuple):
     """Shape of every batch.
 
     Attributes:
-        parts: parts of a batch that are there, most of them usually empty.
+        parts: parts of a batch that are there.
         rows: rows of a part.
         jets: seats of a row; 1: the padded layout, where every row is a jet.
         width: tracks of a row.
+        used: parts over which the jets are spread; the others take what does not fit.
         batches: independent batches of a step, whose parts come one after the other.
     """
 
@@ -36,6 +39,7 @@ class Layout(NamedTuple):
     rows: int
     jets: int
     width: int
+    used: int = 1
     batches: int = 1
 
 
@@ -48,7 +52,7 @@ def padded(batch_size: int, width: int, *, parts: int = 1, batches: int = 1) -> 
         parts: equal parts of each batch.
         batches: independent batches of a step.
     """
-    return Layout(parts, batch_size // (parts * batches), 1, width, batches)
+    return Layout(parts, batch_size // (parts * batches), 1, width, parts, batches)
 
 
 def plan(
@@ -57,7 +61,7 @@ def plan(
     width: int,
     *,
     objects: int,
-    parts: int = 1,
+    parts: int | None = 1,
     devices: int = 1,
     batches: int = 1,
 ) -> Layout:
@@ -68,20 +72,25 @@ def plan(
         batch_size: jets of all parts of all batches.
         width: tracks of a row, at least those of any jet.
         objects: queries of a jet, which cost as much arithmetic as tracks.
-        parts: usual number of parts of a batch.
+        parts: parts over which a batch is spread; none: as many as keep the activations of a part
+            in the cache of a CPU.
         devices: the rows of a part are a multiple of this number.
         batches: independent batches of a step.
     """
     jets = batch_size // batches
-    of_part = -(-jets // parts)
-    draws = np.sort(np.random.default_rng(0).choice(counts, (DRAWS, of_part)))[:, ::-1].tolist()
+    draws = np.sort(np.random.default_rng(0).choice(counts, (DRAWS, jets)))[:, ::-1]
     layouts = []
     for seats in range(1, MOST_JETS_OF_A_ROW + 1):
-        rows = _rows_needed(draws, seats, width)
-        rows = -(-min(rows, of_part) // devices) * devices
+        chosen = parts
+        if parts is None:
+            rows = _rows_needed(draws, 1, seats, width)
+            chosen = max(round(rows * (width + seats * objects) / TOKENS_OF_A_PART), 1)
+        rows = _rows_needed(draws, chosen, seats, width)
+        rows = -(-min(rows, -(-jets // chosen)) // devices) * devices
         # A row takes at least one jet, whatever its tracks.
-        layouts.append(Layout(-(-jets // rows), rows, seats, width, batches))
-    return min(layouts, key=lambda x: x.rows * (x.width + x.jets * objects))
+        most = max(chosen, -(-jets // rows))
+        layouts.append(Layout(most, rows, seats, width, chosen, batches))
+    return min(layouts, key=lambda x: x.used * x.rows * (x.width + x.jets * objects))
 
 
 def plan_layout(
@@ -89,7 +98,7 @@ def plan_layout(
     batch_size: int,
     *,
     num_jets: int | None = None,
-    parts: int = 1,
+    parts: int | None = 1,
     devices: int = 1,
     batches: int = 1,
 ) -> Layout:
@@ -99,7 +108,7 @@ def plan_layout(
         file: the file.
         batch_size: jets of a step.
         num_jets: the first jets only; none: all.
-        parts: usual number of parts of a batch.
+        parts: as of `plan`.
         devices: that share the rows of a part.
         batches: independent batches of a step.
     """
@@ -117,16 +126,25 @@ def plan_layout(
     )
 
 
-def _rows_needed(draws: list[list[int]], seats: int, width: int) -> int:
-    """Rows that hold any of some batches, and a few more."""
-    rows = -(-len(draws[0]) // seats)
+def _rows_needed(draws: np.ndarray, parts: int, seats: int, width: int) -> int:
+    """Rows of a part that hold any of some batches, spread over the parts, and a few more.
+
+    Args:
+        draws: `[draws, jets]` tracks of the jets, the largest first.
+        parts: over which each is spread.
+        seats: jets of a row.
+        width: tracks of a row.
+    """
+    spread = [counts[part::parts] for counts in draws for part in range(parts)]
+    rows = max(-(-len(counts) // seats) for counts in spread)
     if seats == 1:
         return rows
-    for counts in draws:
-        rows = max(rows, -(-sum(counts) // width))
-        while (_deal(counts, rows, seats, width)[0] < 0).any():
+    rows = max(rows, *(-(-int(counts.sum()) // width) for counts in spread))
+    for counts in spread:
+        while (_deal(counts.tolist(), rows, seats, width)[0] < 0).any():
             rows += max(rows // 100, 1)
-    return rows + int(np.ceil(MARGIN * rows))
+    # What doesn't fit costs a part more: the whole batch again where there is one.
+    return rows + (int(np.ceil(MARGIN * rows)) if parts == 1 else 0)
 
 
 def _deal(counts: list[int], rows: int, seats: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -177,12 +195,12 @@ def seat(counts: np.ndarray, layout: Layout, generator: np.random.Generator) -> 
             seats[batch].reshape(-1)[: len(jets)] = jets
             continue
         left = jets[np.argsort(-counts[jets], kind="stable")]
+        waiting = [left[part :: layout.used] for part in range(layout.used)]
         for part in range(layout.parts):
-            if not len(left):
-                break
-            row_of, seat_of = _deal(counts[left].tolist(), layout.rows, layout.jets, layout.width)
+            group = waiting[part] if part < layout.used else left
+            row_of, seat_of = _deal(counts[group].tolist(), layout.rows, layout.jets, layout.width)
             placed = row_of >= 0
             order = generator.permutation(layout.rows)
-            seats[batch, part, order[row_of[placed]], seat_of[placed]] = left[placed]
-            left = left[~placed]
+            seats[batch, part, order[row_of[placed]], seat_of[placed]] = group[placed]
+            left = left[~np.isin(left, group[placed])]
     return seats.reshape(-1, layout.rows, layout.jets)

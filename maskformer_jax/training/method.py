@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
+from jax.interpreters import partial_eval
 from jaxtyping import Array, PyTree
 
 from maskformer_jax import tasks
@@ -45,6 +47,34 @@ def make(weighting: WeightingConfig, **known: Any) -> optax.GradientTransformati
         raise InputError(f"`weighting.options` of {weighting.name}: {error}") from error
 
 
+def micro_batches(config: Config) -> int | None:
+    """Parts over which a batch is spread; none: as many as fit the cache of a CPU best.
+
+    One where nothing else is said on an accelerator, and for a method whose weights depend on the
+    losses of the batch: the backward pass of the first part would have to wait for all of them.
+    """
+    chosen = config.training.micro_batches
+    if chosen is None and (jax.default_backend() != "cpu" or _needs_losses_first(config.weighting)):
+        return 1
+    return chosen
+
+
+def _needs_losses_first(weighting: WeightingConfig) -> bool:
+    """Whether weights depend on the losses that they weight, by a method that needs no more."""
+    if find_method(weighting).family != "loss":
+        return False
+    num_tasks = len(TASK_NAMES)
+    method = make(weighting, steps_per_epoch=1, optimiser=optax.identity())
+    losses = jnp.ones(num_tasks)
+
+    def weights(losses: Array) -> Array:
+        state = method.init(losses)
+        return method.update(jnp.eye(num_tasks), state, losses=losses, losses_after=losses)[0]
+
+    jaxpr = jax.make_jaxpr(weights)(losses).jaxpr
+    return partial_eval.dce_jaxpr(jaxpr, [True])[1][0]
+
+
 def build(
     config: Config,
     apply: Callable[..., Outputs],
@@ -79,7 +109,7 @@ def build(
             "the Gramian with one set of weights for the model (`granularity: model`); got "
             f"{config.weighting.name}"
         )
-    parts = 2 * config.training.devices * config.training.micro_batches
+    parts = 2 * config.training.devices * (config.training.micro_batches or 1)
     if two_batches and config.training.batch_size % parts:
         raise InputError(
             f"`training.batch_size` must be a multiple of {parts}, since {config.weighting.name} "

@@ -16,7 +16,7 @@ from maskformer_jax import tasks
 from maskformer_jax.errors import InputError
 from maskformer_jax.model import maskformer
 from maskformer_jax.tasks import TASK_NAMES
-from maskformer_jax.training import loop
+from maskformer_jax.training import loop, method
 
 OVERLAYS = SAMPLE.parents[1] / "configs" / "weighting"
 METHODS = {
@@ -110,6 +110,18 @@ def test_weights_stay_between_renewals(other):
     weights = np.array([[line[f"weight/{task}"] for task in TASK_NAMES] for line in log])
     changed = (weights[1:] != weights[:-1]).any(1)
     np.testing.assert_array_equal(changed, np.arange(len(changed)) % 2 == 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("equal", None), ("uw", None), ("dwa", None), ("gls", 1), ("famo", 1), ("cagrad", None)],
+)
+def test_batches_are_spread_unless_the_weights_have_to_wait_for_the_losses(argv, name, expected):
+    overlay = ["--weighting.options={}", *options(name)[:2]]
+    config = configuration.load(argv("unused", *overlay))
+    assert method.micro_batches(config) == expected
+    fixed = configuration.load(argv("unused", *overlay, "--training.micro_batches=4"))
+    assert method.micro_batches(fixed) == 4
 
 
 WRONG = [
