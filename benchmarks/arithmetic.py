@@ -58,7 +58,7 @@ class Epoch(NamedTuple):
         counts: `[jets]` tracks of every jet.
         used: `[batches]` parts that hold jets.
         part: shapes of (Batch, Targets) of a part.
-        layout: rows, jets of a row and tracks of a row.
+        layout: usual number of parts, rows of a part, jets and tracks of a row.
     """
 
     counts: np.ndarray
@@ -85,11 +85,18 @@ def of_files(config: str, files: dict[str, str], batch_size: int) -> Table:
         width = epoch.part[0].valid.shape[-1]
         packed = epoch.used.sum() * _of_gradient(loaded, epoch.part)
         padded = len(epoch.used) * batch_size * of_jet(width)
-        shares = [packed / needed, padded / needed, float((epoch.used > 1).mean())]
+        spilled = float((epoch.used > np.median(epoch.used)).mean())
+        shares = [packed / needed, padded / needed, spilled]
         about = [label, jets, float(epoch.counts.mean()), int(epoch.counts.max()), epoch.layout]
         rows.append([*about, needed / jets / 1e6, *shares])
-    columns = {"file": "", "jets": ",d", "tracks": ".1f", "most": "d", "rows x jets x tracks": ""}
-    columns |= {"MFLOP of a jet": ".1f", "packed": ".3f", "padded": ".3f", "second part": ".1%"}
+    columns = {
+        "file": "",
+        "jets": ",d",
+        "tracks": ".1f",
+        "most": "d",
+        "parts x rows x jets x tracks": "",
+    }
+    columns |= {"MFLOP of a jet": ".1f", "packed": ".3f", "padded": ".3f", "one part more": ".1%"}
     title = "Arithmetic of an epoch's gradients over that of jets without padding"
     return Table(f"{title}; {config}, batches of {batch_size} jets", columns, rows)
 
@@ -104,10 +111,10 @@ def of_methods(config: str, file: str, batch_size: int) -> Table:
     """
     options = [f"--config={config}", f"--data.train_file={file}"]
     configs = training.configs_of(METHODS, [*options, f"--training.batch_size={batch_size}"])
-    part = read_epoch(configs["equal"], batches=1).part
+    epoch = read_epoch(configs["equal"], batches=1)
     rows = []
     for label, loaded in configs.items():
-        found = of_update(loaded, part)
+        found = of_update(loaded, epoch.part) * float(epoch.used[0])
         plain = rows[0][1] * 1e9 if rows else found
         # Between two renewals of the weights a step costs as much as a plain one.
         every = loaded.weighting.every
@@ -156,7 +163,7 @@ def read_epoch(config: Config, batches: int | None = None) -> Epoch:
         used.append(batch.jet_valid.any(axis=1).sum())
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), pair)
     _, rows, width, _ = batch.tracks.shape
-    layout = f"{rows} x {batch.jet_valid.shape[1] // rows} x {width}"
+    layout = f"{np.median(used):.0f} x {rows} x {batch.jet_valid.shape[1] // rows} x {width}"
     return Epoch(np.concatenate(counts), np.array(used), shapes, layout)
 
 

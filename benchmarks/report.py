@@ -11,6 +11,8 @@ from benchmarks.tables import Table, load, markdown
 from maskformer_jax.errors import InputError
 
 MARKS = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
+# The table that each plot stands below.
+BELOW = {"training": "training", "weights": "weights", "stages_cagrad": "stages", "tasks": "sizes"}
 SIZES = ("batch_size", "tracks", "width", "tasks")
 
 
@@ -29,19 +31,27 @@ def run(runs: str, docs: str) -> str:
         tables["training"] = training_table(folder / "training.json")
     before = page.read_text()
     names = [name for _, name, _ in MARKS.findall(before) if name in tables]
-    page.write_text(filled(before, tables))
     drawn = draw(tables, page.with_suffix(""))
+    page.write_text(filled(before, tables, {plot: f"{page.stem}/{plot}.png" for plot in drawn}))
     return f"tables: {', '.join(names) or 'none'}; plots: {', '.join(drawn) or 'none'}"
 
 
-def filled(page: str, tables: dict[str, Table]) -> str:
-    """The page with the tables that there are between their marks; others stay as they are."""
+def filled(page: str, tables: dict[str, Table], plots: dict[str, str]) -> str:
+    """The page with the tables that there are between their marks; others stay as they are.
+
+    Args:
+        page: Markdown.
+        tables: by the name at their marks.
+        plots: name -> file, seen from the page.
+    """
 
     def fill(found: re.Match) -> str:
         begin, name, end = found.groups()
         if name not in tables:
             return found[0]
-        return f"{begin}{markdown(tables[name])}\n{end}"
+        plot = BELOW.get(name)
+        picture = f"\n![{plot}]({plots[plot]})\n" if plot in plots else ""
+        return f"{begin}{markdown(tables[name])}\n{picture}{end}"
 
     return MARKS.sub(fill, page)
 

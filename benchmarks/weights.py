@@ -7,7 +7,7 @@ parameters follows from the exact Gramian.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,12 +16,13 @@ import optax
 from jaxtyping import Array, Float, PyTree
 from tqdm import tqdm
 
-from benchmarks.arithmetic import Network, network
+from benchmarks.arithmetic import Network, SumsOf, network
 from benchmarks.fresh import batches_of, loader_of
 from benchmarks.tables import Table, keep, text
 from maskformer_jax import config as configuration
 from maskformer_jax.config import Config
 from maskformer_jax.errors import InputError
+from maskformer_jax.tasks import LossSums
 from maskformer_jax.training import cheaper, method, optimiser, step, task_gradients
 from maskformer_jax.training.cheaper import Cheaper
 from maskformer_jax.training.compilation import use_cache
@@ -61,6 +62,9 @@ class Found(NamedTuple):
     cheap: dict[str, Given]
 
 
+Find = Callable[[PyTree, PyTree], Found]
+
+
 def run(config: str, methods: Sequence[str] | None, steps: int, output: str | None) -> str:
     """A table per method, and all cosines' means and lowest as JSON.
 
@@ -78,7 +82,7 @@ def run(config: str, methods: Sequence[str] | None, steps: int, output: str | No
     ways = {name: weighting_of(config, name) for name in names}
     loader, made = loader_of(base), network(base)
     batches = [used_parts(batch) for batch in batches_of(loader, steps)]
-    find = jax.jit(partial(find_all, made.sums_of, next(iter(ways.values()))))
+    find = finder(made.sums_of, next(iter(ways.values())))
     columns = {}
     for name, way in ways.items():
         optimise, _ = optimiser.build(base.training, steps)
@@ -111,41 +115,48 @@ def weighting_of(config: str, name: str) -> SharedTransformation:
     return way
 
 
-def find_all(sums_of: Callable, way: SharedTransformation, params: PyTree, batch: PyTree) -> Found:
-    """Gradients of a batch, and losses and Gramians of all options.
+def finder(sums_of: SumsOf, way: SharedTransformation) -> Find:
+    """What finds the gradients of a batch, and losses and Gramians of all options.
+
+    Every option is a program of its own: together they would take minutes to compile.
 
     Args:
         sums_of: the losses of a part one by one.
         way: says which parameters are shared.
-        params: of the model.
-        batch: in parts.
     """
-    parts = Parts(batch, batch[0].jet_valid.any(axis=1).sum())
-    sums, gradients = task_gradients.task_gradients(sums_of, params, parts)
 
-    def given(sums: Any, gradients: PyTree) -> Given:
+    def given(params: PyTree, sums: LossSums, gradients: PyTree) -> Given:
         leaves = zip(jax.tree.leaves(gradients), way.is_shared(params), strict=True)
         kept = [leaf for leaf, is_shared in leaves if is_shared]
         return Given(sums.mean(), inner_products(kept, kept))
 
-    cheap = {}
-    for fraction in FRACTIONS:
-        sample = step._sample(*batch, 1 / fraction)
-        cheap[f"fraction 1/{fraction}"] = given(
-            *task_gradients.task_gradients(sums_of, params, sample)
-        )
-    at_cut = cheaper.weighted_gradient(
-        *(sums_of, params, way, way.init(params), parts),
-        sample=None,
-        how=Cheaper(at_representation=True),
-        due=jnp.array(True),
-    )
-    cheap[REPRESENTATION] = Given(sums.mean(), at_cut.weighting_state.gramian)
-    return Found(gradients, given(sums, gradients), cheap)
+    @jax.jit
+    def exact(params: PyTree, batch: PyTree) -> tuple[PyTree, Given]:
+        parts = Parts(batch, batch[0].jet_valid.any(axis=1).sum())
+        sums, gradients = task_gradients.task_gradients(sums_of, params, parts)
+        return gradients, given(params, sums, gradients)
+
+    @partial(jax.jit, static_argnums=2)
+    def of_fraction(params: PyTree, batch: PyTree, fraction: float) -> Given:
+        sample = step._sample(*batch, fraction)
+        return given(params, *task_gradients.task_gradients(sums_of, params, sample))
+
+    @jax.jit
+    def at_cut(params: PyTree, batch: PyTree) -> Given:
+        parts, how = Parts(batch, batch[0].jet_valid.any(axis=1).sum()), Cheaper(1, 1.0, True)
+        arguments = (sums_of, params, way, way.init(params), parts)
+        found = cheaper.weighted_gradient(*arguments, sample=None, how=how, due=jnp.array(True))
+        return Given(found.losses, found.weighting_state.gramian)
+
+    def find(params: PyTree, batch: PyTree) -> Found:
+        cheap = {f"fraction 1/{n}": of_fraction(params, batch, 1 / n) for n in FRACTIONS}
+        return Found(*exact(params, batch), cheap | {REPRESENTATION: at_cut(params, batch)})
+
+    return find
 
 
 def cosines(
-    find: Callable[[PyTree, PyTree], Found],
+    find: Find,
     way: SharedTransformation,
     optimise: optax.GradientTransformation,
     params: PyTree,

@@ -77,7 +77,7 @@ def test_an_epoch_has_all_tracks(tmp_path):
     expected = fresh.JetFile(path, layout).read(0, 60)
     assert len(epoch.counts) == 60 and len(epoch.used) == 3 and epoch.used.min() == 1
     assert epoch.counts.sum() == expected.tracks["valid"].sum()
-    rows, jets, width = map(int, epoch.layout.split(" x "))
+    _, rows, jets, width = map(int, epoch.layout.split(" x "))
     assert batch.tracks.shape[:2] == (rows, width) and batch.jet_valid.shape == (rows * jets,)
 
 
@@ -197,9 +197,9 @@ PAGE = "a\n<!-- begin x -->\nold\n<!-- end x -->\nb\n<!-- begin y -->\nold\n<!--
 
 
 def test_only_what_was_measured_is_filled_in():
-    page = filled(PAGE, {"x": TABLE, "z": TABLE})
+    page = filled(PAGE, {"x": TABLE, "z": TABLE}, {})
     assert page == PAGE.replace("old", markdown(TABLE), 1)
-    assert filled(page, {"x": TABLE}) == page
+    assert filled(page, {"x": TABLE}, {}) == page
 
 
 def _runs(folder):
@@ -228,6 +228,10 @@ def test_report_fills_in_tables_and_draws(capsys, tmp_path):
     expected = "tables: training, tasks; plots: training, stages, sizes, weights\n"
     assert capsys.readouterr().out == expected
     assert "| b | 10 | 300 | 200 | 400 | 3.000 | 0.00% |" in page.read_text()
+    assert re.findall(r"\]\((.*?)\)", page.read_text()) == [
+        "page/training.png",
+        "page/sizes.png",
+    ]
     for name in ("training", "stages", "sizes", "weights"):
         assert (tmp_path / "page" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
