@@ -169,7 +169,7 @@ BAD = [
     (["--batch_sizes", "8", "0"], r"must be positive; got \[8, 0\], 8192, \d+ and 0.5"),
     (["--matrix", "0"], r"must be positive; got .*, 0, \d+ and 0.5"),
     (["--methods", "equall"], r"`--methods`: no equall; known: equal, static, "),
-    (["--batch_sizes", "40000", "--matrix", "16"], r"at most the 30500 jets of .*; got 40000"),
+    (["--batch_sizes", "40000", "--matrix", "16"], r"at most the 30000 jets of .*; got 40000"),
 ]
 
 
