@@ -22,8 +22,8 @@ from maskformer_jax import tasks
 from maskformer_jax.config import Config
 from maskformer_jax.model import maskformer
 from maskformer_jax.tasks import LossSums
-from maskformer_jax.training import cheaper, method, step, task_gradients
-from maskformer_jax.training.parts import Parts
+from maskformer_jax.training import cheaper, method, task_gradients
+from maskformer_jax.training.parts import Parts, sample_of
 
 EQUAL = "--config=configs/weighting/equal.yaml"
 # Numbers of tracks at which the arithmetic of a padded jet is counted. Attention makes it a
@@ -195,7 +195,7 @@ def of_update(config: Config, part: PyTree) -> float:
             return task_gradients.scalarised(*arguments, parts)
         if how is None or how.every > 1:
             return task_gradients.per_task(*arguments, parts)
-        sample = step._sample(batch, targets, how.fraction)
+        sample = sample_of(batch, targets, how.fraction)
         due = jnp.array(True)
         return cheaper.weighted_gradient(*arguments, parts, sample=sample, how=how, due=due)
 

@@ -23,11 +23,11 @@ from maskformer_jax import config as configuration
 from maskformer_jax.config import Config
 from maskformer_jax.errors import InputError
 from maskformer_jax.tasks import LossSums
-from maskformer_jax.training import cheaper, method, optimiser, step, task_gradients
+from maskformer_jax.training import cheaper, method, optimiser, task_gradients
 from maskformer_jax.training.cheaper import Cheaper
 from maskformer_jax.training.compilation import use_cache
 from maskformer_jax.training.method import find_method
-from maskformer_jax.training.parts import Parts
+from maskformer_jax.training.parts import Parts, sample_of
 from maskformer_jax.weighting import SharedTransformation, TaskState, inner_products
 
 DEFAULT = ("cagrad", "nash_mtl", "mgda", "upgrad", "aligned_mtl")
@@ -138,7 +138,7 @@ def finder(sums_of: SumsOf, way: SharedTransformation) -> Find:
 
     @partial(jax.jit, static_argnums=2)
     def of_fraction(params: PyTree, batch: PyTree, fraction: float) -> Given:
-        sample = step._sample(*batch, fraction)
+        sample = sample_of(*batch, fraction)
         return given(params, *task_gradients.task_gradients(sums_of, params, sample))
 
     @jax.jit

@@ -351,7 +351,8 @@ class WeightingConfig:
             tasks, those of the `encoder`, which every task reaches, or `all`. The others get the
             gradient of their only task.
         every: renew the weights of a method on the Gramian every so many steps.
-        gramian_fraction: fraction of the batch whose gradients make the Gramian.
+        gramian_fraction: fraction of the batch whose gradients make the Gramian, rounded to whole
+            rows of tracks in every part.
         at: compare gradients with respect to the shared `parameters`, or to the `representation`
             that all tasks share, which spares the encoder (MGDA-UB).
     """
@@ -380,10 +381,11 @@ class TrainingConfig:
         seed: seed of the parameters, the order of the jets and the dropout.
         devices: local devices that share a batch.
         pack: put several jets into a row of tracks, so that the arithmetic follows the number of
-            real tracks; False: a row for each jet, padded. Changes nothing else.
+            real tracks; False: a row for each jet, padded. The same up to rounding, but for the
+            draws of the dropout and the rows of `weighting.gramian_fraction`.
         micro_batches: parts of a batch whose gradients are added up one after the other, which
-            saves memory and changes nothing else; none: as many as fit the cache of a CPU best,
-            and one on accelerators.
+            saves memory; none: as many as fit the cache of a CPU best, and one on accelerators.
+            The same as with `pack` holds.
         backward: gradients of several tasks by `vmap` at once, or by `map` in less memory.
         initial_learning_rate: OneCycle schedule at the first step.
         peak_learning_rate: OneCycle schedule at its highest.

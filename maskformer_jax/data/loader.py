@@ -19,7 +19,7 @@ from maskformer_jax.types import Batch, Targets
 
 ENDLESS = 10**12
 MOST_BATCHES_AHEAD = 64
-# The first number of a seed sequence tells apart what is drawn from it.
+# A number of a seed sequence that tells apart what is drawn from it.
 BLOCK_ORDER, JET_ORDER, ROW_ORDER = 0, 1, 2
 
 

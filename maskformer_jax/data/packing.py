@@ -31,7 +31,7 @@ class Layout(NamedTuple):
         rows: rows of a part.
         jets: seats of a row; 1: the padded layout, where every row is a jet.
         width: tracks of a row.
-        used: parts over which the jets are spread; the others take what does not fit.
+        spread: parts over which the jets are spread; the others take what does not fit.
         batches: independent batches of a step, whose parts come one after the other.
     """
 
@@ -39,7 +39,7 @@ class Layout(NamedTuple):
     rows: int
     jets: int
     width: int
-    used: int = 1
+    spread: int = 1
     batches: int = 1
 
 
@@ -90,7 +90,7 @@ def plan(
         # A row takes at least one jet, whatever its tracks.
         most = max(chosen, -(-jets // rows))
         layouts.append(Layout(most, rows, seats, width, chosen, batches))
-    return min(layouts, key=lambda x: x.used * x.rows * (x.width + x.jets * objects))
+    return min(layouts, key=lambda x: x.spread * x.rows * (x.width + x.jets * objects))
 
 
 def plan_layout(
@@ -195,9 +195,11 @@ def seat(counts: np.ndarray, layout: Layout, generator: np.random.Generator) -> 
             seats[batch].reshape(-1)[: len(jets)] = jets
             continue
         left = jets[np.argsort(-counts[jets], kind="stable")]
-        waiting = [left[part :: layout.used] for part in range(layout.used)]
+        waiting = [left[part :: layout.spread] for part in range(layout.spread)]
         for part in range(layout.parts):
-            group = waiting[part] if part < layout.used else left
+            group = waiting[part] if part < layout.spread else left
+            if not len(group):
+                break
             row_of, seat_of = _deal(counts[group].tolist(), layout.rows, layout.jets, layout.width)
             placed = row_of >= 0
             order = generator.permutation(layout.rows)

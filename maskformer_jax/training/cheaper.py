@@ -61,7 +61,7 @@ def weighted_gradient(
         parts: the batch.
         sample: the jets whose gradients make the Gramian; none: all.
         how: when and where weights are found.
-        due: whether they are renewed in this step.
+        due: whether they are renewed in this step; with neither a sample nor `every` they always are.
         backward: as of `per_task`.
     """
     arguments = (sums_of, params, method)
@@ -80,7 +80,7 @@ def weighted_gradient(
 
     if sample is None:
         return renew() if how.every == 1 else jax.lax.cond(due, renew, keep)
-    state = weigh() if how.every == 1 else jax.lax.cond(due, weigh, lambda: weighting_state)
+    state = jax.lax.cond(due, weigh, lambda: weighting_state)
     return _weighted_sum(*arguments, state, parts)
 
 

@@ -48,6 +48,41 @@ def used_parts(batch: Batch, targets: Targets) -> Iterator[tuple[Batch, Targets]
         yield Batch(*(x[part] for x in batch)), Targets(*(x[part] for x in targets))
 
 
+def parts_of(batch: Batch, targets: Targets, halves: int = 1) -> Parts:
+    """The batch, the targets and the numbers of the parts, as keys of the dropout.
+
+    Args:
+        batch: leaves `[parts, ...]`.
+        targets: the same.
+        halves: with 2, `used` is that of each half.
+    """
+    used = batch.jet_valid.any(axis=1).reshape(halves, -1).sum(1)
+    index = jnp.arange(len(batch.jet_valid))
+    return Parts((batch, targets, index), used if halves > 1 else used[0])
+
+
+def sample_of(batch: Batch, targets: Targets, fraction: float) -> Parts | None:
+    """Some rows of tracks of every part, evenly spaced, with their jets; none for all of them.
+
+    Args:
+        batch: leaves `[parts, ...]`.
+        targets: the same.
+        fraction: of the rows of a part, rounded to at least one.
+    """
+    num_rows = batch.tracks.shape[1]
+    number = max(round(fraction * num_rows), 1)
+    if number == num_rows:
+        return None
+    rows = np.arange(number) * num_rows // number
+
+    def thin(x: Array) -> Array:
+        by_row = x.reshape(x.shape[0], num_rows, -1, *x.shape[2:])
+        return by_row[:, rows].reshape(x.shape[0], -1, *x.shape[2:])
+
+    whole = parts_of(batch, targets)
+    return whole._replace(tree=(*jax.tree.map(thin, (batch, targets)), whole.tree[2]))
+
+
 def add_up(function: Callable[[PyTree], PyTree], parts: Parts) -> PyTree:
     """Sum of `function(part)` over the parts that are used."""
     if parts.number() == 1:

@@ -117,7 +117,10 @@ def at_cut(
     cut: dict[int, Rows] = {}
 
     def rule(equation: JaxprEqn, operands: Sequence[Any]) -> Sequence[Any]:
-        if not any(x is BEYOND or _is_of(x, every) for x in operands):
+        beyond = any(x is BEYOND for x in operands)
+        # A sum is one value, in however many pieces the gradients of its users come together.
+        is_sum = equation.primitive.name == "add_any"
+        if not beyond and (is_sum or not any(_is_of(x, every) for x in operands)):
             return _by_rows(equation, operands)
         cut.update({id(x): x for x in operands if isinstance(x, Rows)})
         return [BEYOND] * len(equation.outvars)
@@ -203,4 +206,4 @@ def _spread(x: Rows | Array, tasks: Sequence[int]) -> Array:
 def _scale(x: Sum | Array, weights: Float[Array, " K"]) -> Array:
     if not isinstance(x, Sum):
         return x
-    return x.value if x.task is None else weights[x.task].astype(x.value.dtype) * x.value
+    return x.value if x.task is None else (weights[x.task] * x.value).astype(x.value.dtype)

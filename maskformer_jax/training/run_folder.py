@@ -19,13 +19,15 @@ from maskformer_jax.config import Config
 from maskformer_jax.errors import InputError
 
 CONFIG_FILE = "config.yaml"
-# Options that leave the steps of a resumed run as they would have been.
+# Options that leave the steps of a resumed run as they would have been, up to rounding (and but
+# for the draws of the dropout and the rows of `weighting.gramian_fraction`).
 MAY_CHANGE = (
     "output_dir",
     "data.train_file",
     "data.val_file",
     "model.",
     "training.devices",
+    "training.pack",
     "training.micro_batches",
     "training.backward",
     "training.log_every",

@@ -6,14 +6,13 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, PyTree
 
 from maskformer_jax.tasks import LossSums
 from maskformer_jax.training import cheaper, task_gradients
 from maskformer_jax.training.cheaper import Cheaper
-from maskformer_jax.training.parts import Parts
+from maskformer_jax.training.parts import parts_of, sample_of
 from maskformer_jax.training.state import TrainState
 from maskformer_jax.training.task_gradients import Backward
 from maskformer_jax.types import Batch, Outputs, Targets
@@ -44,8 +43,8 @@ class StepMetrics(NamedTuple):
     Attributes:
         losses: unweighted losses of the batch before the update.
         weights: task weights of the update.
-        gramian: inner products of the task gradients over the shared parameters; none for a method
-            that has no task gradients.
+        gramian: inner products of the task gradients where the method compares them, from its last
+            renewal; none for a method that has no task gradients.
         residual: of the method's solver; none for a method without one.
         gradient_norm: global norm of the combined gradient, before clipping.
         learning_rate: rate of the update.
@@ -90,8 +89,8 @@ def build(
     Returns:
         `step(state, batch, targets) -> (state, metrics)`; the batch comes in parts, the leading
         axis, of which those with jets come first (of each half, for `two_batches`). After a
-        non-finite loss or gradient the
-        state stays as it was before that step, however many more steps are made.
+        non-finite loss or gradient the state stays as it was before that step, however many more
+        steps are made.
     """
     method = weighting.method
 
@@ -106,14 +105,17 @@ def build(
                 key = jax.random.fold_in(jax.random.key(seed), state.step * number + index)
             return terms(apply(params, batch, key), batch, targets)
 
-        parts = _parts(batch, targets, 2 if weighting.two_batches else 1)
+        parts = parts_of(batch, targets, 2 if weighting.two_batches else 1)
         arguments = (sums_of, state.params, method, state.weighting_state, parts)
         extra = {"losses_after": state.losses_after} if weighting.second_forward else {}
         if weighting.scalarise:
             found = task_gradients.scalarised(*arguments, **extra)
         elif weighting.how is not None:
-            sample = _sample(batch, targets, weighting.how.fraction)
+            sample = sample_of(batch, targets, weighting.how.fraction)
             due = state.step % weighting.how.every == 0
+            if sample is not None:
+                # The last batch of an epoch may have no jet in the rows of the sample.
+                due &= sample.tree[0].jet_valid.any()
             found = cheaper.weighted_gradient(
                 *arguments, sample=sample, how=weighting.how, due=due, backward=backward
             )
@@ -149,25 +151,3 @@ def build(
         return kept._replace(finite=finite), metrics
 
     return step
-
-
-def _parts(batch: Batch, targets: Targets, halves: int) -> Parts:
-    """The batch with the numbers of its parts, as keys of the dropout, and how many are used."""
-    used = batch.jet_valid.any(axis=1).reshape(halves, -1).sum(1)
-    index = jnp.arange(len(batch.jet_valid))
-    return Parts((batch, targets, index), used if halves > 1 else used[0])
-
-
-def _sample(batch: Batch, targets: Targets, fraction: float) -> Parts | None:
-    """Some rows of tracks of every part, evenly spaced, with their jets; none for all of them."""
-    num_rows = batch.tracks.shape[1]
-    number = max(round(fraction * num_rows), 1)
-    if number == num_rows:
-        return None
-    rows = np.arange(number) * num_rows // number
-
-    def thin(x: Array) -> Array:
-        by_row = x.reshape(x.shape[0], num_rows, -1, *x.shape[2:])
-        return by_row[:, rows].reshape(x.shape[0], -1, *x.shape[2:])
-
-    return _parts(*jax.tree.map(thin, (batch, targets)), 1)

@@ -56,7 +56,8 @@ class TaskState(NamedTuple):
     Attributes:
         weights: of the gradients as given, in the last update; the mean of several groups.
         residual: of the method's solver, the largest of all groups; 0 where there is none.
-        gramian: inner products of the last task gradients over the shared parameters.
+        gramian: inner products of the last task gradients over the shared parameters, or those that
+            the method was given in their place.
         method: state of the method itself; with several groups one for each, stacked.
     """
 

@@ -59,13 +59,12 @@ def test_every_jet_has_a_seat_even_where_the_plan_was_for_others(planned, found,
 def test_plan_wastes_little_and_holds_nearly_every_batch(name, number, parts):
     counts = draw(name, 5_000)
     layout = plan(counts, number, WIDTH, objects=OBJECTS, parts=parts)
-    slots = layout.used * layout.rows * (layout.width + layout.jets * OBJECTS)
-    assert (layout.used > 1) == (parts is None and number * (counts.mean() + OBJECTS) > 2000)
+    slots = layout.spread * layout.rows * (layout.width + layout.jets * OBJECTS)
+    assert (layout.spread > 1) == (parts is None and number * (counts.mean() + OBJECTS) > 2000)
     assert slots < 1.25 * number * (counts.mean() + OBJECTS)
     generator = np.random.default_rng(1)
     spilled = [
-        seat(generator.choice(counts, number), layout, generator)[layout.used :].max(initial=-1)
-        >= 0
+        seat(drawn, layout, generator)[layout.spread :].max(initial=-1) >= 0
         for drawn in generator.choice(counts, (50, number))
     ]
     assert sum(spilled) <= 1

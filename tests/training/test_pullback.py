@@ -36,6 +36,13 @@ def branch(p):
     return (z @ p["a"]).sum(), (deep**2).sum(), (deep * p["c"].sum()).sum()
 
 
+def two_heads(p):
+    """The first task has two heads, whose gradients come together after those of the others."""
+    z = trunk(p)
+    first = (z @ p["a"]).sum()
+    return first + (z[:, 0] ** 2).sum(), ((z @ p["b"]) ** 2).sum(), jnp.sin(z @ p["c"]).sum()
+
+
 def skip(p):
     """The first task also looks past the representation of the others, which has a rule."""
     z = halved(trunk(p))
@@ -55,7 +62,7 @@ def apart(p):
     return p["a"].sum(), (p["b"] ** 3).sum(), (p["x"] ** 2).sum()
 
 
-FUNCTIONS = {f.__name__: f for f in (heads, branch, skip, loops, apart)}
+FUNCTIONS = {f.__name__: f for f in (heads, branch, two_heads, skip, loops, apart)}
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +109,7 @@ def test_weighted_sum_has_other_weights_for_parameters_that_are_not_shared(case,
     close(found, tree.unflatten(expected))
 
 
-@pytest.mark.parametrize("function", [heads, branch])
+@pytest.mark.parametrize("function", [heads, branch, two_heads])
 def test_cut_of_a_trunk_is_the_gradient_with_respect_to_its_output(function, params):
     _, pull = jax.vjp(function, params)
 
@@ -121,6 +128,16 @@ def test_cut_holds_every_path_past_the_representation(params):
     assert len(found) > 1
     past = [rows for rows in found if not np.asarray(rows)[1:].any()]
     assert past and all(np.asarray(rows)[0].any() for rows in past)
+
+
+def test_a_parameter_may_be_all_that_is_shared(params):
+    def function(p):
+        return p["a"].sum(), (p["a"] ** 2).sum(), 3.0 * p["a"].sum()
+
+    _, pull = jax.vjp(function, {"a": params["a"]})
+    found = pullback.at_cut(lambda x: pull(tuple(x))[0], ONES)
+    expected = np.stack([np.ones(3), 2 * params["a"], np.full(3, 3.0)])
+    np.testing.assert_allclose(sum(np.asarray(x) for x in found), expected, rtol=1e-6)
 
 
 def test_no_representation_in_common(params):

@@ -23,7 +23,7 @@ METHODS = {
     "gradvac": ["--training.micro_batches=2"],  # keys, targets of cosines
     "famo": [],  # learnt weights, a second forward pass
     "gradnorm": ["--training.backward=map"],  # learnt weights, norms in one layer
-    "modo": [],  # two batches
+    "modo": ["--model.dropout=0.1"],  # two batches; keys of the dropout
     # Weights that are renewed in every second step, from half the rows, at the representation.
     "cagrad": [
         "--weighting.every=2",
@@ -114,7 +114,7 @@ def test_weights_stay_between_renewals(other):
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("equal", None), ("uw", None), ("dwa", None), ("gls", 1), ("famo", 1), ("cagrad", None)],
+    [("equal", None), ("uw", None), ("dwa", None), ("gls", 1), ("famo", 1), ("modo", None)],
 )
 def test_batches_are_spread_unless_the_weights_have_to_wait_for_the_losses(argv, name, expected):
     overlay = ["--weighting.options={}", *options(name)[:2]]
@@ -122,6 +122,13 @@ def test_batches_are_spread_unless_the_weights_have_to_wait_for_the_losses(argv,
     assert method.micro_batches(config) == expected
     fixed = configuration.load(argv("unused", *overlay, "--training.micro_batches=4"))
     assert method.micro_batches(fixed) == 4
+
+
+@pytest.mark.parametrize(("fraction", "expected"), [(1.0, 1), (0.5, None)])
+def test_parts_would_wait_for_the_gramian_at_the_representation(argv, fraction, expected):
+    more = ["--weighting.at=representation", f"--weighting.gramian_fraction={fraction}"]
+    config = configuration.load(argv("unused", *options("pcgrad")[:2], *more))
+    assert method.micro_batches(config) == expected
 
 
 WRONG = [

@@ -1,0 +1,83 @@
+"""Parts of a batch: which rows are a sample, keys of their own, and counts of nothing."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from maskformer_jax.tasks import LossSums
+from maskformer_jax.training import parts as of_parts
+from maskformer_jax.training import state, step
+from maskformer_jax.training.parts import parts_of, sample_of
+from maskformer_jax.types import Batch, Targets
+from maskformer_jax.weighting import METHODS
+
+PARTS, ROWS, JETS, WIDTH = 3, 6, 2, 4
+
+
+@pytest.fixture
+def batch():
+    """Every number says where it stands; two parts are used, the second with a single jet."""
+    jets = jnp.arange(PARTS * ROWS * JETS).reshape(PARTS, -1)
+    rows = jnp.arange(PARTS * ROWS).reshape(PARTS, -1)
+    tracks = jnp.broadcast_to(rows[..., None, None], (PARTS, ROWS, WIDTH, 1))
+    masks = jnp.broadcast_to(jets[..., None, None], (PARTS, ROWS * JETS, 1, WIDTH))
+    real = (jets < ROWS * JETS) | (jets == ROWS * JETS + 3)
+    valid = jnp.broadcast_to(real[..., None], (PARTS, ROWS * JETS, WIDTH))
+    targets = Targets(jets, tracks[..., 0], jets[..., None], valid[..., :1], masks, masks[..., 0])
+    return Batch(jets[..., None], tracks, valid, real), targets
+
+
+@pytest.mark.parametrize(("fraction", "rows"), [(0.5, [0, 2, 4]), (0.1, [0]), (0.34, [0, 3])])
+def test_sample_has_evenly_spaced_rows_with_their_jets(batch, fraction, rows):
+    (found, targets, index), used = sample_of(*batch, fraction)
+    jets = np.ravel([[JETS * row + jet for jet in range(JETS)] for row in rows])
+    np.testing.assert_array_equal(found.jets[..., 0], np.asarray(batch[0].jets)[:, jets, 0])
+    np.testing.assert_array_equal(targets.masks, np.asarray(batch[1].masks)[:, jets])
+    np.testing.assert_array_equal(found.tracks, np.asarray(batch[0].tracks)[:, rows])
+    np.testing.assert_array_equal(targets.origin_index, np.asarray(batch[1].origin_index)[:, rows])
+    np.testing.assert_array_equal(found.jet_valid, np.asarray(batch[0].jet_valid)[:, jets])
+    # The single jet of the second part may not be in it: the part counts all the same.
+    assert used == 2 and index.tolist() == [0, 1, 2]
+
+
+def test_sample_of_everything_is_none(batch):
+    assert sample_of(*batch, 1.0) is None
+    assert sample_of(*batch, 0.99) is None
+
+
+def test_used_parts_of_both_halves(batch):
+    found = parts_of(*jax.tree.map(lambda x: jnp.concatenate([x[:2], x[1:]]), batch), halves=2)
+    np.testing.assert_array_equal(found.used, [2, 1])
+    assert parts_of(*batch).used == 2
+
+
+def test_a_task_without_a_term_has_no_gradient_rather_than_a_nan():
+    np.testing.assert_array_equal(of_parts.per_term(jnp.asarray([4.0, 0.0])), [0.25, 1.0])
+
+
+def test_every_part_and_every_step_has_dropout_of_its_own(batch):
+    """A network whose output is its noise, a loss that is its output."""
+
+    def apply(params, batch, key):
+        del batch
+        return params["x"] * jax.random.normal(key)
+
+    def terms(outputs, batch, targets):
+        del batch, targets
+        return [LossSums(outputs, jnp.ones(()))]
+
+    method, optimiser = METHODS["equal"](1), optax.sgd(0.0)
+    params = {"x": jnp.ones(())}
+    make = step.build(
+        *(apply, terms, step.Weighting(method), optimiser, optax.constant_schedule(0.0)),
+        seed=3,
+        dropout=True,
+    )
+    current = state.create(params, method, optimiser, 1)
+    for number in range(2):
+        current, metrics = make(current, *batch)
+        keys = [jax.random.fold_in(jax.random.key(3), number * PARTS + part) for part in range(2)]
+        expected = np.mean([jax.random.normal(key) for key in keys])
+        np.testing.assert_allclose(metrics.losses, [expected], rtol=1e-6)
