@@ -50,11 +50,14 @@ def make(weighting: WeightingConfig, **known: Any) -> optax.GradientTransformati
 def micro_batches(config: Config) -> int | None:
     """Parts over which a batch is spread; none: as many as fit the cache of a CPU best.
 
-    One where nothing else is said on an accelerator, and for a method whose weights depend on the
-    losses of the batch: the backward pass of the first part would have to wait for all of them.
+    One where nothing else is said on an accelerator, and where the backward pass of the first part
+    would have to wait for the losses, or the gradients at the representation, of all of them.
     """
-    chosen = config.training.micro_batches
-    if chosen is None and (jax.default_backend() != "cpu" or _needs_losses_first(config.weighting)):
+    chosen, weighting = config.training.micro_batches, config.weighting
+    waits = _needs_losses_first(weighting) or (
+        weighting.at == "representation" and weighting.gramian_fraction == 1
+    )
+    if chosen is None and (jax.default_backend() != "cpu" or waits):
         return 1
     return chosen
 
