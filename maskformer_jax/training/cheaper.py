@@ -61,7 +61,7 @@ def weighted_gradient(
         parts: the batch.
         sample: the jets whose gradients make the Gramian; none: all.
         how: when and where weights are found.
-        due: whether they are renewed in this step; with neither a sample nor `every` they always are.
+        due: whether they are renewed in this step; not read where they are in every step.
         backward: as of `per_task`.
     """
     arguments = (sums_of, params, method)
