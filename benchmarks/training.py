@@ -17,13 +17,12 @@ import jax
 import numpy as np
 import optax
 
+from benchmarks.fresh import loader_of
 from benchmarks.salt_peer import Ask, salt, settings
 from benchmarks.turns import bind, end_of_work
 from maskformer_jax import config as configuration
 from maskformer_jax.config import Config
-from maskformer_jax.data import JetFile, TrainLoader, fit_scaling
 from maskformer_jax.errors import InputError
-from maskformer_jax.experiment import training_layout
 from maskformer_jax.training import loop
 from maskformer_jax.training.compilation import use_cache
 from maskformer_jax.weighting import METHODS
@@ -147,17 +146,8 @@ def configs_of(methods: Sequence[str] | None, options: Sequence[str]) -> dict[st
 
 def ours(label: str, config: Config) -> Training:
     """A training as train.py makes it, without validation and checkpoints."""
-    data, settings = config.data, config.training
-    file = JetFile(data.train_file, data)
-    loader = TrainLoader(
-        file,
-        fit_scaling(file, norm_file=data.norm_file, num_jets=data.train_jets),
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        num_jets=data.train_jets,
-        layout=training_layout(config, file),
-    )
-    trainer = loop.build(config, settings.epochs * loader.steps_per_epoch)
+    loader = loader_of(config)
+    trainer = loop.build(config, config.training.epochs * loader.steps_per_epoch)
     batches, state = loader.iterator(), trainer.state
     size = optax.tree.size(state.params)
 
