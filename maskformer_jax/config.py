@@ -461,6 +461,69 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
+class FieldsConfig:
+    """Fields of the test file that the evaluation reads beside the inputs and targets.
+
+    What needs a field that the file does not have is left out of the evaluation.
+
+    Attributes:
+        jet_pt: transverse momentum of the jet [MeV].
+        jet_eta: its pseudorapidity.
+        jet_phi: its azimuthal angle [rad].
+        track_q_over_p: charge over momentum [1/MeV].
+        track_d0: transverse impact parameter, signed as the angular momentum [mm].
+        track_deta: pseudorapidity with respect to the jet.
+        track_dphi: azimuthal angle with respect to the jet [rad].
+        hadron_pt: transverse momentum of the hadron [MeV].
+        hadron_length: transverse flight length Lxy [mm].
+        hadron_deta: pseudorapidity with respect to the jet.
+        hadron_dphi: azimuthal angle with respect to the jet [rad].
+        hadron_mass: mass [MeV].
+        hadron_x: decay position with respect to the primary vertex [mm].
+        hadron_y: likewise.
+    """
+
+    jet_pt: str = "pt_btagJes"
+    jet_eta: str = "eta_btagJes"
+    jet_phi: str = "phi_btagJes"
+    track_q_over_p: str = "qOverP"
+    track_d0: str = "d0"
+    track_deta: str = "deta"
+    track_dphi: str = "dphi"
+    hadron_pt: str = "pt"
+    hadron_length: str = "Lxy"
+    hadron_deta: str = "deta"
+    hadron_dphi: str = "dphi"
+    hadron_mass: str = "mass"
+    hadron_x: str = "vx"
+    hadron_y: str = "vy"
+
+
+@dataclass(frozen=True)
+class DisplayConfig:
+    """Which jets `evaluate.py` draws as event displays.
+
+    Attributes:
+        jets: rows of the test file, counted from 0.
+        first: draw also the first so many b jets with a true vertex of two tracks or more.
+        magnetic_field: along the beam, which bends the tracks [T].
+    """
+
+    jets: list[int] = field(default_factory=list)
+    first: int = 0
+    magnetic_field: float = 2.0
+
+    def __post_init__(self):
+        rows = all(row >= 0 for row in self.jets)
+        _check(rows, "evaluation.display.jets", "be rows, counted from 0", self.jets)
+        _check(self.first >= 0, "evaluation.display.first", "be at least 0", self.first)
+        finite = math.isfinite(self.magnetic_field)
+        _check(
+            finite, "evaluation.display.magnetic_field", "be finite, in tesla", self.magnetic_field
+        )
+
+
+@dataclass(frozen=True)
 class EvaluationConfig:
     """What `evaluate.py` computes.
 
@@ -470,6 +533,8 @@ class EvaluationConfig:
         batch_size: jets that are read, predicted and written together.
         baseline_fields: track fields (transverse and longitudinal impact parameter significance)
             of the likelihood-ratio baseline; empty: no baseline.
+        fields: further fields of the test file.
+        display: jets that are drawn.
     """
 
     charm_fraction: float = 0.1
@@ -478,6 +543,8 @@ class EvaluationConfig:
     baseline_fields: list[str] = field(
         default_factory=lambda: ["IP3D_signed_d0_significance", "IP3D_signed_z0_significance"]
     )
+    fields: FieldsConfig = field(default_factory=FieldsConfig)
+    display: DisplayConfig = field(default_factory=DisplayConfig)
 
     def __post_init__(self):
         _check(
