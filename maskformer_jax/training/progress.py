@@ -102,8 +102,7 @@ class Reporter:
             values["weighting_residual"] = float(metrics.residual)
         values["gradient_norm"] = float(metrics.gradient_norm)
         values["learning_rate"] = float(metrics.learning_rate)
-        values["jets_per_second"] = self._bar.rate()
-        return values
+        return values | self._bar.pace()._asdict()
 
     def _stop(self, step: Dispatched, params: PyTree) -> None:
         finite = np.isfinite(step.metrics.losses)
@@ -134,6 +133,19 @@ def _angles(gramian: np.ndarray) -> dict[str, float]:
     return values
 
 
+class Pace(NamedTuple):
+    """How fast a training is, with all that it does meanwhile.
+
+    Attributes:
+        jets_per_second: by the clock.
+        cpu_ms_per_jet: time of this process on all its CPU cores, which other processes hardly
+            change [ms].
+    """
+
+    jets_per_second: float
+    cpu_ms_per_jet: float
+
+
 class ProgressBar:
     """Jets seen, jets/s, time left and the latest losses on the terminal.
 
@@ -151,7 +163,7 @@ class ProgressBar:
             dynamic_ncols=True,
             mininterval=1.0,
         )
-        self._since, self._jets = time.perf_counter(), 0
+        self._since, self._cpu, self._jets = time.perf_counter(), time.process_time(), 0
 
     def __enter__(self) -> "ProgressBar":
         return self
@@ -164,12 +176,13 @@ class ProgressBar:
         self._bar.update(jets)
         self._jets += jets
 
-    def rate(self) -> float:
-        """Jets per second since the last call."""
-        now = time.perf_counter()
+    def pace(self) -> "Pace":
+        """Of the steps since the last call."""
+        now, cpu = time.perf_counter(), time.process_time()
         rate = self._jets / max(now - self._since, 1e-9)
-        self._since, self._jets = now, 0
-        return rate
+        cost = 1000 * (cpu - self._cpu) / max(self._jets, 1)
+        self._since, self._cpu, self._jets = now, cpu, 0
+        return Pace(rate, cost)
 
     def show_losses(self, losses: np.ndarray) -> None:
         """Puts the six losses behind the bar."""

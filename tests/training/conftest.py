@@ -15,6 +15,7 @@ from maskformer_jax.data import JetFile, TrainLoader, fit_scaling, read_sequenti
 from maskformer_jax.experiment import training_layout
 from maskformer_jax.training import loop
 from maskformer_jax.training.checkpoint import Checkpoints
+from maskformer_jax.training.progress import Pace
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 TINY = [
@@ -104,9 +105,9 @@ class Training:
         return jax.tree.map(np.asarray, restored)
 
     def log(self, run):
-        """Lines of the log, without the one number that no two runs share."""
+        """Lines of the log, without the numbers that no two runs share."""
         lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-        return [{k: v for k, v in line.items() if k != "jets_per_second"} for line in lines]
+        return [{k: v for k, v in line.items() if k not in Pace._fields} for line in lines]
 
 
 class Tampering:
