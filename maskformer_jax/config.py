@@ -6,6 +6,7 @@ unknown key or a wrong type is refused with its path. Rules that join several fi
 """
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -535,6 +536,7 @@ class EvaluationConfig:
             of the likelihood-ratio baseline; empty: no baseline.
         fields: further fields of the test file.
         display: jets that are drawn.
+        pt_edges: bins of the curves against jet pT, in GeV.
     """
 
     charm_fraction: float = 0.1
@@ -545,6 +547,12 @@ class EvaluationConfig:
     )
     fields: FieldsConfig = field(default_factory=FieldsConfig)
     display: DisplayConfig = field(default_factory=DisplayConfig)
+    pt_edges: list[float] = field(
+        default_factory=lambda: [
+            *(20, 30, 40, 60, 85, 110, 140, 175, 250),
+            *(400, 600, 800, 1000, 1500, 2000, 3000, 5000),
+        ]
+    )
 
     def __post_init__(self):
         _check(
@@ -560,6 +568,12 @@ class EvaluationConfig:
             self.working_points,
         )
         _check(self.batch_size >= 1, "evaluation.batch_size", "be at least 1", self.batch_size)
+        _check(
+            len(self.pt_edges) > 1 and all(a < b for a, b in itertools.pairwise(self.pt_edges)),
+            "evaluation.pt_edges",
+            "be at least two rising edges",
+            self.pt_edges,
+        )
         _check(
             len(self.baseline_fields) in (0, 2),
             "evaluation.baseline_fields",

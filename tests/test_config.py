@@ -172,6 +172,8 @@ BROKEN = [
     ("--evaluation.charm_fraction=2", "`evaluation.charm_fraction` must be in [0, 1]; got 2.0"),
     ("--evaluation.working_points=[]", "`evaluation.working_points` must be efficiencies"),
     ("--evaluation.working_points=[0.5, 1]", "`evaluation.working_points` must be efficiencies"),
+    ("--evaluation.pt_edges=[20]", "`evaluation.pt_edges` must be at least two rising edges"),
+    ("--evaluation.pt_edges=[40, 20]", "`evaluation.pt_edges` must be at least two rising edges"),
     ("--evaluation.batch_size=0", "`evaluation.batch_size` must be at least 1; got 0"),
     ("--evaluation.baseline_fields=[d0]", "`evaluation.baseline_fields` must name two fields"),
 ]
