@@ -57,7 +57,7 @@ PARTS = {
     ),
     "evaluation": (
         {"config", "data", "errors", "model", "tasks", "training", "types"},
-        COMPUTING | {"ftag", "h5py", "matplotlib", "puma", "tqdm", "yaml"},
+        COMPUTING | {"ftag", "h5py", "matplotlib", "puma", "sklearn", "tqdm", "yaml"},
     ),
     "simulation": (
         {"config", "data", "errors"},

@@ -97,7 +97,7 @@ def fit_baseline(file: JetFile, fields: Sequence[str], num_jets: int | None = No
         records = file.read(start, min(start + READ_ROWS, stop))
         jet, cell = _bins(records, fields, file.layout.tracks.valid)
         track_label = labels[start:stop][jet]
-        for row, flavour in enumerate((flavours.signal, flavours.light)):
+        for row, flavour in enumerate((flavours.bottom, flavours.light)):
             counts[row] += np.bincount(cell[track_label == flavour], minlength=BINS**2)
     if not counts.sum(axis=1).all():
         raise InputError(f"{file.path}: no track of a b jet or none of a light jet in {stop} jets")

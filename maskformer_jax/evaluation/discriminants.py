@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from maskformer_jax.errors import InputError
 
-SIGNAL, CHARM, LIGHT = "b", "c", "u"
+BOTTOM, CHARM, LIGHT = "b", "c", "u"
 
 # Chance of seeing no jet at all pass where the true rejection is the quoted lower limit.
 _LIMIT_PROB = 0.05
@@ -25,9 +25,9 @@ def flavour_name(class_name: str) -> str:
 
 
 class FlavourIndices(NamedTuple):
-    """Positions of the three flavours of b-tagging among the jet classes."""
+    """Positions of the three flavours of tagging among the jet classes."""
 
-    signal: int
+    bottom: int
     charm: int
     light: int
 
@@ -39,13 +39,13 @@ def flavour_indices(classes: Mapping[str, int]) -> FlavourIndices:
         InputError: one of the three is missing.
     """
     names = [flavour_name(name) for name in classes]
-    missing = [flavour for flavour in (SIGNAL, CHARM, LIGHT) if flavour not in names]
+    missing = [flavour for flavour in (BOTTOM, CHARM, LIGHT) if flavour not in names]
     if missing:
         raise InputError(
             "`data.jets.classes` must name bjets, cjets and ujets for the b-tagging metrics; "
             f"got {list(classes)}"
         )
-    return FlavourIndices(names.index(SIGNAL), names.index(CHARM), names.index(LIGHT))
+    return FlavourIndices(names.index(BOTTOM), names.index(CHARM), names.index(LIGHT))
 
 
 def b_discriminant(
@@ -69,7 +69,7 @@ def b_discriminant(
     background = np.logaddexp(
         log_prob[:, flavours.charm] + log_charm, log_prob[:, flavours.light] + log_light
     )
-    return log_prob[:, flavours.signal] - background
+    return log_prob[:, flavours.bottom] - background
 
 
 class Rejection(NamedTuple):
@@ -127,43 +127,37 @@ def threshold(signal: Float[np.ndarray, " N"], efficiency: float) -> float:
 
 
 class WorkingPoint(NamedTuple):
-    """A cut at a fixed b efficiency.
+    """A cut at a fixed signal efficiency.
 
     Attributes:
         target: efficiency that was asked for.
-        efficiency: fraction of the b jets that pass.
+        efficiency: fraction of the signal jets that pass.
         cut: the smallest score that passes.
-        light: rejection of light jets.
-        charm: rejection of c jets.
+        rejections: of each background.
     """
 
     target: float
     efficiency: float
     cut: float
-    light: Rejection
-    charm: Rejection
+    rejections: dict[str, Rejection]
 
 
 def working_point(
-    score: Float[np.ndarray, " N"],
-    jet_class_index: Int[np.ndarray, " N"],
-    flavours: FlavourIndices,
+    signal: Float[np.ndarray, " S"],
+    backgrounds: Mapping[str, Float[np.ndarray, " N"]],
     target: float,
 ) -> WorkingPoint:
-    """Rejections of the cut at which a fraction `target` of the b jets passes.
+    """Rejections of the cut at which a fraction `target` of the signal passes.
 
     Args:
-        score: larger is more b-like.
-        jet_class_index: class of each jet; jets of other classes and -1 do not count.
-        flavours: class indices of b, c and light.
-        target: b efficiency in (0, 1). There must be a b jet.
+        signal: scores of the signal jets, of which there must be one; larger is more signal-like.
+        backgrounds: scores of the jets of each background.
+        target: efficiency in (0, 1).
     """
-    signal = score[jet_class_index == flavours.signal]
     cut = threshold(signal, target)
     return WorkingPoint(
         target=target,
         efficiency=float(np.mean(signal >= cut)),
         cut=cut,
-        light=rejection(score[jet_class_index == flavours.light] >= cut),
-        charm=rejection(score[jet_class_index == flavours.charm] >= cut),
+        rejections={name: rejection(score >= cut) for name, score in backgrounds.items()},
     )

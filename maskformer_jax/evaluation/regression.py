@@ -2,12 +2,16 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from maskformer_jax.config import TransformConfig
+from maskformer_jax.config import Config, TransformConfig
+from maskformer_jax.evaluation.section import Chunk
+
+# An object is a hadron when this is more than its probability of being none.
+NONE_PROB_CUT = 0.5
 
 
 class Residual(NamedTuple):
@@ -99,3 +103,37 @@ def definitions(
 ) -> list[Residual]:
     """Definition of each of `targets` from the transforms of the config."""
     return [residual_definition(transforms.get(name)) for name in targets]
+
+
+class RegressionSection:
+    """Residuals of the hadrons that are found."""
+
+    def __init__(self, config: Config):
+        """Starts empty."""
+        hadrons = config.data.hadrons
+        self._names = hadrons.targets
+        self._definitions = definitions(hadrons.targets, hadrons.transforms)
+        self._residuals: list[list[np.ndarray]] = []
+        self._found = self._of = 0
+
+    def add(self, chunk: Chunk) -> None:
+        """Takes in some jets."""
+        valid = chunk.targets.object_valid
+        found = valid & (chunk.predictions.object_prob[..., -1] < NONE_PROB_CUT)
+        columns = residuals(chunk.predicted, chunk.true, found, self._definitions)
+        self._residuals.append([column.astype(np.float32) for column in columns])
+        self._found += int(found.sum())
+        self._of += int(valid.sum())
+
+    def metrics(self) -> dict[str, Any]:
+        """Location and width of the residuals of each target."""
+        columns = zip(*self._residuals, strict=True)
+        summaries = {}
+        for name, definition, column in zip(self._names, self._definitions, columns, strict=True):
+            formula = f"({name} - true)/true" if definition.relative else f"{name} - true"
+            summaries[name] = {"formula": formula, **spread(np.concatenate(column))._asdict()}
+        return {"found": self._found, "of": self._of, "residuals": summaries}
+
+    def curves(self) -> dict[str, Any]:
+        """None."""
+        return {}

@@ -1,18 +1,8 @@
-"""Metrics as JSON and as the table on the terminal."""
+"""The metrics as tables on the terminal."""
 
-import json
 import math
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
-
-import numpy as np
-
-from maskformer_jax.evaluation.classification import Fraction
-from maskformer_jax.evaluation.discriminants import Rejection
-from maskformer_jax.evaluation.output import write_whole
-
-FILE_NAME = "metrics.json"
 
 # With fewer passing background jets the binomial error is no longer close to a normal one.
 FEW_JETS = 10
@@ -21,31 +11,12 @@ FEW_JETS = 10
 LONGEST_NAME = 16
 
 
-def plain(value: Any) -> Any:
-    """Metrics as JSON knows them: NamedTuples as objects, arrays as lists, NaN as null."""
-    match value:
-        case Mapping():
-            return {name: plain(item) for name, item in value.items()}
-        case Rejection():
-            return plain(value._asdict() | {"is_lower_limit": value.is_limit})
-        case tuple() if hasattr(value, "_asdict"):
-            return plain(value._asdict())
-        case np.ndarray():
-            return value.tolist()
-        case float():
-            return float(value) if math.isfinite(value) else None
-        case _:
-            return value
-
-
-def write_json(metrics: Mapping[str, Any], path: Path) -> None:
-    """Writes the metrics as readable JSON."""
-    text = json.dumps(plain(metrics), indent=2, allow_nan=False)
-    write_whole(path, f"{text}\n".encode())
-
-
 def table(metrics: Mapping[str, Any]) -> str:
-    """The metrics as aligned text, at most 100 columns wide."""
+    """The metrics as aligned text, at most 100 columns wide.
+
+    Args:
+        metrics: content of metrics.json.
+    """
     sections = (_jets, _rejections, _vertices, _objects, _regression)
     return "\n\n".join("\n".join(section(metrics)) for section in sections)
 
@@ -69,28 +40,33 @@ def _with_error(value: float, error: float) -> str:
     return f"{value:.{digits}f} +- {error:.{digits}f}"
 
 
-def _percent(part: Fraction) -> str:
-    return _with_error(100 * part.value, 100 * part.error)
+def _percent(part: Mapping[str, Any]) -> str:
+    return _with_error(100 * part["value"], 100 * part["error"])
 
 
-def _rejection(value: Rejection) -> str:
-    if value.is_limit:
-        return f"> {value.value:.3g}  "
-    few = "*" if 0 < value.passed < FEW_JETS else " "
-    return f"{_with_error(value.value, value.error)} {few}"
+def _rejection(value: Mapping[str, Any]) -> str:
+    if value["is_lower_limit"]:
+        return f"> {value['value']:.3g}  "
+    few = "*" if _few(value) else " "
+    return f"{_with_error(value['value'], value['error'])} {few}"
+
+
+def _few(value: Mapping[str, Any]) -> bool:
+    return 0 < value["passed"] < FEW_JETS
 
 
 def _jets(metrics: Mapping[str, Any]) -> Iterator[str]:
     jets = metrics["jets"]
     classes = ", ".join(f"{count:,} {name}" for name, count in jets["classes"].items())
     yield f"{jets['total']:,} jets: {classes}, {jets['unlabelled']:,} unlabelled"
-    yield f"Flavour accuracy {_percent(metrics['flavour']['accuracy'])} %"
+    yield f"Flavour accuracy {_percent(metrics['tagging']['accuracy'])} %"
     yield f"Track origin accuracy {_percent(metrics['track_origin']['accuracy'])} %"
 
 
 def _rejections(metrics: Mapping[str, Any]) -> Iterator[str]:
-    taggers = metrics["rejection"]
-    yield f"b-tagging, D_b with f_c = {metrics['charm_fraction']:g}"
+    tagging = metrics["tagging"]["b"]
+    taggers = tagging["points"]
+    yield f"b-tagging, D_b with f_c = {tagging['fraction']:g}"
     targets = list(next(iter(taggers.values())))
     if not targets:
         yield "  no b jets in this file"
@@ -102,10 +78,10 @@ def _rejections(metrics: Mapping[str, Any]) -> Iterator[str]:
     limits = few = False
     for target in targets:
         points = [points[target] for points in taggers.values()]
-        values = [*(point.light for point in points), *(point.charm for point in points)]
-        limits |= any(value.is_limit for value in values)
-        few |= any(0 < value.passed < FEW_JETS for value in values)
-        rows.append((f"{100 * points[0].target:g}", *map(_rejection, values)))
+        values = [p["rejections"][name] for name in ("ujets", "cjets") for p in points]
+        limits |= any(value["is_lower_limit"] for value in values)
+        few |= any(map(_few, values))
+        rows.append((f"{100 * points[0]['target']:g}", *map(_rejection, values)))
     yield from _rows(rows)
     if few:
         yield f"  * fewer than {FEW_JETS} background jets pass"
@@ -116,28 +92,28 @@ def _rejections(metrics: Mapping[str, Any]) -> Iterator[str]:
 def _vertices(metrics: Mapping[str, Any]) -> Iterator[str]:
     yield "Vertices of at least two tracks"
     rows = [("jets", "true", "efficiency [%]", "predicted", "purity [%]", "jets with vertex [%]")]
-    for name, vertices in metrics["vertexing"].items():
+    for name, vertices in metrics["vertexing"]["exclusive"].items():
         rows.append(
             (
                 name,
-                f"{vertices.efficiency.total:,}",
-                _percent(vertices.efficiency),
-                f"{vertices.purity.total:,}",
-                _percent(vertices.purity),
-                _percent(vertices.with_vertex),
+                f"{vertices['efficiency']['total']:,}",
+                _percent(vertices["efficiency"]),
+                f"{vertices['purity']['total']:,}",
+                _percent(vertices["purity"]),
+                _percent(vertices["with_vertex"]),
             )
         )
     yield from _rows(rows)
 
 
 def _objects(metrics: Mapping[str, Any]) -> Iterator[str]:
-    objects = metrics["objects"]
+    objects = metrics["hadrons"]
     yield "Objects matched to hadrons"
     yield from _rows(
         [
             ("", "[%]", "of"),
             *(
-                (label, _percent(objects[key]), f"{objects[key].total:,} {unit}")
+                (label, _percent(objects[key]), f"{objects[key]['total']:,} {unit}")
                 for label, key, unit in (
                     ("class accuracy, real hadrons", "class_accuracy", "hadrons"),
                     ("class accuracy, with none", "overall_accuracy", "objects"),
@@ -152,9 +128,8 @@ def _objects(metrics: Mapping[str, Any]) -> Iterator[str]:
 def _regression(metrics: Mapping[str, Any]) -> Iterator[str]:
     yield "Hadron properties, residuals of the hadrons found"
     rows = [("residual", "median", "half 68 % width", "mean", "std", "hadrons")]
-    for name, entry in metrics["regression"].items():
-        label = f"({name} - true)/true" if entry["relative"] else f"{name} - true"
+    for entry in metrics["regression"]["residuals"].values():
         numbers = (entry[key] for key in ("median", "half_width_68", "mean", "std"))
         cells = (f"{x:.4f}" if math.isfinite(x) else "-" for x in numbers)
-        rows.append((label, *cells, f"{entry['number']:,}"))
+        rows.append((entry["formula"], *cells, f"{entry['number']:,}"))
     yield from _rows(rows)

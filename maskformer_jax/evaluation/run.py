@@ -19,6 +19,8 @@ from maskformer_jax.evaluation.metrics import Tally
 from maskformer_jax.evaluation.plots import draw_plots
 from maskformer_jax.evaluation.predict import Predictions, build_predict
 from maskformer_jax.evaluation.prediction_file import FILE_NAME, PredictionFile
+from maskformer_jax.evaluation.results import read_results, write_results
+from maskformer_jax.evaluation.section import Chunk
 from maskformer_jax.model import maskformer
 from maskformer_jax.training.checkpoint import restore_params
 from maskformer_jax.training.run_folder import CONFIG_FILE
@@ -79,7 +81,7 @@ def _load_config(path: Path, overrides: Sequence[str]) -> Config:
 def evaluate(
     run: Path, test_file: Path, output_dir: Path | None = None, overrides: Sequence[str] = ()
 ) -> str:
-    """Writes predictions.h5, metrics.json and plots of the best checkpoint on a test file.
+    """Writes the predictions, metrics and plots of the best checkpoint on a test file.
 
     A file without truth labels gives the predictions only.
 
@@ -108,10 +110,10 @@ def evaluate(
         done += f", {rate:,.0f} jets/s after the first batch"
     if tally is None:
         return f"{test_file} has no truth labels: predictions only\n\n{done}"
-    metrics = tally.results()
-    report.write_json(metrics, output_dir / report.FILE_NAME)
-    draw_plots(tally.scores(), trained.config, output_dir)
-    return f"{report.table(metrics)}\n\n{done}"
+    write_results(tally.results(), tally.curves(), output_dir)
+    results = read_results(output_dir, trained.config.name)
+    draw_plots([results], output_dir)
+    return f"{report.table(results.metrics)}\n\n{done}"
 
 
 def write_predictions(trained: Trained, file: JetFile, path: Path, tally: Tally | None) -> float:
@@ -135,7 +137,7 @@ def write_predictions(trained: Trained, file: JetFile, path: Path, tally: Tally 
             output.write(records, targets, predictions, predicted)
             if tally is not None:
                 true = to_physical(targets.regression)
-                tally.add(records, targets, predictions, (predicted, true))
+                tally.add(Chunk(records, targets, predictions, predicted, true))
             jets += 0 if begin is None else len(records.jets)
             begin = begin or time.perf_counter()
     return jets / (time.perf_counter() - begin)

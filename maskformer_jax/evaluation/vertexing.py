@@ -1,12 +1,14 @@
 """Vertices that the object masks form, against those of the true hadrons."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int
 
+from maskformer_jax.config import Config
 from maskformer_jax.evaluation.classification import Fraction, fraction
+from maskformer_jax.evaluation.section import Chunk
 
 # Fractions of the tracks of the true and of the predicted vertex that a match must share.
 MATCH_EFFICIENCY = 0.65
@@ -101,3 +103,27 @@ def vertex_metrics(
             ),
         )
     return metrics
+
+
+class VertexingSection:
+    """Vertices of each jet."""
+
+    def __init__(self, config: Config):
+        """Starts empty."""
+        self._classes = config.data.jets.classes
+        self._per_jet: list[tuple[np.ndarray, ...]] = []
+
+    def add(self, chunk: Chunk) -> None:
+        """Takes in some jets."""
+        counts = count_vertices(chunk.predictions.mask_index, mask_to_index(chunk.targets.masks))
+        labels = chunk.targets.jet_class_index
+        self._per_jet.append(tuple(column.astype(np.int8) for column in (labels, *counts)))
+
+    def metrics(self) -> dict[str, Any]:
+        """Efficiency, purity and jets with a vertex, by jet class."""
+        labels, *counts = map(np.concatenate, zip(*self._per_jet, strict=True))
+        return {"exclusive": vertex_metrics(VertexCounts(*counts), labels, self._classes)}
+
+    def curves(self) -> dict[str, Any]:
+        """None."""
+        return {}

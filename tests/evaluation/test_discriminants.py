@@ -13,7 +13,7 @@ from maskformer_jax.evaluation.discriminants import (
     working_point,
 )
 
-FLAVOURS = FlavourIndices(signal=0, charm=1, light=2)
+FLAVOURS = FlavourIndices(bottom=0, charm=1, light=2)
 
 
 def test_flavours_are_found_by_name_in_any_order():
@@ -71,20 +71,18 @@ def test_threshold_keeps_no_less_and_hardly_more_than_asked(efficiency):
 
 
 def test_tied_scores_all_pass():
-    score = np.array([1.0, 1.0, 1.0, 0.0, 1.0, 0.0, 5.0])
-    flavour = np.array([0, 0, 0, 0, 2, 2, -1])
-    point = working_point(score, flavour, FLAVOURS, 0.5)
+    signal, light = np.array([1.0, 1.0, 1.0, 0.0]), np.array([1.0, 0.0])
+    point = working_point(signal, {"ujets": light, "cjets": np.zeros(0)}, 0.5)
     assert point.efficiency == 0.75
-    assert point.light[:4] == (2.0, pytest.approx(2 * math.sqrt(0.5)), 1, 2)
-    assert point.charm.total == 0
+    assert point.rejections["ujets"][:4] == (2.0, pytest.approx(2 * math.sqrt(0.5)), 1, 2)
+    assert point.rejections["cjets"].total == 0
 
 
 def test_rejection_of_normal_scores_is_that_of_the_normal_distribution():
-    generator = np.random.default_rng(0)
-    flavour = np.repeat([0, 1, 2], 40_000)
-    shift = np.array([2.0, 1.0, 0.0])[flavour]
-    point = working_point(generator.normal(size=len(shift)) + shift, flavour, FLAVOURS, 0.5)
+    mean = np.array([[0.0], [1.0], [2.0]])
+    light, charm, bottom = mean + np.random.default_rng(0).normal(size=(3, 40_000))
+    point = working_point(bottom, {"ujets": light, "cjets": charm}, 0.5)
     # Half of the b jets lie above 2; 15.87 % of the c jets and 2.275 % of the light jets do.
-    assert abs(point.charm.value - 1 / 0.158655) < 3 * point.charm.error
-    assert abs(point.light.value - 1 / 0.022750) < 3 * point.light.error
-    assert point.light.error < 0.05 * point.light.value
+    for name, efficiency in (("cjets", 0.158655), ("ujets", 0.022750)):
+        value = point.rejections[name]
+        assert abs(value.value - 1 / efficiency) < 3 * value.error < 0.15 * value.value

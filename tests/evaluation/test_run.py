@@ -16,7 +16,7 @@ from maskformer_jax.evaluation.baseline import FILE_NAME as BASELINE_FILE
 from maskformer_jax.evaluation.run import evaluate
 
 SCRIPT = Path(__file__).parents[2] / "evaluate.py"
-PICTURES = {"roc.png", "discriminant_Tagger.png", "discriminant_baseline.png"}
+PICTURES = {"roc_b.png", "discriminant_b_Tagger.png", "discriminant_b_baseline.png"}
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def main():
 def test_folder_holds_the_results_and_nothing_half_written(output):
     folder, report, _ = output
     names = {path.name for path in folder.iterdir()}
-    assert names == PICTURES | {"predictions.h5", "metrics.json"}
+    assert names >= PICTURES | {"predictions.h5", "metrics.json", "curves.json"}
     assert all((folder / name).read_bytes().startswith(b"\x89PNG") for name in PICTURES)
     assert "60 jets: 20 bjets, 20 cjets, 20 ujets, 0 unlabelled" in report
 
@@ -78,19 +78,23 @@ def test_metrics_agree_with_the_predictions(output):
     jets, hadrons = datasets["jets"], datasets["truth_hadrons"]
     prob = np.stack([jets[f"Tagger_p{c}"] for c in "bcu"], axis=1)
     right = prob.argmax(axis=1) == jets["flavour_label"]
-    assert metrics["flavour"]["accuracy"]["value"] == pytest.approx(right.mean())
+    assert metrics["tagging"]["accuracy"]["value"] == pytest.approx(right.mean())
     score = np.log(prob[:, 0] / (0.1 * prob[:, 1] + 0.9 * prob[:, 2]))
     cut = np.sort(score[jets["flavour_label"] == 0])[20 - 14]
     light = np.mean(score[jets["flavour_label"] == 2] >= cut)
-    assert metrics["rejection"]["Tagger"]["0.7"]["light"]["value"] == pytest.approx(1 / light)
+    assert metrics["tagging"]["b"]["points"]["Tagger"]["0.7"]["rejections"]["ujets"][
+        "value"
+    ] == pytest.approx(1 / light)
     prob = np.stack([hadrons[f"Tagger_p{c}"] for c in ("b", "c", "null")], axis=-1)
     right = prob.argmax(axis=-1) == hadrons["class_label"]
-    assert metrics["objects"]["overall_accuracy"]["value"] == pytest.approx(right.mean())
+    assert metrics["hadrons"]["overall_accuracy"]["value"] == pytest.approx(right.mean())
     found = hadrons["valid"] & (hadrons["Tagger_pnull"] < 0.5)
     residual = (hadrons["Tagger_deta"] - hadrons["deta"])[found]
-    assert metrics["regression"]["deta"]["number"] == found.sum()
+    assert metrics["regression"]["residuals"]["deta"]["number"] == found.sum()
     if found.any():
-        assert metrics["regression"]["deta"]["mean"] == pytest.approx(residual.mean(), rel=1e-3)
+        assert metrics["regression"]["residuals"]["deta"]["mean"] == pytest.approx(
+            residual.mean(), rel=1e-3
+        )
 
 
 def test_true_masks_and_labels_follow_the_hadrons(output):
@@ -127,7 +131,7 @@ def test_unlabelled_jets_are_predicted_but_not_judged(
     run, make_tables, write_tables, tmp_path, monkeypatch
 ):
     drawn = []
-    monkeypatch.setattr(run_module, "draw_plots", lambda scores, *_: drawn.append(scores))
+    monkeypatch.setattr(run_module, "draw_plots", lambda results, _: drawn.extend(results))
     tables = make_tables()
     tables["jets"]["flavour_label"][:6] = -1
     evaluate(run, write_tables(tables), tmp_path / "out")
@@ -137,8 +141,9 @@ def test_unlabelled_jets_are_predicted_but_not_judged(
         "unlabelled": 6,
         "classes": {"bjets": 18, "cjets": 18, "ujets": 18},
     }
-    assert metrics["flavour"]["accuracy"]["total"] == 54
-    assert len(drawn[0].jet_class_index) == len(drawn[0].taggers["Tagger"]) == 54
+    assert metrics["tagging"]["accuracy"]["total"] == 54
+    histograms = drawn[0].curves["tagging"]["discriminant"]["b"]["Tagger"]
+    assert [sum(h["value"]) for h in histograms.values()] == [18, 18, 18]
     with h5py.File(tmp_path / "out" / "predictions.h5") as file:
         assert np.isfinite(file["jets"]["Tagger_pb"]).all() and len(file["jets"]) == 60
 
@@ -149,7 +154,7 @@ def test_file_without_b_jets_has_no_rejections_and_no_curves(
     tables = make_tables()
     tables["jets"]["flavour_label"][::3] = 2
     assert "no b jets" in evaluate(run, write_tables(tables), tmp_path / "out")
-    assert not list((tmp_path / "out").glob("*.png"))
+    assert not list((tmp_path / "out").glob("*_b*.png"))
 
 
 def test_run_without_templates_is_evaluated_without_the_baseline(run, test_path, tmp_path):
@@ -157,7 +162,7 @@ def test_run_without_templates_is_evaluated_without_the_baseline(run, test_path,
     (tmp_path / "run" / BASELINE_FILE).unlink()
     evaluate(tmp_path / "run", test_path)
     metrics = json.loads((tmp_path / "run" / "evaluation" / "metrics.json").read_text())
-    assert list(metrics["rejection"]) == ["Tagger"]
+    assert list(metrics["tagging"]["b"]["points"]) == ["Tagger"]
 
 
 def test_options_reach_the_evaluation(main, run, test_path, tmp_path, capsys):
@@ -165,8 +170,8 @@ def test_options_reach_the_evaluation(main, run, test_path, tmp_path, capsys):
     arguments += ["--charm_fraction", "0.3", "--evaluation.working_points", "[0.5]"]
     assert main(arguments) == 0
     metrics = json.loads((tmp_path / "metrics.json").read_text())
-    assert metrics["charm_fraction"] == 0.3
-    assert list(metrics["rejection"]["Tagger"]) == ["0.5"]
+    assert metrics["tagging"]["b"]["fraction"] == 0.3
+    assert list(metrics["tagging"]["b"]["points"]["Tagger"]) == ["0.5"]
     assert "f_c = 0.3" in capsys.readouterr().out
 
 
