@@ -130,13 +130,13 @@ class Best(NamedTuple):
 def best_cells(table: Table) -> Best:
     """The best of each column and, where it is another, the best of each group of several rows.
 
-    Limits are not compared, and a mark says nothing about significance. Equal values share it, but where
-    all are equal there is none.
+    Limits are not compared, and a mark says nothing about significance. Equal values share it; a
+    column of equal values has none.
     """
     overall, in_group = set(), set()
     groups = {row.group for row in table.rows}
     for j, column in enumerate(table.columns):
-        if not column.best:
+        if not column.best or len({row.cells[j].value for row in table.rows}) == 1:
             continue
         overall |= {(i, j) for i in _best_rows(table, j, range(len(table.rows)))}
         for group in groups:
@@ -154,7 +154,7 @@ def _best_rows(table: Table, column: int, rows: Iterable[int]) -> list[int]:
         for i, cell in cells.items()
         if cell.remark != LIMIT and not math.isnan(cell.value)
     }
-    if len(set(merits.values())) < 2:
+    if len(merits) < 2:
         return []
     return [i for i, merit in merits.items() if merit == max(merits.values())]
 
