@@ -97,7 +97,7 @@ def test_numbers_have_two_digits_of_their_uncertainty(cell, text):
         ("high", [1, 2, 3, 4], "aaaa", {3}, set()),
         ("", [1, 2, 3, 4], "aabb", set(), set()),
         ("high", [1, NAN, NAN, NAN], "aabb", set(), set()),
-        ("high", [1, 1, 2, 2], "aabb", {2, 3}, set()),
+        ("high", [1, 1, 2, 2], "aabb", {2, 3}, {0, 1}),
         ("high", [2, 2, 2, 2], "aabb", set(), set()),
     ],
 )
