@@ -399,6 +399,10 @@ class TrainingConfig:
         checkpoint_every: steps between checkpoints within an epoch; none: at its end only.
         keep_checkpoints: number of latest checkpoints that are kept, beside the best.
         log_every: steps between lines of the log.
+        record_interactions: steps between records of how the tasks' gradients lie to each other
+            (`interactions.jsonl`), for any weighting; none: no records.
+        record_curvature: add the curvature along the update (Eq. 3.6) to these records, by a
+            trapezoid rule with so many points; none: no curvature.
     """
 
     epochs: int = 20
@@ -418,11 +422,13 @@ class TrainingConfig:
     checkpoint_every: int | None = None
     keep_checkpoints: int = 2
     log_every: int = 50
+    record_interactions: int | None = None
+    record_curvature: int | None = None
 
     def __post_init__(self):
         for name in (
             *("epochs", "batch_size", "devices", "micro_batches"),
-            *("keep_checkpoints", "log_every"),
+            *("keep_checkpoints", "log_every", "record_interactions"),
         ):
             value = getattr(self, name)
             _check(value is None or value >= 1, f"training.{name}", "be at least 1", value)
@@ -431,6 +437,14 @@ class TrainingConfig:
         clip, every = self.max_gradient_norm, self.checkpoint_every
         _check(clip is None or clip > 0, "training.max_gradient_norm", "be positive", clip)
         _check(every is None or every >= 1, "training.checkpoint_every", "be at least 1", every)
+        points, name = self.record_curvature, "training.record_curvature"
+        _check(points is None or points >= 2, name, "be at least 2", points)
+        _check(
+            points is None or self.record_interactions is not None,
+            "training.record_interactions",
+            f"be given when `{name}` is set",
+            self.record_interactions,
+        )
         parts = self.devices * (self.micro_batches or 1)
         _check(
             self.batch_size % parts == 0,

@@ -158,6 +158,15 @@ BROKEN = [
     ("--training.keep_checkpoints=0", "`training.keep_checkpoints` must be at least 1; got 0"),
     ("--training.log_every=0", "`training.log_every` must be at least 1; got 0"),
     ("--training.checkpoint_every=0", "`training.checkpoint_every` must be at least 1; got 0"),
+    (
+        "--training.record_interactions=0",
+        "`training.record_interactions` must be at least 1; got 0",
+    ),
+    ("--training.record_curvature=1", "`training.record_curvature` must be at least 2; got 1"),
+    (
+        "--training.record_curvature=3",
+        "`training.record_interactions` must be given when `training.record_curvature` is set",
+    ),
     ("--training.seed=-1", "`training.seed` must be at least 0; got -1"),
     ("--training.weight_decay=-1", "`training.weight_decay` must be at least 0; got -1.0"),
     ("--training.max_gradient_norm=0", "`training.max_gradient_norm` must be positive; got 0.0"),

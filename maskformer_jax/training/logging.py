@@ -21,11 +21,7 @@ class MetricsLog:
 
     def __init__(self, run: Path, step: int):
         path = run / "metrics.jsonl"
-        if path.exists():
-            kept = [line for line in path.read_text().splitlines() if _is_before(line, step)]
-            shorter = path.with_suffix(".tmp")
-            shorter.write_text("".join(line + "\n" for line in kept))
-            shorter.replace(path)
+        cut_back(path, step)
         self._path, self._failure = path, None
         # TensorBoard's writer is a thread; when it dies, the queue to it blocks for ever.
         threading.excepthook = self._note
@@ -57,6 +53,21 @@ class MetricsLog:
         self._lines.close()
         if self._failure is None:
             self._board.close()
+
+
+def cut_back(path: Path, step: int) -> None:
+    """Removes lines of later steps, and halves of lines, from a file of JSON lines, if it is there.
+
+    Args:
+        path: the file.
+        step: the last that is kept.
+    """
+    if not path.exists():
+        return
+    kept = [line for line in path.read_text().splitlines() if _is_before(line, step)]
+    shorter = path.with_suffix(".tmp")
+    shorter.write_text("".join(line + "\n" for line in kept))
+    shorter.replace(path)
 
 
 def _is_before(line: str, step: int) -> bool:

@@ -18,8 +18,9 @@ from maskformer_jax.config import Config
 from maskformer_jax.errors import InputError
 from maskformer_jax.model import maskformer
 from maskformer_jax.tasks import TASK_NAMES
-from maskformer_jax.training import method, optimiser, state, step, validation
+from maskformer_jax.training import interactions, method, optimiser, state, step, validation
 from maskformer_jax.training.checkpoint import Checkpoints
+from maskformer_jax.training.interactions import Measures, Recorder
 from maskformer_jax.training.logging import MetricsLog
 from maskformer_jax.training.parts import used_parts
 from maskformer_jax.training.progress import Dispatched, ProgressBar, Reporter, StopSignals
@@ -57,6 +58,7 @@ class Trainer(NamedTuple):
     step: step.Step
     validate: Callable[[Any, Iterable[tuple[Batch, Targets]]], Mapping[str, float]]
     nonfinite_tasks: Callable[[Any, Batch, Targets], list[str]]
+    measures: Measures | None = None
 
 
 def build(
@@ -114,6 +116,7 @@ def build(
         step=train_step,
         validate=lambda params, batches: validation.validate(sums, params, batches),
         nonfinite_tasks=nonfinite_tasks,
+        measures=interactions.build(config, apply, params, terms),
     )
 
 
@@ -156,6 +159,7 @@ def train(
     total, saved = settings.epochs * per_epoch, start
     jets_done = round(start / per_epoch * loader.jets_per_epoch)
     log = MetricsLog(run, start)
+    recorder = Recorder(trainer.step, trainer.measures, run, start, settings.record_interactions)
 
     def save(is_best: bool) -> None:
         checkpoints.save(current, iterator, {"best": best}, is_best=is_best)
@@ -177,7 +181,7 @@ def train(
                 raise
             jets = int(batch.jet_valid.sum())
             batch, targets = jax.device_put((batch, targets), place_parts)
-            current, metrics = trainer.step(current, batch, targets)
+            current, metrics = recorder.step(number, current, batch, targets)
             report.dispatched(Dispatched(number, metrics, batch, targets, jets), current.params)
             epoch_end = number % per_epoch == 0
             due = settings.checkpoint_every and number % settings.checkpoint_every == 0

@@ -6,6 +6,7 @@ RUN/baseline.npz         templates of the impact-parameter baseline
 RUN/checkpoints/         last/STEP and best/STEP, best by `training.monitor`
 RUN/nonfinite_batch.npz  only after a loss or gradient that was not finite
 RUN/metrics.jsonl        the log, one JSON object a line
+RUN/interactions.jsonl   gradients of the tasks beside each other, if `training` says so
 RUN/tensorboard/         the same for TensorBoard
 RUN/evaluation/          what `evaluate.py` writes
 """
@@ -31,6 +32,7 @@ MAY_CHANGE = (
     "training.micro_batches",
     "training.backward",
     "training.log_every",
+    "training.record_",
     "training.keep_checkpoints",
     "training.checkpoint_every",
     "evaluation.",

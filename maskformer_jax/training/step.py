@@ -7,12 +7,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from maskformer_jax.tasks import LossSums
 from maskformer_jax.training import cheaper, task_gradients
 from maskformer_jax.training.cheaper import Cheaper
-from maskformer_jax.training.parts import parts_of, sample_of
+from maskformer_jax.training.parts import SumsOf, parts_of, sample_of
 from maskformer_jax.training.state import TrainState
 from maskformer_jax.training.task_gradients import Backward
 from maskformer_jax.types import Batch, Outputs, Targets
@@ -61,6 +61,36 @@ class StepMetrics(NamedTuple):
 
 
 Step = Callable[[TrainState, Batch, Targets], tuple[TrainState, StepMetrics]]
+SumsAt = Callable[[Int[Array, ""], int], SumsOf]
+
+
+def build_sums(
+    apply: Callable[..., Outputs],
+    terms: Callable[[Outputs, Batch, Targets], list[LossSums]],
+    *,
+    seed: int,
+    dropout: bool,
+) -> SumsAt:
+    """The losses of a part in a step: `sums_at(step, number_of_parts)(params, part)`.
+
+    Args:
+        apply: the model.
+        terms: the losses one by one.
+        seed: of the dropout; every part of every step has a key of its own.
+        dropout: whether the model has any.
+    """
+
+    def sums_at(step: Int[Array, ""], number: int) -> SumsOf:
+        def sums_of(params: PyTree, part: PyTree) -> list[LossSums]:
+            batch, targets, index = part
+            key = None
+            if dropout:
+                key = jax.random.fold_in(jax.random.key(seed), step * number + index)
+            return terms(apply(params, batch, key), batch, targets)
+
+        return sums_of
+
+    return sums_at
 
 
 def build(
@@ -93,18 +123,11 @@ def build(
         steps are made.
     """
     method = weighting.method
+    sums_at = build_sums(apply, terms, seed=seed, dropout=dropout)
 
     @partial(jax.jit, donate_argnums=0)
     def step(state: TrainState, batch: Batch, targets: Targets) -> tuple[TrainState, StepMetrics]:
-        number = len(batch.jet_valid)
-
-        def sums_of(params: PyTree, part: PyTree) -> list[LossSums]:
-            batch, targets, index = part
-            key = None
-            if dropout:
-                key = jax.random.fold_in(jax.random.key(seed), state.step * number + index)
-            return terms(apply(params, batch, key), batch, targets)
-
+        sums_of = sums_at(state.step, len(batch.jet_valid))
         parts = parts_of(batch, targets, 2 if weighting.two_batches else 1)
         arguments = (sums_of, state.params, method, state.weighting_state, parts)
         extra = {"losses_after": state.losses_after} if weighting.second_forward else {}
