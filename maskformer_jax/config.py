@@ -544,7 +544,11 @@ class EvaluationConfig:
 
     Attributes:
         charm_fraction: f_c of the b-tagging discriminant (Eq. 4.3).
+        bottom_fraction: f_b of the c-tagging discriminant (Eq. 4.4).
         working_points: b-jet efficiencies of the table.
+        charm_working_points: c-jet efficiencies of the table.
+        fixed_efficiency: b-jet efficiency at which f_c and jet pT are varied.
+        fixed_charm_efficiency: c-jet efficiency at which f_b and jet pT are varied.
         batch_size: jets that are read, predicted and written together.
         baseline_fields: track fields (transverse and longitudinal impact parameter significance)
             of the likelihood-ratio baseline; empty: no baseline.
@@ -554,7 +558,11 @@ class EvaluationConfig:
     """
 
     charm_fraction: float = 0.1
+    bottom_fraction: float = 0.2
     working_points: list[float] = field(default_factory=lambda: [0.60, 0.70, 0.77, 0.85])
+    charm_working_points: list[float] = field(default_factory=lambda: [0.20, 0.30, 0.40, 0.50])
+    fixed_efficiency: float = 0.70
+    fixed_charm_efficiency: float = 0.30
     batch_size: int = 1000
     baseline_fields: list[str] = field(
         default_factory=lambda: ["IP3D_signed_d0_significance", "IP3D_signed_z0_significance"]
@@ -569,18 +577,16 @@ class EvaluationConfig:
     )
 
     def __post_init__(self):
-        _check(
-            0 <= self.charm_fraction <= 1,
-            "evaluation.charm_fraction",
-            "be in [0, 1]",
-            self.charm_fraction,
-        )
-        _check(
-            len(self.working_points) > 0 and all(0 < e < 1 for e in self.working_points),
-            "evaluation.working_points",
-            "be efficiencies between 0 and 1",
-            self.working_points,
-        )
+        for name in ("charm_fraction", "bottom_fraction"):
+            value = getattr(self, name)
+            _check(0 <= value <= 1, f"evaluation.{name}", "be in [0, 1]", value)
+        for name in ("working_points", "charm_working_points"):
+            points = getattr(self, name)
+            in_range = len(points) > 0 and all(0 < e < 1 for e in points)
+            _check(in_range, f"evaluation.{name}", "be efficiencies between 0 and 1", points)
+        for name in ("fixed_efficiency", "fixed_charm_efficiency"):
+            value = getattr(self, name)
+            _check(0 < value < 1, f"evaluation.{name}", "be between 0 and 1", value)
         _check(self.batch_size >= 1, "evaluation.batch_size", "be at least 1", self.batch_size)
         _check(
             len(self.pt_edges) > 1 and all(a < b for a, b in itertools.pairwise(self.pt_edges)),

@@ -64,12 +64,32 @@ def b_discriminant(
     Returns:
         Larger is more b-like.
     """
-    log_charm = math.log(charm_fraction) if charm_fraction > 0 else -math.inf
-    log_light = math.log1p(-charm_fraction) if charm_fraction < 1 else -math.inf
-    background = np.logaddexp(
-        log_prob[:, flavours.charm] + log_charm, log_prob[:, flavours.light] + log_light
-    )
-    return log_prob[:, flavours.bottom] - background
+    bottom, charm, light = (log_prob[:, index] for index in flavours)
+    return bottom - _log_mixture(charm, light, charm_fraction)
+
+
+def c_discriminant(
+    log_prob: Float[np.ndarray, "N C"], flavours: FlavourIndices, bottom_fraction: float
+) -> Float[np.ndarray, " N"]:
+    """D_c = log(p_c / (f_b p_b + (1 - f_b) p_light)), Eq. 4.4 of the thesis.
+
+    Args:
+        log_prob: logarithm of the class probabilities.
+        flavours: columns of b, c and light.
+        bottom_fraction: f_b in [0, 1]; 0 ignores b jets, 1 ignores light jets.
+
+    Returns:
+        Larger is more c-like.
+    """
+    bottom, charm, light = (log_prob[:, index] for index in flavours)
+    return charm - _log_mixture(bottom, light, bottom_fraction)
+
+
+def _log_mixture(first: np.ndarray, second: np.ndarray, fraction: float) -> np.ndarray:
+    """log(f p_first + (1 - f) p_second) from the logarithms of the probabilities."""
+    log_first = math.log(fraction) if fraction > 0 else -math.inf
+    log_second = math.log1p(-fraction) if fraction < 1 else -math.inf
+    return np.logaddexp(first + log_first, second + log_second)
 
 
 class Rejection(NamedTuple):
@@ -94,15 +114,14 @@ class Rejection(NamedTuple):
         return self.total > 0 and self.passed == 0
 
 
-def rejection(passes: Bool[np.ndarray, " N"]) -> Rejection:
-    """Rejection of the background jets, of which those marked pass the cut.
+def rejection_of(passed: int, total: int) -> Rejection:
+    """Rejection where `passed` of `total` background jets pass.
 
     The limit r for zero of N jets is exact: (1 - 1/r)^N = 0.05.
 
-    >>> rejection(np.array([True, False, False, False]))
+    >>> rejection_of(1, 4)
     Rejection(value=4.0, error=3.4641016151377544, passed=1, total=4)
     """
-    total, passed = len(passes), int(np.count_nonzero(passes))
     if total == 0:
         return Rejection(math.nan, math.nan, 0, 0)
     if passed == 0:
@@ -110,6 +129,11 @@ def rejection(passes: Bool[np.ndarray, " N"]) -> Rejection:
     efficiency = passed / total
     value = 1.0 / efficiency
     return Rejection(value, value * math.sqrt((1 - efficiency) / passed), passed, total)
+
+
+def rejection(passes: Bool[np.ndarray, " N"]) -> Rejection:
+    """Rejection of the background jets, of which those marked pass the cut."""
+    return rejection_of(int(np.count_nonzero(passes)), len(passes))
 
 
 def threshold(signal: Float[np.ndarray, " N"], efficiency: float) -> float:

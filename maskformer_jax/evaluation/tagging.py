@@ -1,114 +1,223 @@
 """Flavour tagging: rejections at working points, ROC curves and discriminants."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Int
 
-from maskformer_jax.config import Config
+from maskformer_jax.config import Config, EvaluationConfig
 from maskformer_jax.evaluation.baseline import Baseline
 from maskformer_jax.evaluation.classification import accuracy
 from maskformer_jax.evaluation.discriminants import (
+    FlavourIndices,
     b_discriminant,
+    c_discriminant,
     flavour_indices,
-    rejection,
     threshold,
     working_point,
 )
+from maskformer_jax.evaluation.profile import jet_pt
 from maskformer_jax.evaluation.section import Chunk, Curve
+from maskformer_jax.evaluation.tagging_curves import (
+    against_pt,
+    fraction_scan,
+    histogram,
+    inverse,
+    roc_curve,
+)
 
-ROC_EFFICIENCIES = np.linspace(0.49, 1.0, 103)
-HISTOGRAM_BINS = 50
-# Quantiles of the discriminant that the histogram covers; the rest is in its first and last bin.
-HISTOGRAM_RANGE = (0.002, 0.998)
+# In the results flavours have these names, whatever the classes of the file are called.
+FLAVOURS = ("bjets", "cjets", "ujets")
+COLUMNS = FlavourIndices(*range(len(FLAVOURS)))
+
+SCAN_POINTS = 40
+
+
+class Tag(NamedTuple):
+    """What is asked of the tagging of one flavour.
+
+    Attributes:
+        signal: the flavour.
+        discriminant: of logarithmic probabilities, columns and fraction.
+        fraction: of the discriminant.
+        working_points: signal efficiencies of the table.
+        fixed_efficiency: at which the fraction and jet pT are varied.
+        roc_efficiencies: of the ROC curve.
+    """
+
+    signal: str
+    discriminant: Callable[[np.ndarray, FlavourIndices, float], np.ndarray]
+    fraction: float
+    working_points: list[float]
+    fixed_efficiency: float
+    roc_efficiencies: Float[np.ndarray, " X"]
+
+
+def tags(options: EvaluationConfig) -> dict[str, Tag]:
+    """b- and c-tagging as the options ask for them."""
+    return {
+        "b": Tag(
+            "bjets",
+            b_discriminant,
+            options.charm_fraction,
+            options.working_points,
+            options.fixed_efficiency,
+            np.linspace(0.49, 1.0, 103),
+        ),
+        "c": Tag(
+            "cjets",
+            c_discriminant,
+            options.bottom_fraction,
+            options.charm_working_points,
+            options.fixed_charm_efficiency,
+            np.linspace(0.1, 1.0, 91),
+        ),
+    }
+
+
+class Jets(NamedTuple):
+    """The jets of the three flavours.
+
+    Attributes:
+        flavour: index into `FLAVOURS`.
+        pt: GeV.
+        log_prob: of `FLAVOURS`.
+        baseline: score of the baseline; of no jets where there is none.
+    """
+
+    flavour: Int[np.ndarray, " N"]
+    pt: Float[np.ndarray, " N"]
+    log_prob: Float[np.ndarray, "N 3"]
+    baseline: Float[np.ndarray, " N"]
+
+    def by_flavour(self, score: Float[np.ndarray, " N"]) -> dict[str, np.ndarray]:
+        """The scores of the jets of each flavour."""
+        return {name: score[self.flavour == i] for i, name in enumerate(FLAVOURS)}
 
 
 class TaggingSection:
-    """Discriminants of the labelled jets, and cuts on them."""
+    """Discriminants of the labelled jets, and cuts on them; 21 bytes a jet."""
 
     def __init__(self, config: Config, baseline: Baseline | None):
         """Starts empty.
 
         Args:
             config: of the run.
-            baseline: tagger to compare with; none: the network alone.
+            baseline: b-tagger to compare with; none: the network alone.
 
         Raises:
             InputError: the classes of the config do not name b, c and light jets.
         """
+        self._config = config
         self._flavours = flavour_indices(config.data.jets.classes)
-        self._options = config.evaluation
-        self._valid_field = config.data.tracks.valid
+        self._tags = tags(config.evaluation)
         self._baseline = baseline
-        self._taggers = [config.name, *(["baseline"] if baseline else [])]
         self._confusion = np.zeros((len(config.data.jets.classes),) * 2, np.int64)
-        self._per_jet: list[tuple[np.ndarray, ...]] = []
+        self._chunks: list[Jets] = []
 
     def add(self, chunk: Chunk) -> None:
         """Takes in some jets."""
-        log_prob = chunk.predictions.jet_log_prob
-        scores = [b_discriminant(log_prob, self._flavours, self._options.charm_fraction)]
-        if self._baseline is not None:
-            scores.append(self._baseline.score(chunk.records, self._valid_field))
-        labels = chunk.targets.jet_class_index
-        kept = labels >= 0
-        columns = (labels.astype(np.int8), *(score.astype(np.float32) for score in scores))
-        self._per_jet.append(tuple(column[kept] for column in columns))
         self._confusion += np.asarray(chunk.predictions.confusions.flavour, np.int64)
+        label = chunk.targets.jet_class_index[:, None] == np.array(self._flavours)
+        score = np.zeros(len(label))
+        if self._baseline is not None:
+            score = self._baseline.score(chunk.records, self._config.data.tracks.valid)
+        jets = Jets(
+            flavour=label.argmax(axis=1).astype(np.int8),
+            pt=jet_pt(chunk, self._config).astype(np.float32),
+            log_prob=chunk.predictions.jet_log_prob[:, self._flavours].astype(np.float32),
+            baseline=score.astype(np.float32),
+        )
+        self._chunks.append(Jets(*(column[label.any(axis=1)] for column in jets)))
 
     def metrics(self) -> dict[str, Any]:
-        """Accuracy, and rejections at the working points."""
-        points = {}
-        for tagger, score in self._scores().items():
-            signal = score.pop("bjets")
-            targets = self._options.working_points if len(signal) else []
-            points[tagger] = {f"{t:g}": working_point(signal, score, t) for t in targets}
+        """Accuracy, and rejections at the working points, of b- and c-tagging."""
         return {
             "accuracy": accuracy(self._confusion),
             "confusion": self._confusion,
-            "b": {"fraction": self._options.charm_fraction, "points": points},
+            **{name: self._points(name, tag) for name, tag in self._tags.items()},
         }
 
     def curves(self) -> dict[str, Any]:
-        """ROC curves and histograms of the discriminants; none unless there are all flavours."""
-        scores = self._scores()
-        if not all(len(jets) for score in scores.values() for jets in score.values()):
+        """Curves of each tagger and both kinds of tagging; none unless there are all flavours."""
+        if not np.bincount(self._jets.flavour, minlength=len(FLAVOURS)).all():
             return {}
-        return {
-            "roc": {"b": {tagger: _roc(score) for tagger, score in scores.items()}},
-            "discriminant": {"b": {t: _histograms(score) for t, score in scores.items()}},
-        }
-
-    def _scores(self) -> dict[str, dict[str, np.ndarray]]:
-        """Scores of each tagger, by flavour."""
-        labels, *scores = map(np.concatenate, zip(*self._per_jet, strict=True))
-        rows = {
-            "ujets": labels == self._flavours.light,
-            "cjets": labels == self._flavours.charm,
-            "bjets": labels == self._flavours.bottom,
+        curves = {
+            "roc": self._roc,
+            "discriminant": self._histograms,
+            "against_pt": self._against_pt,
         }
         return {
-            tagger: {name: score[row] for name, row in rows.items()}
-            for tagger, score in zip(self._taggers, scores, strict=True)
+            **{
+                kind: {
+                    name: {
+                        tagger: curve(tag, score)
+                        for tagger, score in self._scores(name, tag).items()
+                    }
+                    for name, tag in self._tags.items()
+                }
+                for kind, curve in curves.items()
+            },
+            "fraction_scan": {
+                name: {self._config.name: self._scan(tag)} for name, tag in self._tags.items()
+            },
         }
 
+    @property
+    def _jets(self) -> Jets:
+        if len(self._chunks) > 1:
+            columns = zip(*self._chunks, strict=True)
+            self._chunks = [Jets(*(np.concatenate(column) for column in columns))]
+        return self._chunks[0]
 
-def roc_curve(signal: np.ndarray, background: np.ndarray, efficiencies: np.ndarray) -> Curve:
-    """Background rejection at each signal efficiency; NaN where no background jet passes."""
-    rejections = [rejection(background >= threshold(signal, e)) for e in efficiencies]
-    values = [np.nan if r.is_limit else r.value for r in rejections]
-    return Curve(efficiencies, np.array(values), np.array([r.error for r in rejections]))
+    def _scores(self, name: str, tag: Tag) -> dict[str, np.ndarray]:
+        """Scores of each tagger, the network first; the baseline knows b jets only."""
+        scores = {self._config.name: tag.discriminant(self._jets.log_prob, COLUMNS, tag.fraction)}
+        if self._baseline is not None and name == "b":
+            scores["baseline"] = self._jets.baseline
+        return scores
 
+    def _points(self, name: str, tag: Tag) -> dict[str, Any]:
+        points = {}
+        for tagger, score in self._scores(name, tag).items():
+            backgrounds = self._jets.by_flavour(score)
+            signal = backgrounds.pop(tag.signal)
+            targets = tag.working_points if len(signal) else []
+            points[tagger] = {f"{t:g}": working_point(signal, backgrounds, t) for t in targets}
+        return {
+            "fraction": tag.fraction,
+            "fixed_efficiency": tag.fixed_efficiency,
+            "points": points,
+        }
 
-def _roc(score: Mapping[str, np.ndarray]) -> dict[str, Curve]:
-    names = ("ujets", "cjets")
-    return {name: roc_curve(score["bjets"], score[name], ROC_EFFICIENCIES) for name in names}
+    def _roc(self, tag: Tag, score: np.ndarray) -> dict[str, Curve]:
+        backgrounds = self._jets.by_flavour(score)
+        signal = backgrounds.pop(tag.signal)
+        return {
+            name: roc_curve(signal, background, tag.roc_efficiencies)
+            for name, background in backgrounds.items()
+        }
 
+    def _histograms(self, tag: Tag, score: np.ndarray) -> dict[str, Curve]:
+        return {name: histogram(jets) for name, jets in self._jets.by_flavour(score).items()}
 
-def _histograms(score: Mapping[str, np.ndarray]) -> dict[str, Curve]:
-    low, high = np.quantile(np.concatenate(list(score.values())), HISTOGRAM_RANGE)
-    edges = np.linspace(low, high, HISTOGRAM_BINS + 1)
-    counts = {
-        name: np.histogram(np.clip(jets, low, high), edges)[0] for name, jets in score.items()
-    }
-    return {name: Curve(edges, count, np.sqrt(count)) for name, count in counts.items()}
+    def _against_pt(self, tag: Tag, score: np.ndarray) -> dict[str, Curve]:
+        cut = threshold(self._jets.by_flavour(score)[tag.signal], tag.fixed_efficiency)
+        edges = self._config.evaluation.pt_edges
+        passing = against_pt(self._jets.pt, self._jets.flavour, score, cut, edges, len(FLAVOURS))
+        return {
+            name: curve if name == tag.signal else inverse(curve)
+            for name, curve in zip(FLAVOURS, passing, strict=True)
+        }
+
+    def _scan(self, tag: Tag) -> dict[str, Curve]:
+        from puma.fraction_scan import get_fx_values
+
+        jets = self._jets
+        return fraction_scan(
+            lambda f: jets.by_flavour(tag.discriminant(jets.log_prob, COLUMNS, f)),
+            tag.signal,
+            get_fx_values(SCAN_POINTS),
+            tag.fixed_efficiency,
+        )

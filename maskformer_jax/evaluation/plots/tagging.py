@@ -6,16 +6,21 @@ from typing import Any
 
 import numpy as np
 
+from maskformer_jax.evaluation.discriminants import flavour_name
 from maskformer_jax.evaluation.plots.canvas import COLOURS, DPI, draw_and_save
+from maskformer_jax.evaluation.plots.profile import draw_profile
 from maskformer_jax.evaluation.results import Results
 
 SIGNALS = {"b": "bjets", "c": "cjets"}
 BACKGROUNDS = {"b": ("ujets", "cjets"), "c": ("ujets", "bjets")}
 FRACTIONS = {"b": "$f_c$", "c": "$f_b$"}
+NAMES = {"bjets": "$b$-jet", "cjets": "$c$-jet", "ujets": "Light-jet"}
+
+Taggers = list[tuple[str, Mapping[str, Any]]]
 
 
 def draw(results: Sequence[Results], folder: Path) -> list[Path]:
-    """Draws the ROC curves and the discriminants.
+    """Draws ROC curves, discriminants, the scan of the fraction, and curves against jet pT.
 
     Args:
         results: of one run, drawn with its baseline as reference, or of several, the first of
@@ -25,38 +30,48 @@ def draw(results: Sequence[Results], folder: Path) -> list[Path]:
     Returns:
         The files; empty where a flavour is missing in the test file.
     """
+    if not all("tagging" in r.curves for r in results):
+        return []
     files = []
     for signal in SIGNALS:
-        if any(signal not in _part(r, "roc") for r in results):
-            continue
         files.append(_draw_roc(results, signal, folder / f"roc_{signal}.png"))
         files += _draw_discriminants(results, signal, folder)
+        files.append(_draw_scan(results, signal, folder / f"fraction_scan_{signal}.png"))
+        files += _draw_against_pt(results, signal, folder)
     return files
 
 
-def _part(result: Results, name: str) -> Mapping[str, Any]:
-    return result.curves.get("tagging", {}).get(name, {})
-
-
-def _taggers(results: Sequence[Results], name: str, signal: str) -> list[tuple[str, Mapping]]:
+def _taggers(results: Sequence[Results], kind: str, signal: str) -> Taggers:
     """Label and curves of every tagger, the reference first."""
+    curves = [r.curves["tagging"][kind][signal] for r in results]
     if len(results) > 1:
-        return [(r.label, next(iter(_part(r, name)[signal].values()))) for r in results]
-    return list(reversed(_part(results[0], name)[signal].items()))
+        return [(r.label, next(iter(c.values()))) for r, c in zip(results, curves, strict=True)]
+    return list(reversed(curves[0].items()))
 
 
-def _note(results: Sequence[Results], signal: str) -> str:
-    """What every picture says: the fraction in the discriminant and the number of jets."""
-    metrics = results[0].metrics
-    number = metrics["jets"]["total"] - metrics["jets"]["unlabelled"]
-    return f"{FRACTIONS[signal]} = {metrics['tagging'][signal]['fraction']:g}, {number:,} jets"
+def _note(results: Sequence[Results], signal: str, fixed: bool = False) -> str:
+    """Above every picture: fraction of the discriminant, efficiency if fixed, number of jets."""
+    tagging = results[0].metrics["tagging"][signal]
+    notes = [f"{FRACTIONS[signal]} = {tagging['fraction']:g}"]
+    if fixed:
+        notes.append(_fixed(results, signal))
+    return ", ".join([*notes, f"{sum(_numbers(results).values()):,} jets"])
+
+
+def _fixed(results: Sequence[Results], signal: str) -> str:
+    efficiency = results[0].metrics["tagging"][signal]["fixed_efficiency"]
+    return f"{100 * efficiency:g} % ${signal}$-jet efficiency"
+
+
+def _numbers(results: Sequence[Results]) -> dict[str, int]:
+    classes = results[0].metrics["jets"]["classes"]
+    return {f"{flavour_name(name)}jets": number for name, number in classes.items()}
 
 
 def _draw_roc(results: Sequence[Results], signal: str, path: Path) -> Path:
     from ftag import Flavours
     from puma import Roc, RocPlot
 
-    number = results[0].metrics["jets"]["classes"]
     plot = RocPlot(
         n_ratio_panels=2,
         ylabel="Background rejection",
@@ -69,11 +84,10 @@ def _draw_roc(results: Sequence[Results], signal: str, path: Path) -> Path:
     plot.rej_leg_loc = "lower left"
     for index, (label, curves) in enumerate(_taggers(results, "roc", signal)):
         for background in BACKGROUNDS[signal]:
-            curve = curves[background]
             roc = Roc(
-                np.array(curve["x"]),
-                np.array(curve["value"]),
-                n_test=number[background],
+                np.array(curves[background]["x"]),
+                np.array(curves[background]["value"]),
+                n_test=_numbers(results)[background],
                 rej_class=Flavours[background],
                 signal_class=Flavours[SIGNALS[signal]],
                 label=label,
@@ -86,26 +100,104 @@ def _draw_roc(results: Sequence[Results], signal: str, path: Path) -> Path:
 
 
 def _draw_discriminants(results: Sequence[Results], signal: str, folder: Path) -> Iterator[Path]:
-    from ftag import Flavours
-    from puma import Histogram, HistogramPlot
+    """A picture of all flavours for each tagger of one run, or of all runs for each flavour."""
+    taggers = _taggers(results, "discriminant", signal)
+    if len(results) == 1:
+        for label, histograms in taggers:
+            path = folder / f"discriminant_{signal}_{label}.png"
+            yield _draw_flavours(histograms, label, signal, _note(results, signal), path)
+    else:
+        for flavour in NAMES:
+            path = folder / f"discriminant_{signal}_{flavour}.png"
+            yield _draw_runs(taggers, flavour, signal, _note(results, signal), path)
 
-    for label, histograms in _taggers(results, "discriminant", signal):
-        plot = HistogramPlot(
-            n_ratio_panels=0,
-            ylabel="Normalised number of jets",
-            xlabel=f"${signal}$-jet discriminant of {label}",
-            logy=True,
-            title=_note(results, signal),
-            use_atlas_tag=False,
-            figsize=(6.5, 4.5),
-            dpi=DPI,
+
+def _draw_flavours(
+    histograms: Mapping[str, Any], label: str, signal: str, note: str, path: Path
+) -> Path:
+    from ftag import Flavours
+
+    plot = _histogram_plot(f"${signal}$-jet discriminant of {label}", note)
+    for name, curve in histograms.items():
+        plot.add(_histogram(curve, flavour=Flavours[name]), key=name)
+    return draw_and_save(plot, path)
+
+
+def _draw_runs(taggers: Taggers, flavour: str, signal: str, note: str, path: Path) -> Path:
+    plot = _histogram_plot(
+        f"${signal}$-jet discriminant of {NAMES[flavour].lower()}s",
+        note,
+        n_ratio_panels=1,
+        ylabel_ratio=[f"Ratio to\n{taggers[0][0]}"],
+    )
+    for index, (label, curves) in enumerate(taggers):
+        colour = COLOURS[index % len(COLOURS)]
+        plot.add(_histogram(curves[flavour], label=label, colour=colour), reference=index == 0)
+    return draw_and_save(plot, path)
+
+
+def _histogram_plot(xlabel: str, note: str, **options: Any) -> Any:
+    from puma import HistogramPlot
+
+    return HistogramPlot(
+        ylabel="Normalised number of jets",
+        xlabel=xlabel,
+        logy=True,
+        title=note,
+        use_atlas_tag=False,
+        figsize=(6.5, 4.5),
+        dpi=DPI,
+        **options,
+    )
+
+
+def _histogram(curve: Mapping[str, Any], **options: Any) -> Any:
+    from puma import Histogram
+
+    counts = np.array(curve["value"], float)
+    total = counts.sum()
+    return Histogram(
+        counts / total,
+        bin_edges=np.array(curve["x"]),
+        sum_squared_weights=counts / total**2,
+        **options,
+    )
+
+
+def _draw_scan(results: Sequence[Results], signal: str, path: Path) -> Path:
+    """Rejections for every fraction, with a cross at the fraction of the other pictures."""
+    from puma import Line2D, Line2DPlot
+
+    first, second = BACKGROUNDS[signal]
+    plot = Line2DPlot(
+        xlabel=f"{NAMES[first]} rejection",
+        ylabel=f"{NAMES[second]} rejection",
+        title=_note(results, signal, fixed=True),
+        use_atlas_tag=False,
+        figsize=(6.5, 5),
+        dpi=DPI,
+    )
+    for index, (label, curves) in enumerate(_taggers(results, "fraction_scan", signal)):
+        x, y = (np.array(curves[name]["value"]) for name in (first, second))
+        colour = COLOURS[index % len(COLOURS)]
+        plot.add(Line2D(x, y, label=label, colour=colour))
+        used = results[0].metrics["tagging"][signal]["fraction"]
+        at = np.argmin(np.abs(np.array(curves[first]["x"]) - used))
+        cross = Line2D(x[at : at + 1], y[at : at + 1], marker="x", markersize=10, colour=colour)
+        plot.add(cross, is_marker=True)
+    return draw_and_save(plot, path)
+
+
+def _draw_against_pt(results: Sequence[Results], signal: str, folder: Path) -> Iterator[Path]:
+    taggers = _taggers(results, "against_pt", signal)
+    for flavour, name in NAMES.items():
+        kind = "efficiency" if flavour == SIGNALS[signal] else "rejection"
+        path = draw_profile(
+            [(label, curves[flavour]) for label, curves in taggers],
+            folder / f"{kind}_pt_{signal}_{flavour}.png",
+            xlabel="Jet $p_\\mathrm{T}$ [GeV]",
+            ylabel=f"{name} {kind}",
+            title=_note(results, signal, fixed=True),
         )
-        for name, curve in histograms.items():
-            histogram = Histogram(
-                np.array(curve["value"]),
-                bin_edges=np.array(curve["x"]),
-                sum_squared_weights=np.array(curve["error"]) ** 2,
-                flavour=Flavours[name],
-            )
-            plot.add(histogram, key=name)
-        yield draw_and_save(plot, folder / f"discriminant_{signal}_{label}.png")
+        if path is not None:
+            yield path

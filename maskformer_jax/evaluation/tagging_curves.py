@@ -1,0 +1,97 @@
+"""Curves of a tagger: rejection against efficiency, fraction and jet pT, and its discriminant."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from maskformer_jax.evaluation.discriminants import Rejection, rejection, rejection_of, threshold
+from maskformer_jax.evaluation.profile import Profile
+from maskformer_jax.evaluation.section import Curve
+
+# Bins of a discriminant; the outermost ones take the rest.
+HISTOGRAM_EDGES = np.linspace(-10.0, 15.0, 51)
+
+
+def rejection_curve(x: Float[np.ndarray, " X"], rejections: Sequence[Rejection]) -> Curve:
+    """Rejections at several `x`, NaN where no background jet passes."""
+    values = [math.nan if r.is_limit else r.value for r in rejections]
+    return Curve(x, np.array(values), np.array([r.error for r in rejections]))
+
+
+def roc_curve(
+    signal: Float[np.ndarray, " S"],
+    background: Float[np.ndarray, " N"],
+    efficiencies: Float[np.ndarray, " X"],
+) -> Curve:
+    """Background rejection against signal efficiency.
+
+    Args:
+        signal: scores of the signal jets, of which there must be one.
+        background: scores of the background jets.
+        efficiencies: of the signal, in (0, 1].
+    """
+    signal, background = np.sort(signal), np.sort(background)
+    ranks = np.maximum(1, np.ceil(efficiencies * len(signal) - 1e-9).astype(int))
+    passed = len(background) - np.searchsorted(background, signal[len(signal) - ranks])
+    rejections = [rejection_of(number, len(background)) for number in passed.tolist()]
+    return rejection_curve(efficiencies, rejections)
+
+
+def fraction_scan(
+    score: Callable[[float], Mapping[str, Float[np.ndarray, " N"]]],
+    signal: str,
+    fractions: Float[np.ndarray, " X"],
+    efficiency: float,
+) -> dict[str, Curve]:
+    """Rejection of each background against the fraction in the discriminant.
+
+    Args:
+        score: for a fraction, the discriminant of the jets of every flavour.
+        signal: the flavour of which a fraction `efficiency` passes.
+        fractions: f_c or f_b.
+        efficiency: of the signal.
+    """
+    curves: dict[str, list[Rejection]] = {}
+    for fraction in fractions:
+        backgrounds = dict(score(fraction))
+        cut = threshold(backgrounds.pop(signal), efficiency)
+        for name, jets in backgrounds.items():
+            curves.setdefault(name, []).append(rejection(jets >= cut))
+    return {name: rejection_curve(fractions, values) for name, values in curves.items()}
+
+
+def against_pt(
+    pt: Float[np.ndarray, " N"],
+    flavour: Int[np.ndarray, " N"],
+    score: Float[np.ndarray, " N"],
+    cut: float,
+    edges: Sequence[float],
+    groups: int,
+) -> list[Curve]:
+    """Fraction of the jets that pass one cut, in bins of jet pT, for each flavour.
+
+    Args:
+        pt: of the jets.
+        flavour: group of each jet; negative for none.
+        score: a jet passes when it is at least `cut`.
+        cut: the same at every pT.
+        edges: of the bins.
+        groups: number of flavours.
+    """
+    profile = Profile(edges, groups)
+    profile.add(pt, flavour, score >= cut)
+    return [profile.curve(group) for group in range(groups)]
+
+
+def inverse(efficiency: Curve) -> Curve:
+    """Rejections of background efficiencies; NaN where nothing passes."""
+    passing = np.where(efficiency.value > 0, efficiency.value, np.nan)
+    return Curve(efficiency.x, 1 / passing, efficiency.error / passing**2)
+
+
+def histogram(score: Float[np.ndarray, " N"]) -> Curve:
+    """Number of jets in bins of a discriminant, with the errors of counts."""
+    counts, _ = np.histogram(np.clip(score, *HISTOGRAM_EDGES[[0, -1]]), HISTOGRAM_EDGES)
+    return Curve(HISTOGRAM_EDGES, counts, np.sqrt(counts))
