@@ -1,50 +1,160 @@
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from maskformer_jax.config import TransformConfig
-from maskformer_jax.evaluation.regression import definitions, residuals, spread
+from maskformer_jax.config import (
+    Config,
+    DataConfig,
+    EvaluationConfig,
+    FieldsConfig,
+    HadronsConfig,
+    TransformConfig,
+)
+from maskformer_jax.evaluation.regression import (
+    BINS,
+    RegressionSection,
+    definitions,
+    formula,
+    residuals,
+)
+from maskformer_jax.evaluation.section import Chunk
 
 TRANSFORMS = {"pt": TransformConfig("log", 1000.0), "Lxy": TransformConfig("log1p", 1.0)}
+TARGETS = ["pt", "Lxy", "deta"]
 
 
-def test_logarithmic_targets_have_relative_residuals():
-    pt, length, angle = definitions(["pt", "Lxy", "deta"], TRANSFORMS)
-    assert pt.relative and pt.minimum == 0
-    assert length.relative and length.minimum == 1.0
-    assert not angle.relative and angle.minimum == -math.inf
+def test_the_transform_says_which_residuals_a_target_has():
+    chosen = definitions(["energy", "depth", "slope"], {
+        "energy": TransformConfig("log", 1000.0),
+        "depth": TransformConfig("log1p", 2.0),
+        "slope": TransformConfig("asinh", 0.1),
+    })  # fmt: skip
+    assert {name: formula(definition, "mm") for name, definition in chosen.items()} == {
+        "energy": "(true - predicted)/true",
+        "depth": "(true - predicted)/true, true > 2 mm",
+        "depth_short": "true - predicted, true up to 2 mm",
+        "slope": "(true - predicted)/true",
+        "slope_absolute": "true - predicted",
+    }
 
 
-def test_residuals_by_hand():
-    predicted = np.array([[[12e3, 3.0, 0.3], [9e3, 5.0, 0.0]], [[7e3, 1.0, 0.1], [1e3, 1.0, 9.0]]])
-    true = np.array([[[10e3, 2.0, 0.1], [10e3, 0.5, -0.2]], [[8e3, 2.0, 0.1], [1e3, 9.0, 0.0]]])
-    found = np.array([[True, True], [True, False]])
-    pt, length, angle = residuals(
-        predicted, true, found, definitions(["pt", "Lxy", "deta"], TRANSFORMS)
+@pytest.mark.parametrize(
+    ("name", "predicted", "true", "expected"),
+    [
+        ("pt", [12e3, 9e3, 7e3], [10e3, 10e3, 8e3], [-0.2, 0.1, 0.125]),
+        # The second hadron flew exactly 1 mm, the third less.
+        ("Lxy", [3.0, 5.0, 1.0], [2.0, 1.0, 0.5], [-0.5]),
+        ("Lxy_short", [3.0, 5.0, 1.0], [2.0, 1.0, 0.5], [-4.0, -0.5]),
+        ("deta", [0.3, 0.0, 0.1], [0.1, -0.2, 0.0], [-2.0, 1.0]),
+        ("deta_absolute", [0.3, 0.0, 0.1], [0.1, -0.2, 0.0], [-0.2, -0.2, -0.1]),
+    ],
+)
+def test_residuals_by_hand(name, predicted, true, expected):
+    definition = definitions(TARGETS, TRANSFORMS)[name]
+    result = residuals(np.array(predicted), np.array(true), definition)
+    np.testing.assert_allclose(result, expected, atol=1e-12)
+
+
+def make_config(targets=TARGETS, transforms=TRANSFORMS, **fields):
+    hadrons = HadronsConfig(targets=targets, transforms=transforms)
+    evaluation = EvaluationConfig(fields=FieldsConfig(**fields))
+    return Config(data=DataConfig(hadrons=hadrons), evaluation=evaluation)
+
+
+def make_chunk(jets, pt_field="pt", seed=0):
+    """Two slots, the file has one hadron more; the true pT is 12 or 60 GeV, predictions 10 % up."""
+    generator = np.random.default_rng(seed)
+    valid = np.arange(2) < generator.integers(0, 3, jets)[:, None]
+    none = generator.choice([0.2, 0.5, 0.9], (jets, 2))
+    true = np.stack(
+        [
+            generator.choice([12e3, 60e3], (jets, 2)),
+            generator.uniform(0, 4, (jets, 2)),
+            generator.normal(0, 0.06, (jets, 2)),
+        ],
+        axis=-1,
     )
-    np.testing.assert_allclose(pt, [0.2, -0.1, -0.125])
-    # The second hadron flew less than 1 mm.
-    np.testing.assert_allclose(length, [0.5, -0.5])
-    np.testing.assert_allclose(angle, [0.2, 0.2, 0.0], atol=1e-12)
+    hadrons = np.full((jets, 3), np.nan, [(pt_field, "f4")])
+    hadrons[pt_field][:, :2] = np.where(valid, true[..., 0], np.nan)
+    return Chunk(
+        records=SimpleNamespace(hadrons=hadrons),
+        targets=SimpleNamespace(object_valid=valid),
+        predictions=SimpleNamespace(object_prob=np.stack([1 - none, none], axis=-1)),
+        predicted=true * [1.1, 1.2, 1.0] + [0, 0, 0.01],
+        true=true,
+    )
 
 
-def test_spread_of_a_normal_distribution():
-    values = np.random.default_rng(0).normal(0.3, 2.0, 100_000).astype(np.float32)
-    result = spread(values)
-    assert result.median == pytest.approx(0.3, abs=0.03)
-    assert result.half_width_68 == pytest.approx(2.0, rel=0.02)
-    assert result.mean == pytest.approx(0.3, abs=0.03)
-    assert result.std == pytest.approx(2.0, rel=0.02)
-    assert result.number == 100_000
+@pytest.fixture(scope="module")
+def section():
+    """Filled with two chunks."""
+    section = RegressionSection(make_config())
+    section.add(make_chunk(300))
+    section.add(make_chunk(200, seed=1))
+    return section
 
 
-def test_tails_move_the_mean_but_not_the_median():
-    values = np.concatenate([np.linspace(-1, 1, 1001), [1e6]])
-    result = spread(values)
-    assert abs(result.median) < 0.01 and result.half_width_68 == pytest.approx(0.68, abs=0.01)
-    assert result.mean > 900
+def test_hadrons_whose_object_is_less_likely_none_count(section):
+    chunks = [make_chunk(300), make_chunk(200, seed=1)]
+    metrics = section.metrics()
+    valid = [chunk.targets.object_valid for chunk in chunks]
+    none = [chunk.predictions.object_prob[..., -1] for chunk in chunks]
+    found = [a & (b < 0.5) for a, b in zip(valid, none, strict=True)]
+    assert metrics["of"] == sum(x.sum() for x in valid)
+    assert metrics["found"] == sum(x.sum() for x in found) < metrics["of"]
+    residual = metrics["residuals"]["pt"]
+    assert residual["number"] == metrics["found"]
+    assert residual["mean"] == pytest.approx(-0.1, rel=1e-5)
+    assert residual["std"] == pytest.approx(0, abs=1e-6)
+    length = np.concatenate([c.true[..., 1][f] for c, f in zip(chunks, found, strict=True)])
+    assert metrics["residuals"]["Lxy"]["number"] == np.sum(length > 1)
+    short = metrics["residuals"]["Lxy_short"]
+    assert short["number"] == np.sum(length <= 1) and short["unit"] == "mm"
+    assert short["median"] == pytest.approx(np.median(-0.2 * length[length <= 1]), rel=1e-5)
+    assert metrics["residuals"]["deta_absolute"]["median"] == pytest.approx(-0.01, rel=1e-4)
 
 
-def test_spread_of_nothing_is_undefined():
-    assert math.isnan(spread(np.zeros(0)).median) and spread(np.zeros(0)).number == 0
+def test_histograms_hold_every_residual(section):
+    metrics, histograms = section.metrics()["residuals"], section.curves()["histograms"]
+    assert set(histograms) == set(metrics)
+    for name, curve in histograms.items():
+        assert curve.value.sum() == metrics[name]["number"] and len(curve.x) == BINS + 1
+    # The half 68 % width of the true deta, rounded up, whatever is found.
+    assert histograms["deta_absolute"].x[-1] == pytest.approx(0.1)
+
+
+def test_response_in_bins_of_true_pt(section):
+    response = section.curves()["response"]
+    assert set(response) == {"pt", "Lxy"}
+    median, half = response["pt"]["median"], response["pt"]["half_width_68"]
+    filled = np.isfinite(median.value)
+    np.testing.assert_array_equal(median.x[:-1][filled], [10, 50])
+    np.testing.assert_allclose(median.value[filled], 1.1, rtol=1e-6)
+    np.testing.assert_allclose(half.value[filled], 0, atol=1e-6)
+    np.testing.assert_allclose(response["Lxy"]["median"].value[filled], 1.2, rtol=1e-6)
+
+
+def test_other_targets_and_a_file_without_pt():
+    targets, transforms = ["energy", "depth", "slope"], {"energy": TransformConfig("log", 1.0)}
+    section = RegressionSection(make_config(targets, transforms))
+    section.add(make_chunk(50, pt_field="momentum"))
+    assert section.curves()["response"] == {}
+    assert set(section.metrics()["residuals"]) == {
+        "energy", "depth", "depth_absolute", "slope", "slope_absolute",
+    }  # fmt: skip
+    named = RegressionSection(make_config(targets, transforms, hadron_pt="momentum"))
+    named.add(make_chunk(300, pt_field="momentum"))
+    assert set(named.curves()["response"]) == {"energy"}
+
+
+def test_nothing_found():
+    nothing = make_chunk(20)._replace(
+        predictions=SimpleNamespace(object_prob=np.broadcast_to([0.1, 0.9], (20, 2, 2)))
+    )
+    section = RegressionSection(make_config())
+    section.add(nothing)
+    metrics, curves = section.metrics(), section.curves()
+    assert metrics["found"] == 0 and math.isnan(metrics["residuals"]["pt"]["median"])
+    assert curves["response"] == {} and curves["histograms"]["deta"].value.sum() == 0
