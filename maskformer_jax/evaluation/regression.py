@@ -19,11 +19,12 @@ BINS = 80
 # normalised residual at 1; what is beyond a range is in the first or last bin.
 LOG_RANGE = (-1.5, 1.0)
 LENGTH_RANGE = (-2.0, 1.0)
-SHORT_RANGE = (-3.0, 1.0)
+SHORT_RANGE = (-10.0, 2.0)
+MASS_RANGE = (-0.3, 0.3)
 SIGNED_RANGE = (-4.0, 4.0)
 
 # Edges of the true transverse momentum [GeV]: hadrons of top quarks, then of a heavy resonance.
-PT_EDGES = np.array([0, 10, 15, 20, 30, 40, 50, 70, 100, 150, 200, 300, 500, 800, 1200, 2000.0])
+PT_EDGES = np.array([5, 10, 15, 20, 30, 40, 50, 70, 100, 150, 200, 300, 500, 800, 1200, 2000.0])
 MEV_PER_GEV = 1000.0
 
 
@@ -148,6 +149,7 @@ class RegressionSection:
         self._definitions = definitions(hadrons.targets, hadrons.transforms)
         self._units = units(config.evaluation.fields)
         self._pt = config.evaluation.fields.hadron_pt
+        self._mass = config.evaluation.fields.hadron_mass
         self._parts: list[_Hadrons] = []
 
     def add(self, chunk: Chunk) -> None:
@@ -209,7 +211,9 @@ class RegressionSection:
 
     def _edges(self, hadrons: _Hadrons, definition: Residual) -> Float[np.ndarray, " E"]:
         limits = definition.edges
-        if limits is None:
+        if definition.target == self._mass and definition.has_response:
+            limits = MASS_RANGE
+        elif limits is None:
             # Of all true hadrons, so that runs on one file have the same edges.
             width = spread(hadrons.true[:, self._targets.index(definition.target)]).half_width_68
             limit = round_up(width) if width > 0 else 1.0
