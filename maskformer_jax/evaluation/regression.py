@@ -86,12 +86,13 @@ def definitions(
 
 
 def formula(definition: Residual, unit: str) -> str:
-    """The residual in words: `(true - predicted)/true, true > 1 mm`."""
-    text = "(true - predicted)/true" if definition.normalised else "true - predicted"
+    """The residual in words: `Lxy: (true - predicted)/true, true > 1 mm`."""
+    difference = "(true - predicted)/true" if definition.normalised else "true - predicted"
+    text = f"{definition.target}: {difference}"
     if math.isfinite(definition.low):
         text += f", true > {definition.low:g} {unit}".rstrip()
     if math.isfinite(definition.high):
-        text += f", true up to {definition.high:g} {unit}".rstrip()
+        text += f", true <= {definition.high:g} {unit}".rstrip()
     return text
 
 

@@ -126,10 +126,13 @@ def _objects(metrics: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _regression(metrics: Mapping[str, Any]) -> Iterator[str]:
-    yield "Hadron properties, residuals of the hadrons found"
+    regression = metrics["regression"]
+    found, of = regression["found"], regression["of"]
+    yield f"Hadron properties, residuals of the {found:,} hadrons found of {of:,}"
     rows = [("residual", "median", "half 68 % width", "mean", "std", "hadrons")]
-    for entry in metrics["regression"]["residuals"].values():
+    for entry in regression["residuals"].values():
         numbers = (entry[key] for key in ("median", "half_width_68", "mean", "std"))
-        cells = (f"{x:.4f}" if math.isfinite(x) else "-" for x in numbers)
-        rows.append((entry["formula"], *cells, f"{entry['number']:,}"))
+        cells = (f"{x:.3g}" if math.isfinite(x) else "-" for x in numbers)
+        label = f"{entry['formula']} [{entry['unit']}]" if entry["unit"] else entry["formula"]
+        rows.append((label, *cells, f"{entry['number']:,}"))
     yield from _rows(rows)

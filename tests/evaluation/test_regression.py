@@ -32,11 +32,11 @@ def test_the_transform_says_which_residuals_a_target_has():
         "slope": TransformConfig("asinh", 0.1),
     })  # fmt: skip
     assert {name: formula(definition, "mm") for name, definition in chosen.items()} == {
-        "energy": "(true - predicted)/true",
-        "depth": "(true - predicted)/true, true > 2 mm",
-        "depth_short": "true - predicted, true up to 2 mm",
-        "slope": "(true - predicted)/true",
-        "slope_absolute": "true - predicted",
+        "energy": "energy: (true - predicted)/true",
+        "depth": "depth: (true - predicted)/true, true > 2 mm",
+        "depth_short": "depth: true - predicted, true <= 2 mm",
+        "slope": "slope: (true - predicted)/true",
+        "slope_absolute": "slope: true - predicted",
     }
 
 

@@ -42,7 +42,14 @@ def metrics(light_passing=5, regression_number=3):
         "regression": {
             "found": 3,
             "of": 4,
-            "residuals": {"pt": {"formula": "pt - true", **spread, "number": regression_number}},
+            "residuals": {
+                "pt": {
+                    "formula": "pt: true - predicted",
+                    "unit": "MeV",
+                    **spread,
+                    "number": regression_number,
+                }
+            },
         },
     }
 
@@ -78,7 +85,7 @@ def test_many_passing_jets_need_no_footnote(tmp_path):
 
 def test_undefined_values_are_dashes(tmp_path):
     text = table(read(tmp_path, metrics(regression_number=0)))
-    assert line(text, "pt - true")[-5:] == ["-", "-", "-", "-", "0"]
+    assert line(text, "pt: true")[-5:] == ["-", "-", "-", "-", "0"]
     assert line(text, "bjets")[-2:] != ["-", "-"] and " - " in text
 
 
