@@ -19,7 +19,7 @@ BINS = 80
 # normalised residual at 1; what is beyond a range is in the first or last bin.
 LOG_RANGE = (-1.5, 1.0)
 LENGTH_RANGE = (-2.0, 1.0)
-SHORT_RANGE = (-10.0, 2.0)
+SHORT_RANGE = (-5.0, 1.0)
 MASS_RANGE = (-0.3, 0.3)
 SIGNED_RANGE = (-4.0, 4.0)
 
@@ -36,7 +36,7 @@ class Residual(NamedTuple):
         normalised: (true - predicted)/true rather than true - predicted.
         low: hadrons with a true value up to this one are left out, in the unit of the file.
         high: likewise those above this one.
-        edges: range of the histogram; none: as wide as the true values.
+        edges: range of the histogram; none: twice as wide as the true values.
         has_response: of a positive quantity, whose ratio predicted/true has a meaning.
     """
 
@@ -217,6 +217,6 @@ class RegressionSection:
         elif limits is None:
             # Of all true hadrons, so that runs on one file have the same edges.
             width = spread(hadrons.true[:, self._targets.index(definition.target)]).half_width_68
-            limit = round_up(width) if width > 0 else 1.0
+            limit = round_up(2 * width) if width > 0 else 1.0
             limits = (-limit, limit)
         return np.linspace(*limits, BINS + 1)

@@ -121,8 +121,8 @@ def test_histograms_hold_every_residual(section):
     assert set(histograms) == set(metrics)
     for name, curve in histograms.items():
         assert curve.value.sum() == metrics[name]["number"] and len(curve.x) == BINS + 1
-    # The half 68 % width of the true deta, rounded up, whatever is found.
-    assert histograms["deta_absolute"].x[-1] == pytest.approx(0.1)
+    # Twice the half 68 % width of the true deta, rounded up, whatever is found.
+    assert histograms["deta_absolute"].x[-1] == pytest.approx(0.2)
 
 
 def test_response_in_bins_of_true_pt(section):

@@ -89,12 +89,12 @@ def test_metrics_agree_with_the_predictions(output):
     right = prob.argmax(axis=-1) == hadrons["class_label"]
     assert metrics["hadrons"]["overall_accuracy"]["value"] == pytest.approx(right.mean())
     found = hadrons["valid"] & (hadrons["Tagger_pnull"] < 0.5)
-    residual = (hadrons["Tagger_deta"] - hadrons["deta"])[found]
-    assert metrics["regression"]["residuals"]["deta"]["number"] == found.sum()
+    residual = (hadrons["deta"] - hadrons["Tagger_deta"])[found]
+    regression = metrics["regression"]
+    assert regression["found"] == found.sum() and regression["of"] == hadrons["valid"].sum()
     if found.any():
-        assert metrics["regression"]["residuals"]["deta"]["mean"] == pytest.approx(
-            residual.mean(), rel=1e-3
-        )
+        mean = regression["residuals"]["deta_absolute"]["mean"]
+        assert mean == pytest.approx(residual.mean(), rel=1e-3)
 
 
 def test_true_masks_and_labels_follow_the_hadrons(output):
