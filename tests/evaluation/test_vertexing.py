@@ -1,11 +1,17 @@
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from puma.utils.vertexing import calculate_vertex_metrics
 
+from maskformer_jax.config import EvaluationConfig, FieldsConfig, HadronsConfig
 from maskformer_jax.evaluation.vertexing import (
-    VertexCounts,
-    count_vertices,
+    VertexingSection,
+    flight_length,
     mask_to_index,
-    vertex_metrics,
+    match_vertices,
+    merged,
 )
 
 # predicted, true -> matched, true, predicted
@@ -23,11 +29,34 @@ CASES = {
 }
 
 
+def count(predicted, true, number):
+    """Numbers of matches, of true and of predicted vertices in each jet."""
+    vertices = match_vertices(predicted, true, number)
+    exist = (vertices.matched.any(2), vertices.true.any(2), vertices.predicted.any(2))
+    return np.stack([x.sum(axis=1) for x in exist], axis=1)
+
+
 def test_matching_of_vertices():
     predicted, true, expected = (np.array(x) for x in zip(*CASES.values(), strict=True))
-    counts = np.stack(count_vertices(predicted, true), axis=1)
-    found = dict(zip(CASES, map(tuple, counts), strict=True))
+    found = dict(zip(CASES, map(tuple, count(predicted, true, 4)), strict=True))
     assert found == dict(zip(CASES, map(tuple, expected), strict=True))
+
+
+@pytest.mark.parametrize("tracks, objects, kept", [(6, 4, 0.7), (40, 5, 0.8), (9, 3, 0.5)])
+@pytest.mark.parametrize("inclusive", [False, True])
+def test_matching_is_that_of_puma(tracks, objects, kept, inclusive):
+    generator = np.random.default_rng(tracks)
+    true = generator.integers(-1, objects, (400, tracks))
+    other = generator.integers(-1, objects, true.shape)
+    predicted = np.where(generator.random(true.shape) < kept, true, other)
+    if inclusive:
+        true, predicted, objects = merged(true), merged(predicted), 1
+    expected = calculate_vertex_metrics(predicted, true)
+    found = count(predicted, true, objects)
+    np.testing.assert_array_equal(
+        found, np.stack([expected[key] for key in ("n_match", "n_ref", "n_test")], axis=1)
+    )
+    assert found[:, 0].any()
 
 
 def test_masks_become_indices():
@@ -36,15 +65,105 @@ def test_masks_become_indices():
     np.testing.assert_array_equal(mask_to_index(masks), [[2, 0, -1, 2]])
 
 
-def test_metrics_by_flavour():
-    counts = VertexCounts(
-        matched=np.array([1, 0, 0, 1]),
-        true=np.array([2, 1, 0, 1]),
-        predicted=np.array([1, 0, 2, 1]),
+def test_flight_length_is_that_of_the_tracks():
+    index = np.array([[0, 0, 0, 1, -1]])
+    lengths = np.array([[2.0, 6.0, 100.0]])
+    exclusive, inclusive = np.zeros((1, 3, 5), bool), np.array([[[True] * 4 + [False]]])
+    exclusive[0, 0, :3] = True
+    np.testing.assert_array_equal(flight_length(exclusive, index, lengths), [[2, 0, 0]])
+    np.testing.assert_array_equal(flight_length(inclusive, index, lengths), [[3]])
+
+
+def chunk(label, predicted, true, pt, lengths):
+    """Jets with hadron properties (pT, Lxy) of which only Lxy is given, predicted and true."""
+    masks = np.asarray(true)[:, None] == np.arange(2)[:, None]
+    jets = np.array([(1000 * x,) for x in pt], [("pt", "f4")])
+    properties = np.stack([np.zeros_like(lengths), lengths], axis=-1).astype(float)
+    return SimpleNamespace(
+        records=SimpleNamespace(jets=jets),
+        targets=SimpleNamespace(jet_class_index=np.array(label), masks=masks),
+        predictions=SimpleNamespace(mask_index=np.array(predicted)),
+        predicted=properties[0],
+        true=properties[1],
     )
-    metrics = vertex_metrics(counts, np.array([0, 0, 1, -1]), {"bjets": 0, "ujets": 2})
-    assert metrics["bjets"].efficiency.value == pytest.approx(1 / 3)
-    assert metrics["bjets"].purity.value == pytest.approx(1.0)
-    assert metrics["bjets"].with_vertex.value == pytest.approx(0.5)
-    assert metrics["ujets"].purity.total == 2 and metrics["ujets"].efficiency.total == 0
-    assert metrics["all"].efficiency.passed == 2 and metrics["all"].efficiency.total == 4
+
+
+@pytest.fixture
+def section(make_vertexing):
+    """A b jet whose vertices are found merged, a light jet with a fake, an unlabelled jet."""
+    result = make_vertexing(["pt", "Lxy"])
+    lengths = np.array([[[5.0, 0.0], [-0.1, 0.0], [0.0, 0.0]], [[1.5, 9.0], [0, 0], [0, 0]]])
+    result.add(
+        chunk(
+            label=[0, 2, -1],
+            predicted=[[0, 0, 0, 0, 0], [0, 0, -1, -1, -1], [-1] * 5],
+            true=[[0, 0, 0, 0, 1], [-1] * 5, [1, 1, -1, -1, -1]],
+            pt=[25, 700, 700],
+            lengths=lengths,
+        )
+    )
+    # A c jet whose hadron is split: two tracks each, of which neither is 65 %.
+    nothing = np.zeros((2, 1, 2))
+    result.add(chunk([1], [[0, 0, 1, 1, -1]], [[0, 0, 0, 0, -1]], [25], nothing))
+    return result
+
+
+@pytest.fixture
+def make_vertexing(config):
+    def make(targets, field="pt"):
+        hadrons = HadronsConfig(targets=targets, transforms={}, cap=2)
+        options = EvaluationConfig(pt_edges=[20, 50, 1000], fields=FieldsConfig(jet_pt=field))
+        data = replace(config.data, hadrons=hadrons)
+        return VertexingSection(replace(config, data=data, evaluation=options))
+
+    return make
+
+
+# kind, class of jets -> efficiency, purity, jets with a vertex: passed and total of each
+METRICS = {
+    ("exclusive", "bjets"): ((1, 1), (1, 1), (1, 1)),
+    ("exclusive", "cjets"): ((0, 1), (0, 2), (1, 1)),
+    ("exclusive", "ujets"): ((0, 0), (0, 1), (1, 1)),
+    ("exclusive", "all"): ((1, 3), (1, 4), (3, 4)),
+    ("inclusive", "bjets"): ((1, 1), (1, 1), (1, 1)),
+    ("inclusive", "cjets"): ((1, 1), (1, 1), (1, 1)),
+    ("inclusive", "ujets"): ((0, 0), (0, 1), (1, 1)),
+    ("inclusive", "all"): ((2, 3), (2, 3), (3, 4)),
+}
+
+
+def test_metrics_by_class(section):
+    found = section.metrics()
+    for (kind, name), expected in METRICS.items():
+        parts = [(part.passed, part.total) for part in found[kind][name]]
+        assert parts == list(expected), (kind, name)
+    assert np.isnan(found["exclusive"]["ujets"].efficiency.value)
+    assert found["exclusive"]["all"].efficiency.error == pytest.approx(np.sqrt(2 / 27))
+
+
+def filled(curve):
+    """Lower edge and value of the bins that are not empty."""
+    kept = np.isfinite(curve.value)
+    return dict(zip(curve.x[:-1][kept].tolist(), curve.value[kept].tolist(), strict=True))
+
+
+def test_curves_by_class(section):
+    curves = section.curves()
+    b_jets, light = curves["exclusive"]["bjets"], curves["exclusive"]["ujets"]
+    assert filled(b_jets["efficiency"]["pt"]) == {20: 1} == filled(b_jets["with_vertex"]["pt"])
+    assert filled(light["efficiency"]["pt"]) == {}
+    assert filled(light["with_vertex"]["pt"]) == {50: 1}
+    # The true flight length is 1.5 mm, the predicted one 5 mm; one below zero is in the first bin.
+    assert filled(b_jets["efficiency"]["Lxy"]) == {1: 1}
+    assert filled(b_jets["purity"]["Lxy"]) == {4: 1}
+    assert filled(light["purity"]["Lxy"]) == {0: 0}
+    # Four tracks of a hadron at 1.5 mm and one of another at 9 mm.
+    assert filled(curves["inclusive"]["bjets"]["efficiency"]["Lxy"]) == {3: 1}
+
+
+def test_without_flight_length_or_pt_there_are_no_such_curves(make_vertexing):
+    section = make_vertexing(["deta", "dphi"], field="energy")
+    section.add(chunk([0], [[0, 0]], [[0, 0]], [30], np.zeros((2, 1, 2))))
+    curves = section.curves()["exclusive"]["bjets"]
+    assert list(curves["efficiency"]) == ["pt"] and filled(curves["efficiency"]["pt"]) == {}
+    assert section.metrics()["exclusive"]["bjets"].efficiency.value == 1
