@@ -118,7 +118,8 @@ def _create_run(config: Config, run: Path, train_file: JetFile, scaling: Scaling
     templates = None
     if fields:
         templates = baseline.fit_baseline(train_file, fields, config.data.train_jets)
-    run_folder.create(run, config)
+    run_folder.create(run)
     scaling.save(run / NORMALISATION_FILE)
     if templates is not None:
         templates.save(run / baseline.FILE_NAME)
+    run_folder.complete(run, config)

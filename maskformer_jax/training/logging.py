@@ -9,6 +9,8 @@ from tensorboardX import SummaryWriter
 
 from maskformer_jax.errors import InputError
 
+LOG_FILE = "metrics.jsonl"
+
 
 class MetricsLog:
     """Appends named numbers of a step to both logs.
@@ -20,7 +22,7 @@ class MetricsLog:
     """
 
     def __init__(self, run: Path, step: int):
-        path = run / "metrics.jsonl"
+        path = run / LOG_FILE
         cut_back(path, step)
         self._path, self._failure = path, None
         # TensorBoard's writer is a thread; when it dies, the queue to it blocks for ever.

@@ -20,6 +20,7 @@ from maskformer_jax.config import Config
 from maskformer_jax.errors import InputError
 
 CONFIG_FILE = "config.yaml"
+UNFINISHED_CONFIG_FILE = "config.tmp"
 # Options that leave the steps of a resumed run as they would have been, up to rounding (and but
 # for the draws of the dropout and the rows of `weighting.gramian_fraction`).
 MAY_CHANGE = (
@@ -48,17 +49,34 @@ def check_is_free(run: Path) -> None:
         )
 
 
-def create(run: Path, config: Config) -> None:
-    """Creates the folder with the resolved configuration in it.
+def create(run: Path) -> None:
+    """Creates the folder.
 
     Raises:
-        InputError: the folder can't be created or written to.
+        InputError: the folder can't be created.
     """
     try:
         run.mkdir(parents=True, exist_ok=True)
-        configuration.save(config, run / CONFIG_FILE)
     except OSError as error:
-        raise InputError(f"`output_dir` {run} can't be written to: {error.strerror}") from error
+        raise _not_written(run, error) from error
+
+
+def complete(run: Path, config: Config) -> None:
+    """Writes the resolved configuration, last of all: a folder that has it can be continued.
+
+    Raises:
+        InputError: the folder can't be written to.
+    """
+    unfinished = run / UNFINISHED_CONFIG_FILE
+    try:
+        configuration.save(config, unfinished)
+        unfinished.replace(run / CONFIG_FILE)
+    except OSError as error:
+        raise _not_written(run, error) from error
+
+
+def _not_written(run: Path, error: OSError) -> InputError:
+    return InputError(f"`output_dir` {run} can't be written to: {error.strerror}")
 
 
 def resumed(argv: Sequence[str]) -> list[str]:
@@ -85,15 +103,23 @@ def check_is_continued(run: Path, config: Config) -> None:
 
     A changed model is left to the checkpoint, which knows the parameter that does not fit.
     """
+    for name, (before, now) in differences(run, config).items():
+        if not name.startswith(MAY_CHANGE):
+            raise InputError(
+                f"`{name}` can't change when a run is resumed: it was {before!r}, got {now!r}"
+            )
+
+
+def differences(run: Path, config: Config) -> dict[str, tuple[object, object]]:
+    """Dotted options in which a configuration differs from that of a run: (there, here).
+
+    Raises:
+        InputError: the configuration of the run is damaged.
+    """
     saved = configuration.load(["--config", str(run / CONFIG_FILE)])
     before, now = (_flat(dataclasses.asdict(c)) for c in (saved, config))
-    changed = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
-    refused = [name for name in changed if not name.startswith(MAY_CHANGE)]
-    if refused:
-        raise InputError(
-            f"`{refused[0]}` can't change when a run is resumed: it was "
-            f"{before.get(refused[0])!r}, got {now.get(refused[0])!r}"
-        )
+    pairs = {name: (before.get(name), now.get(name)) for name in sorted({*before, *now})}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def _flat(tree: Mapping, prefix: str = "") -> dict[str, object]:

@@ -1,0 +1,107 @@
+"""The command line of `study.py`: its parts and their options."""
+
+import argparse
+import sys
+
+from maskformer_jax.errors import InputError
+from maskformer_jax.study import config as configuration
+from maskformer_jax.study.config import StudyConfig
+
+OVERRIDES = (
+    "--config FILE (any number of times) describes the study. Options that begin with a section of "
+    "a training's configuration go to every training (--data.train_file FILE), others change the "
+    "study (--tests.ttbar FILE, --output_dir DIR)."
+)
+
+
+def parse(argv: list[str] | None, description: str) -> argparse.Namespace:
+    """The options of a part; `part` is what to call with all the others."""
+    parser = argparse.ArgumentParser(description=description)
+    parts = parser.add_subparsers(required=True)
+    _add_run(parts)
+    _add_status(parts)
+    options, overrides = parser.parse_known_args(argv)
+    options.overrides = overrides
+    return options
+
+
+def _add_part(parts: argparse._SubParsersAction, name: str, text: str) -> argparse.ArgumentParser:
+    part = parts.add_parser(name, help=text, description=text, epilog=OVERRIDES, allow_abbrev=False)
+    part.add_argument("--seeds", type=int, nargs="+", metavar="S", help="instead of the study's")
+    return part
+
+
+def _add_run(parts: argparse._SubParsersAction) -> None:
+    part = _add_part(parts, "run", "train and evaluate what is not finished yet")
+    part.add_argument("--models", nargs="+", metavar="NAME", help="some of the study's models")
+    several = part.add_mutually_exclusive_group()
+    several.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="processes that share the CPU cores"
+    )
+    several.add_argument(
+        "--devices", nargs="+", metavar="D", help="CUDA devices, one process on each"
+    )
+    part.add_argument("--again", action="store_true", help="repeat the evaluations that are there")
+    part.set_defaults(part=run)
+
+
+def _add_status(parts: argparse._SubParsersAction) -> None:
+    part = _add_part(parts, "status", "how far every run is")
+    part.add_argument("--models", nargs="+", metavar="NAME", help="some of the study's models")
+    part.set_defaults(part=status)
+
+
+def load_study(overrides: list[str], seeds: list[int] | None) -> StudyConfig:
+    """The study that the command line describes."""
+    if seeds:
+        overrides = [*overrides, f"--seeds={seeds}"]
+    return configuration.load(overrides, "A study of several models.")
+
+
+def run(
+    overrides: list[str],
+    seeds: list[int] | None,
+    models: list[str] | None,
+    workers: int,
+    devices: list[str] | None,
+    again: bool,
+) -> int:
+    """Makes the runs of a study; 1 where one failed, 128 and the signal where one stopped it."""
+    study = load_study(overrides, seeds)
+    if workers < 1:
+        raise InputError(f"`--workers` must be at least 1; got {workers}")
+    # Slow imports, after the command line is known to be right.
+    from maskformer_jax.study import plan, run
+    from maskformer_jax.study import workers as processes
+
+    runs = plan.plan(study, models)
+    plan.check(study, runs)
+    if workers > 1 or devices:
+        places = processes.places(workers, devices or ())
+        outcome = processes.make_in_parallel(study, runs, places, again)
+    else:
+        outcome = run.make(study, runs, again)
+    print(f"\n{_table(study, runs)}")
+    for name, reason in outcome.failed.items():
+        print(f"error: {name}: {reason}", file=sys.stderr)
+    if outcome.signal:
+        print("stopped; run the same command again to continue", file=sys.stderr)
+        return 128 + outcome.signal
+    return 1 if outcome.failed else 0
+
+
+def status(overrides: list[str], seeds: list[int] | None, models: list[str] | None) -> int:
+    """Prints how far every run of a study is."""
+    study = load_study(overrides, seeds)
+    from maskformer_jax.study import plan
+
+    print(_table(study, plan.plan(study, models)))
+    return 0
+
+
+def _table(study: StudyConfig, runs: list) -> str:
+    from maskformer_jax.study import progress
+
+    states = [progress.read_progress(run, study.tests) for run in runs]
+    left = progress.duration(progress.seconds_left(runs, states))
+    return f"{progress.table(runs, states, study.tests)}; time left to train: {left}"

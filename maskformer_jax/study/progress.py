@@ -1,0 +1,208 @@
+"""How far the runs of a study are, and what they cost, read from their folders."""
+
+import functools
+import json
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from maskformer_jax.config import Config
+from maskformer_jax.evaluation.output import write_whole
+from maskformer_jax.evaluation.results import CURVES_FILE, METRICS_FILE
+from maskformer_jax.study.plan import Run
+from maskformer_jax.training.logging import LOG_FILE
+
+# In the folder of an evaluation, written last: what was evaluated, and how.
+RECORD_FILE = "evaluated.json"
+
+
+class Progress(NamedTuple):
+    """How far a run is.
+
+    Attributes:
+        step: of the latest checkpoint, 0 before the first.
+        total: steps of the whole training; none: not known before the end of an epoch.
+        trained: whether the last step is in a checkpoint.
+        failed: whether a loss or a gradient was not finite.
+        evaluated: tests that are done.
+    """
+
+    step: int
+    total: int | None
+    trained: bool
+    failed: bool
+    evaluated: tuple[str, ...]
+
+
+class Cost(NamedTuple):
+    """What a training took; NaN before its first line of numbers.
+
+    Attributes:
+        seconds: by the clock, compilation and validation included.
+        jets_per_second: by the clock, median over the lines of the log.
+        cpu_ms_per_jet: median time on all CPU cores, which other programs hardly change [ms].
+    """
+
+    seconds: float
+    jets_per_second: float
+    cpu_ms_per_jet: float
+
+
+def evaluation_folder(run_folder: Path, test: str) -> Path:
+    """Where the evaluation of a run on one of the tests lies."""
+    return run_folder / "evaluation" / test
+
+
+def read_progress(run: Run, tests: Mapping[str, str]) -> Progress:
+    """How far a run is.
+
+    Args:
+        run: of a study.
+        tests: name -> file.
+    """
+    epochs, folder = run.config.training.epochs, run.folder
+    ends = [line for line in _log(folder) if "epoch" in line]
+    total = epochs * ends[0]["step"] // ends[0]["epoch"] if ends else None
+    step = last_checkpoint(folder)
+    trained = step > 0 and step == total
+    done = (name for name, file in tests.items() if is_evaluated(run, name, file))
+    return Progress(
+        step=step,
+        total=total,
+        trained=trained,
+        failed=not trained and (folder / "nonfinite_batch.npz").exists(),
+        evaluated=tuple(done) if trained else (),
+    )
+
+
+def last_checkpoint(folder: Path) -> int:
+    """Step of the latest checkpoint of a run, 0 where there is none."""
+    found = (folder / "checkpoints" / "last").glob("*")
+    return max((int(path.name) for path in found if path.name.isdigit()), default=0)
+
+
+def read_cost(folder: Path, batch_size: int) -> Cost:
+    """What the training in a run folder took so far."""
+    lines = [line for line in _log(folder) if "jets_per_second" in line]
+    steps = [b["step"] - a["step"] for a, b in zip([{"step": 0}, *lines], lines, strict=False)]
+    seconds = sum(
+        step * batch_size / line["jets_per_second"]
+        for step, line in zip(steps, lines, strict=True)
+        if line["jets_per_second"] > 0
+    )
+    if not lines:
+        return Cost(*[math.nan] * 3)
+    medians = (
+        statistics.median(line.get(name, math.nan) for line in lines)
+        for name in ("jets_per_second", "cpu_ms_per_jet")
+    )
+    return Cost(seconds, *medians)
+
+
+def _log(folder: Path) -> list[dict[str, Any]]:
+    path = folder / LOG_FILE
+    return list(_parse(path, path.stat().st_mtime_ns)) if path.exists() else []
+
+
+@functools.lru_cache(maxsize=256)
+def _parse(path: Path, changed: int) -> tuple[dict[str, Any], ...]:
+    """Whole lines of a log; the last may be in the making."""
+    del changed
+    lines = path.read_text().split("\n")[:-1]
+    return tuple(json.loads(line) for line in lines)
+
+
+def _record(config: Config, file: str) -> dict[str, Any]:
+    path = Path(file)
+    evaluation = json.loads(json.dumps(asdict(config.evaluation)))
+    return {"file": path.name, "bytes": path.stat().st_size, "evaluation": evaluation}
+
+
+def is_evaluated(run: Run, test: str, file: str) -> bool:
+    """Whether the results of this file with these options are there."""
+    folder = evaluation_folder(run.folder, test)
+    paths = [folder / name for name in (RECORD_FILE, METRICS_FILE, CURVES_FILE)]
+    if not (Path(file).exists() and all(path.exists() for path in paths)):
+        return False
+    return json.loads(paths[0].read_text()) == _record(run.config, file)
+
+
+def record_evaluation(run: Run, test: str, file: str) -> None:
+    """Notes that the results of a file are complete."""
+    text = json.dumps(_record(run.config, file), indent=2)
+    write_whole(evaluation_folder(run.folder, test) / RECORD_FILE, text.encode())
+
+
+def seconds_left(runs: Sequence[Run], states: Sequence[Progress]) -> float:
+    """Time for the steps that are left, at the pace of the steps made; NaN before the first.
+
+    A model that has made no step counts as one of average pace.
+    """
+    paces = {}
+    for run in runs:
+        cost = read_cost(run.folder, run.config.training.batch_size)
+        if not math.isnan(cost.seconds) and cost.jets_per_second > 0:
+            paces.setdefault(run.model, []).append(
+                run.config.training.batch_size / cost.jets_per_second
+            )
+    if not paces:
+        return math.nan
+    by_model = {model: statistics.mean(values) for model, values in paces.items()}
+    average = statistics.mean(by_model.values())
+    left = steps_left(states)
+    return sum(
+        steps * by_model.get(run.model, average) for run, steps in zip(runs, left, strict=True)
+    )
+
+
+def steps_left(states: Sequence[Progress]) -> list[int]:
+    """Steps of each run that are not made; 0 for one that failed.
+
+    A run before the end of its first epoch is taken to be as long as the longest known.
+    """
+    longest = max((state.total or 0 for state in states), default=0)
+    return [
+        0 if state.failed else max((state.total or longest) - state.step, 0) for state in states
+    ]
+
+
+def duration(seconds: float) -> str:
+    """Such as `2 h 05 min`.
+
+    >>> duration(7512), duration(90), duration(math.nan)
+    ('2 h 05 min', '2 min', 'unknown')
+    """
+    if math.isnan(seconds):
+        return "unknown"
+    hours, minutes = divmod(math.ceil(seconds / 60), 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
+
+
+def table(runs: Sequence[Run], states: Sequence[Progress], tests: Iterable[str]) -> str:
+    """Models by seeds: how far each run is, and the time that is left."""
+    seeds = sorted({run.seed for run in runs})
+    models = list(dict.fromkeys(run.model for run in runs))
+    cells = {
+        (run.model, run.seed): _cell(state, tuple(tests))
+        for run, state in zip(runs, states, strict=True)
+    }
+    rows = [["model", *(f"seed {seed}" for seed in seeds)]]
+    rows += [[model, *(cells[model, seed] for seed in seeds)] for model in models]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    finished = sum(len(state.evaluated) == len(tuple(tests)) for state in states)
+    return "\n".join([*lines, "", f"{finished} of {len(runs)} runs are finished"])
+
+
+def _cell(state: Progress, tests: tuple[str, ...]) -> str:
+    if state.failed:
+        return f"not finite after {state.step}"
+    if not state.trained:
+        return f"{state.step}/{state.total or '?'}" if state.step else "-"
+    if set(state.evaluated) == set(tests):
+        return "done"
+    missing = ", ".join(test for test in tests if test not in state.evaluated)
+    return f"trained, not evaluated on {missing}"

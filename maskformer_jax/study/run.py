@@ -1,0 +1,147 @@
+"""Trains and evaluates the runs of a study one after the other, whatever was done before."""
+
+import contextlib
+import fcntl
+import gc
+import json
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+
+from maskformer_jax import experiment
+from maskformer_jax.errors import InputError
+from maskformer_jax.evaluation.run import evaluate
+from maskformer_jax.study import progress
+from maskformer_jax.study.config import StudyConfig
+from maskformer_jax.study.plan import Run, is_abandoned
+from maskformer_jax.training.run_folder import CONFIG_FILE
+
+FAILURES = (FloatingPointError, InputError, OSError, jax.errors.JaxRuntimeError)
+
+
+class Outcome(NamedTuple):
+    """How the runs of a study, or those of one process, ended.
+
+    Attributes:
+        failed: run -> why it could not be finished.
+        elsewhere: runs that another process was making.
+        signal: number of the signal that stopped it; 0: none.
+    """
+
+    failed: dict[str, str]
+    elsewhere: list[str]
+    signal: int = 0
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal arrived; a training has saved before.
+
+    Attributes:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.number = number
+
+
+@contextlib.contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Turns Ctrl-C and SIGTERM into `Stopped`, where a training does not catch them itself."""
+
+    def stop(number: int, frame: object) -> None:
+        del frame
+        raise Stopped(number)
+
+    previous = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def make(study: StudyConfig, runs: Sequence[Run], again: bool = False) -> Outcome:
+    """Makes the runs that no other process makes; what is finished is left alone.
+
+    A run that fails is reported, and the next one is begun.
+
+    Args:
+        study: what is evaluated, and where.
+        runs: in the order in which they are made.
+        again: repeat the evaluations that are there.
+    """
+    outcome = Outcome({}, [])
+    try:
+        with stopped_by_signals():
+            for number, run in enumerate(runs, start=1):
+                title = f"[{number}/{len(runs)}] {run.name}"
+                try:
+                    with claim(run.folder) as mine:
+                        if mine:
+                            _make(study, run, title, runs, again)
+                        else:
+                            outcome.elsewhere.append(run.name)
+                except FAILURES as error:
+                    outcome.failed[run.name] = " ".join(str(error).split())
+                    print(f"{run.name} failed: {outcome.failed[run.name]}", flush=True)
+    except Stopped as stop:
+        return outcome._replace(signal=stop.number)
+    return outcome
+
+
+@contextlib.contextmanager
+def claim(folder: Path) -> Iterator[bool]:
+    """Whether the run is this process's until the end of the block, or until the process dies."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f".{folder.name}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def _make(study: StudyConfig, run: Run, title: str, runs: Sequence[Run], again: bool) -> None:
+    state = progress.read_progress(run, study.tests)
+    if state.trained and set(state.evaluated) == set(study.tests) and not again:
+        return
+    try:
+        if not state.trained:
+            states = [progress.read_progress(other, study.tests) for other in runs]
+            left = progress.duration(progress.seconds_left(runs, states))
+            print(f"\n{title}: from step {state.step}; time left: {left}", flush=True)
+            _train(run)
+        for test, file in study.tests.items():
+            if again or not progress.is_evaluated(run, test, file):
+                _evaluate(study, run, test, file)
+    finally:
+        # One model after the other: what was compiled for this one is of no use to the next.
+        jax.clear_caches()
+        gc.collect()
+
+
+def _train(run: Run) -> None:
+    resume = (run.folder / CONFIG_FILE).exists()
+    if not resume and is_abandoned(run.folder):
+        for path in run.folder.iterdir():
+            path.unlink()
+    outcome = experiment.train(run.config, resume=resume)
+    if not outcome.finished:
+        raise Stopped(outcome.signal)
+
+
+def _evaluate(study: StudyConfig, run: Run, test: str, file: str) -> None:
+    begin = time.perf_counter()
+    folder = progress.evaluation_folder(run.folder, test)
+    (folder / progress.RECORD_FILE).unlink(missing_ok=True)
+    options = [f"--evaluation={json.dumps(asdict(run.config.evaluation))}"]
+    evaluate(run.folder, Path(file), folder, options, keep_predictions=study.keep_predictions)
+    progress.record_evaluation(run, test, file)
+    print(f"{run.name}: evaluated on {test} in {time.perf_counter() - begin:.0f} s", flush=True)

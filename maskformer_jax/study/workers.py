@@ -1,0 +1,143 @@
+"""Several processes at work on one study, each with CPU cores or an accelerator of its own."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from maskformer_jax.study import progress
+from maskformer_jax.study.config import StudyConfig
+from maskformer_jax.study.plan import Run
+from maskformer_jax.study.run import Outcome, Stopped, make, stopped_by_signals
+
+SECONDS_BETWEEN_LOOKS = 2.0
+
+
+class Place(NamedTuple):
+    """Where a worker computes.
+
+    Attributes:
+        name: of its log.
+        cores: of the CPU that it may use.
+        device: of CUDA that it may use; empty: what the environment says.
+    """
+
+    name: str
+    cores: list[int]
+    device: str = ""
+
+
+def places(workers: int, devices: Sequence[str] = ()) -> list[Place]:
+    """One place per device, or shares of the CPU cores for a number of workers.
+
+    Where there are more workers than cores, all workers use all cores.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    if devices:
+        return [Place(f"device_{device}", cores, device) for device in devices]
+    shares = [cores[number::workers] or cores for number in range(workers)]
+    if workers > len(cores):
+        shares = [cores] * workers
+    return [Place(f"worker_{number}", share) for number, share in enumerate(shares)]
+
+
+def make_in_parallel(
+    study: StudyConfig, runs: Sequence[Run], chosen: Sequence[Place], again: bool = False
+) -> Outcome:
+    """As `run.make`, by a process in each place; what they print goes to `logs` of the study.
+
+    Ctrl-C and SIGTERM stop all of them, and so does the death of this process: each saves first.
+    """
+    logs = Path(study.output_dir) / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    print(f"{len(chosen)} processes; what they print is in {logs}", flush=True)
+    context = multiprocessing.get_context("spawn")
+    workers: list[tuple[BaseProcess, Connection]] = []
+    stopped = 0
+    for place in chosen:
+        here, there = context.Pipe(duplex=False)
+        log = logs / f"{place.name}.txt"
+        process = context.Process(target=_work, args=(study, runs, again, place, log, there))
+        process.start()
+        there.close()
+        workers.append((process, here))
+    try:
+        with stopped_by_signals():
+            _watch(study, runs, [process for process, _ in workers])
+    except Stopped as stop:
+        stopped = stop.number
+        for process, _ in workers:
+            process.terminate()
+    return _join(workers, stopped)
+
+
+def _work(
+    study: StudyConfig,
+    runs: Sequence[Run],
+    again: bool,
+    place: Place,
+    log: Path,
+    result: Connection,
+) -> None:
+    """What a worker does, before it knows of any device."""
+    os.setpgrp()  # Ctrl-C is for the parent, which passes it on once.
+    with log.open("a") as file:
+        os.dup2(file.fileno(), sys.stdout.fileno())
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    os.sched_setaffinity(0, place.cores)
+    if place.device:
+        os.environ["CUDA_VISIBLE_DEVICES"] = place.device
+    _stop_with_parent()
+    result.send(make(study, runs, again))
+
+
+def _stop_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+
+    def follow() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def _watch(study: StudyConfig, runs: Sequence[Run], processes: Sequence[BaseProcess]) -> None:
+    """Shows the steps of all runs until every process has ended."""
+    with tqdm(unit="step", dynamic_ncols=True, disable=None) as bar:
+        while any(process.is_alive() for process in processes):
+            for process in processes:
+                process.join(SECONDS_BETWEEN_LOOKS / len(processes))
+            states = [progress.read_progress(run, study.tests) for run in runs]
+            _show(bar, runs, states)
+
+
+def _show(bar: tqdm, runs: Sequence[Run], states: Sequence[progress.Progress]) -> None:
+    done, left = sum(s.step for s in states), sum(progress.steps_left(states))
+    bar.total, bar.n = done + left, done
+    trained = sum(state.trained for state in states)
+    bar.set_postfix_str(f"{trained}/{len(runs)} runs trained")
+
+
+def _join(workers: Sequence[tuple[BaseProcess, Connection]], stopped: int) -> Outcome:
+    """One outcome of all of them, once they have ended."""
+    failed: dict[str, str] = {}
+    elsewhere: list[str] = []
+    for process, result in workers:
+        process.join()
+        try:
+            outcome = result.recv()
+        except EOFError:
+            failed[process.name] = f"ended with exit code {process.exitcode}"
+            continue
+        failed |= outcome.failed
+        elsewhere += outcome.elsewhere
+        stopped = stopped or outcome.signal
+    return Outcome(failed, elsewhere, stopped)
