@@ -202,6 +202,7 @@ class DataConfig:
         unlabelled: what to do with jets whose label is in no class: `skip` them, with a count, or
             stop with an `error`.
         train_jets: use only the first jets of `train_file`; none: all.
+        val_jets: use only the first jets of `val_file`; none: all.
         block_size: contiguous rows read at once, rounded up to whole chunks of the file.
         group_blocks: blocks whose jets are shuffled together.
     """
@@ -215,14 +216,16 @@ class DataConfig:
     hadrons: HadronsConfig = field(default_factory=HadronsConfig)
     unlabelled: Literal["skip", "error"] = "skip"
     train_jets: int | None = None
+    val_jets: int | None = None
     block_size: int = 1000
     group_blocks: int = 8
 
     def __post_init__(self):
         _check(self.block_size >= 1, "data.block_size", "be at least 1", self.block_size)
         _check(self.group_blocks >= 1, "data.group_blocks", "be at least 1", self.group_blocks)
-        some_jets = self.train_jets is None or self.train_jets >= 1
-        _check(some_jets, "data.train_jets", "be at least 1", self.train_jets)
+        for name in ("train_jets", "val_jets"):
+            jets = getattr(self, name)
+            _check(jets is None or jets >= 1, f"data.{name}", "be at least 1", jets)
         for part in ("jets", "tracks", "hadrons"):
             layout = getattr(self, part)
             fields = layout.targets if part == "hadrons" else layout.inputs

@@ -46,7 +46,12 @@ def train(config: Config, *, resume: bool = False) -> loop.Outcome:
     else:
         run_folder.check_is_free(run)
     train_file, val_file = _open("train_file", config), _open("val_file", config)
-    if not (val_file.labels() >= 0).any():
+    if (data.val_jets or 1) > val_file.num_jets:
+        raise InputError(
+            f"`data.val_jets` must be between 1 and the {val_file.num_jets} jets of "
+            f"{val_file.path}; got {data.val_jets}"
+        )
+    if not (val_file.labels()[: data.val_jets] >= 0).any():
         raise InputError(f"{val_file.path}: no jet has a label in {data.jets.classes}")
     weights = load_class_weights(data.class_file, data) if config.loss.class_weights else None
     if resume:
@@ -67,11 +72,16 @@ def train(config: Config, *, resume: bool = False) -> loop.Outcome:
     print(f"{loader.jets_per_epoch:,} jets to train on, {loader.skipped:,} unlabelled ones skipped")
     print(parameter_table(trainer.state.params), flush=True)
 
-    val_layout = _layout(config, val_file, None)
+    val_layout = _layout(config, val_file, data.val_jets)
 
     def validation_batches() -> Iterator[tuple[Batch, Targets]]:
         batches = read_sequential(
-            val_file, scaling, settings.batch_size, labelled_only=True, layout=val_layout
+            val_file,
+            scaling,
+            settings.batch_size,
+            labelled_only=True,
+            num_jets=data.val_jets,
+            layout=val_layout,
         )
         for _, *pair in batches:
             yield from used_parts(*pair)

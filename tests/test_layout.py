@@ -63,6 +63,10 @@ PARTS = {
         {"config", "data", "errors"},
         {"awkward", "fastjet", "h5py", "matplotlib", "numpy", "pythia8mc", "tqdm", "yaml"},
     ),
+    "study": (
+        {"config", "data", "errors", "evaluation", "experiment", "training"},
+        {"jax", "optax", "tqdm"},
+    ),
     "experiment": (
         {"config", "data", "errors", "evaluation", "model", "tasks", "training", "types"},
         set(),

@@ -98,6 +98,7 @@ def read_sequential(
     batch_size: int,
     *,
     labelled_only: bool,
+    num_jets: int | None = None,
     layout: Layout | None = None,
 ) -> Iterator[tuple[Records, Batch, Targets]]:
     """Batches in the order of the file, the next one read while the last is used.
@@ -107,14 +108,15 @@ def read_sequential(
         scaling: of inputs and targets.
         batch_size: jets of a batch; the last is filled up with jets that are not valid.
         labelled_only: leave out the jets whose label is in no class; otherwise every row is there.
+        num_jets: use the first jets only; none: all.
         layout: as of `TrainLoader`.
 
     Yields:
         The rows of the batch as they are in the file, its inputs and its targets.
     """
-    rows = np.arange(file.num_jets)
+    rows = np.arange(file.num_jets)[:num_jets]
     if labelled_only:
-        rows = np.flatnonzero(file.labels() >= 0)
+        rows = np.flatnonzero(file.labels()[:num_jets] >= 0)
     batches = _read_ahead(_OrderedBatches(file, scaling, rows, batch_size, layout), 2)
     try:
         yield from batches

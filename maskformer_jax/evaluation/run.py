@@ -1,5 +1,6 @@
 """Evaluation of a training run on a test file: the run folder and the file are all it needs."""
 
+import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -116,13 +117,48 @@ def evaluate(
     return f"{report.table(results.metrics)}\n\n{done}"
 
 
-def write_predictions(trained: Trained, file: JetFile, path: Path, tally: Tally | None) -> float:
+def measure(
+    run: Path,
+    test_file: Path,
+    output_dir: Path,
+    overrides: Sequence[str] = (),
+    *,
+    keep_predictions: bool = False,
+) -> None:
+    """Writes metrics.json and curves.json of the best checkpoint, and no plots.
+
+    Args:
+        run: folder of a training run.
+        test_file: HDF5 file in the layout of the run's configuration, with truth.
+        output_dir: created if needed.
+        overrides: command-line arguments that win over the run's configuration.
+        keep_predictions: write predictions.h5 too.
+
+    Raises:
+        InputError: something about the run, the file or the output folder is wrong.
+    """
+    trained = load_run(run, overrides)
+    file = JetFile(test_file, trained.config.data)
+    try:
+        tally = Tally(trained.config, trained.baseline)
+        output_dir.mkdir(parents=True, exist_ok=True)
+        write_predictions(
+            trained, file, output_dir / FILE_NAME if keep_predictions else None, tally
+        )
+    finally:
+        file.close()
+    write_results(tally.results(), tally.curves(), output_dir)
+
+
+def write_predictions(
+    trained: Trained, file: JetFile, path: Path | None, tally: Tally | None
+) -> float:
     """Streams a file through the model into a prediction file and the metrics.
 
     Args:
         trained: the model.
         file: test file.
-        path: the prediction file.
+        path: the prediction file; none: no such file.
         tally: takes in the metrics; none: there is no truth to compare with.
 
     Returns:
@@ -131,10 +167,15 @@ def write_predictions(trained: Trained, file: JetFile, path: Path, tally: Tally 
     """
     begin, jets = None, 0
     config, to_physical = trained.config, trained.scaling.targets_to_physical
-    with PredictionFile(path, config.name, config.data, file.num_jets) as output:
+    with contextlib.ExitStack() as stack:
+        output = None
+        if path is not None:
+            output = PredictionFile(path, config.name, config.data, file.num_jets)
+            stack.enter_context(output)
         for records, targets, predictions in predict_file(trained, file):
             predicted = to_physical(predictions.regression)
-            output.write(records, targets, predictions, predicted)
+            if output is not None:
+                output.write(records, targets, predictions, predicted)
             if tally is not None:
                 true = to_physical(targets.regression)
                 tally.add(Chunk(records, targets, predictions, predicted, true))

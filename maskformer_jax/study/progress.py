@@ -170,10 +170,10 @@ def steps_left(states: Sequence[Progress]) -> list[int]:
 
 
 def duration(seconds: float) -> str:
-    """Such as `2 h 05 min`.
+    """Such as `2 h 06 min`.
 
     >>> duration(7512), duration(90), duration(math.nan)
-    ('2 h 05 min', '2 min', 'unknown')
+    ('2 h 06 min', '2 min', 'unknown')
     """
     if math.isnan(seconds):
         return "unknown"

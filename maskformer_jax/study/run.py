@@ -15,7 +15,7 @@ import jax
 
 from maskformer_jax import experiment
 from maskformer_jax.errors import InputError
-from maskformer_jax.evaluation.run import evaluate
+from maskformer_jax.evaluation.run import measure
 from maskformer_jax.study import progress
 from maskformer_jax.study.config import StudyConfig
 from maskformer_jax.study.plan import Run, is_abandoned
@@ -142,6 +142,6 @@ def _evaluate(study: StudyConfig, run: Run, test: str, file: str) -> None:
     folder = progress.evaluation_folder(run.folder, test)
     (folder / progress.RECORD_FILE).unlink(missing_ok=True)
     options = [f"--evaluation={json.dumps(asdict(run.config.evaluation))}"]
-    evaluate(run.folder, Path(file), folder, options, keep_predictions=study.keep_predictions)
+    measure(run.folder, Path(file), folder, options, keep_predictions=study.keep_predictions)
     progress.record_evaluation(run, test, file)
     print(f"{run.name}: evaluated on {test} in {time.perf_counter() - begin:.0f} s", flush=True)

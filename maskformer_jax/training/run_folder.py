@@ -27,6 +27,7 @@ MAY_CHANGE = (
     "output_dir",
     "data.train_file",
     "data.val_file",
+    "data.val_jets",
     "model.",
     "training.devices",
     "training.pack",
