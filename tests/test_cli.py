@@ -107,6 +107,7 @@ TRAIN_MISTAKES = [
     (["--data.train_file={0}/empty.h5"], "empty.h5"),
     (["--data.val_file={0}/unlabelled.h5"], "no jet has a label"),
     (["--data.train_file=null"], "`data.train_file`"),
+    (["--data.val_jets=121"], "between 1 and the 120 jets"),
     (["--data.tracks.inputs+=numberOfTRTHits"], "`numberOfTRTHits`"),
     (["--data.norm_file={0}/nothing.yaml"], "nothing.yaml"),
     (["--data.norm_file={0}/tiny.yaml"], "tiny.yaml"),

@@ -114,6 +114,7 @@ BROKEN = [
     ("--data.block_size=0", "`data.block_size` must be at least 1; got 0"),
     ("--data.group_blocks=0", "`data.group_blocks` must be at least 1; got 0"),
     ("--data.train_jets=0", "`data.train_jets` must be at least 1; got 0"),
+    ("--data.val_jets=0", "`data.val_jets` must be at least 1; got 0"),
     ("--data.tracks.cap=0", "`data.tracks.cap` must be at least 1; got 0"),
     ("--data.hadrons.cap=0", "`data.hadrons.cap` must be at least 1; got 0"),
     ("--data.hadrons.classes={b: 5, none: 0}", "`data.hadrons.classes` must not list `none`"),
@@ -271,8 +272,9 @@ def describes_a_run(path):
     return "output_dir:" in path.read_text()
 
 
-# Those of the simulation have options of their own.
-SHIPPED = sorted({*CONFIGS.rglob("*.yaml")} - {*CONFIGS.glob("simulation/*.yaml")})
+# Those of simulations and studies have options of their own.
+OTHERS = {*CONFIGS.glob("simulation/*.yaml"), *CONFIGS.glob("study/*.yaml")}
+SHIPPED = sorted({*CONFIGS.rglob("*.yaml")} - OTHERS)
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(CONFIGS)))
