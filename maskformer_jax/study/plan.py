@@ -1,6 +1,5 @@
 """The runs of a study, each with its resolved configuration, and what is wrong with them."""
 
-import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -8,7 +7,7 @@ from typing import NamedTuple
 import optax
 
 from maskformer_jax import config as configuration
-from maskformer_jax.config import Config
+from maskformer_jax.config import Config, DataConfig
 from maskformer_jax.data import NORMALISATION_FILE, JetFile
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation import baseline
@@ -90,12 +89,10 @@ def check(study: StudyConfig, runs: Sequence[Run]) -> None:
         try:
             _check_options(run.config)
             _check_folder(run)
-            files = (run.config.data.train_file, run.config.data.val_file, *study.tests.values())
-            for path in files:
-                key = (path, repr(dataclasses.replace(run.config.data, train_file=None)))
-                if key not in opened:
-                    _check_file(path, run.config)
-                opened.add(key)
+            for file in _files(study, run.config.data):
+                if (file, repr(run.config.data)) not in opened:
+                    _check_file(file, run.config.data)
+                opened.add((file, repr(run.config.data)))
         except InputError as error:
             raise InputError(f"model `{run.model}`: {error}") from error
 
@@ -110,10 +107,38 @@ def _check_options(config: Config) -> None:
         )
 
 
-def _check_file(path: str | None, config: Config) -> None:
-    if path is None:
-        raise InputError("`data.train_file` and `data.val_file` must name HDF5 files; got none")
-    JetFile(path, config.data).close()
+class File(NamedTuple):
+    """A file that a study reads, and how many of its jets.
+
+    Attributes:
+        name: the option that names it.
+        path: the file.
+        jets: how many of its first jets are used; none: all.
+    """
+
+    name: str
+    path: str | None
+    jets: int | None = None
+
+
+def _files(study: StudyConfig, data: DataConfig) -> list[File]:
+    return [
+        File("data.train_file", data.train_file, data.train_jets),
+        File("data.val_file", data.val_file, data.val_jets),
+        *(File(f"tests.{name}", path) for name, path in study.tests.items()),
+    ]
+
+
+def _check_file(file: File, data: DataConfig) -> None:
+    if file.path is None:
+        raise InputError(f"`{file.name}` must name an HDF5 file; got none")
+    jets = JetFile(file.path, data)
+    jets.close()
+    if (file.jets or 1) > jets.num_jets:
+        raise InputError(
+            f"{file.path} has {jets.num_jets} jets, fewer than the {file.jets} of "
+            f"`{file.name.replace('_file', '_jets')}`"
+        )
 
 
 def _check_folder(run: Run) -> None:

@@ -1,0 +1,243 @@
+"""Runs of a study: killed and continued, skipped, failed, shared among processes."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import pytest
+
+from maskformer_jax.study import config as configuration
+from maskformer_jax.study import plan, progress, run, workers
+from maskformer_jax.training import loop
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+import study as script  # noqa: E402
+
+STUDY = """
+configs: [{root}/configs/quickstart.yaml]
+overrides:
+  data.train_file: {folder}/train.h5
+  data.val_file: {folder}/test.h5
+  data.tracks.cap: 8
+  model: {{embed_dim: 16, num_heads: 2, encoder_layers: 1, decoder_layers: 1, head_widths: [16]}}
+  training.epochs: 2
+  training.batch_size: 10
+  training.log_every: 5
+  training.checkpoint_every: 4
+reference: default
+tests: {{t: {folder}/test.h5}}
+groups: [G]
+models:
+  default: {{group: G}}
+  equal: {{group: G, configs: [{root}/configs/weighting/equal.yaml]}}
+"""
+RESULTS = ("metrics.json", "curves.json")
+
+
+@pytest.fixture(scope="module")
+def argv(tmp_path_factory):
+    """Command line of a study of two tiny models: `argv(folder)`."""
+    folder = tmp_path_factory.mktemp("study")
+    for name, jets in (("train", 300), ("test", 120)):
+        old = h5py.File(ROOT / "data" / "sample" / f"{name}.h5")
+        with old, h5py.File(folder / f"{name}.h5", "w") as new:
+            for dataset in old:
+                new.create_dataset(dataset, data=old[dataset][:jets], chunks=True)
+    (folder / "study.yaml").write_text(STUDY.format(root=ROOT, folder=folder))
+    return lambda output_dir: [f"--config={folder / 'study.yaml'}", f"--output_dir={output_dir}"]
+
+
+def runs_of(argv, folder):
+    study = configuration.load(argv(folder))
+    return study, plan.plan(study)
+
+
+@pytest.fixture(scope="module")
+def killed(argv, tmp_path_factory):
+    """A study that was killed in the middle of its second model."""
+    folder = tmp_path_factory.mktemp("killed")
+    command = [sys.executable, str(ROOT / "study.py"), "run", *argv(folder)]
+    second = runs_of(argv, folder)[1][1]
+    with (folder / "output.txt").open("w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+        while process.poll() is None and not progress.last_checkpoint(second.folder):
+            time.sleep(0.005)
+        process.kill()
+        process.wait()
+    assert process.returncode == -signal.SIGKILL, (folder / "output.txt").read_text()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def states_when_killed(argv, killed):
+    study, runs = runs_of(argv, killed)
+    first = runs[0].folder / "config.yaml"
+    return [progress.read_progress(r, study.tests) for r in runs], first.stat().st_mtime_ns
+
+
+@pytest.fixture(scope="module")
+def continued(argv, killed, states_when_killed):
+    """The same, continued."""
+    assert script.main(["run", *argv(killed)]) == 0
+    return killed
+
+
+@pytest.fixture(scope="module")
+def undisturbed(argv, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert script.main(["run", *argv(folder)]) == 0
+    return folder
+
+
+def results(folder):
+    return {
+        path.relative_to(folder): path.read_bytes()
+        for name in RESULTS
+        for path in folder.rglob(name)
+    }
+
+
+def test_a_killed_study_is_in_the_middle(states_when_killed):
+    (first, second), _ = states_when_killed
+    assert first.trained and first.evaluated == ("t",) and first.total == 60
+    assert 0 < second.step < 60 and not second.trained and second.evaluated == ()
+
+
+def test_a_killed_and_continued_study_equals_an_undisturbed_one(continued, undisturbed):
+    found, expected = results(continued), results(undisturbed)
+    assert len(expected) == 4 and found == expected
+    assert not list(continued.rglob("predictions.h5")) and not list(continued.rglob("*.png"))
+
+
+def test_what_is_finished_is_left_alone(argv, continued, states_when_killed, monkeypatch, capsys):
+    first = runs_of(argv, continued)[1][0].folder
+    assert (first / "config.yaml").stat().st_mtime_ns == states_when_killed[1]
+    before = sorted((p, p.stat().st_mtime_ns) for p in first.rglob("*") if p.is_file())
+    monkeypatch.setattr(run.experiment, "train", None)
+    monkeypatch.setattr(run, "measure", None)
+    assert script.main(["run", *argv(continued)]) == 0
+    assert before == sorted((p, p.stat().st_mtime_ns) for p in first.rglob("*") if p.is_file())
+    assert (
+        script.main(["status", *argv(continued), "--models", "default", "--seeds", "0", "7"]) == 0
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines[-4:-2]] == [
+        ["model", "seed", "0", "seed", "7"],
+        ["default", "done", "-"],
+    ]
+
+
+def test_other_test_jets_or_options_are_evaluated_anew(argv, continued, monkeypatch):
+    made = []
+    monkeypatch.setattr(run, "measure", lambda *a, **k: made.append(a[2].parts[-4:]))
+    again = [*argv(continued), "--models", "equal"]
+    for more in (["--evaluation.charm_fraction=0.2"], ["--again"]):
+        assert script.main(["run", *again, *more]) == 0
+    assert len(made) == 2 and made[0][1:] == ("seed_0", "evaluation", "t")
+
+
+def test_processes_share_a_study(argv, undisturbed, capfd):
+    """Each evaluates one of the models."""
+    expected = results(undisturbed)
+    for path in undisturbed.rglob(progress.RECORD_FILE):
+        path.unlink()
+    assert script.main(["run", *argv(undisturbed), "--workers", "2"]) == 0
+    assert "2 of 2 runs are finished" in capfd.readouterr().out
+    logs = "".join(path.read_text() for path in (undisturbed / "logs").glob("*.txt"))
+    assert logs.count("evaluated on t") == 2
+    for path, content in expected.items():
+        assert json.loads((undisturbed / path).read_bytes()).keys() == json.loads(content).keys()
+
+
+def test_a_model_that_fails_does_not_stop_the_others(argv, tmp_path, monkeypatch, capsys):
+    trained = []
+
+    def train(config, resume):
+        trained.append(config.weighting.name)
+        if config.weighting.name == "static":
+            raise FloatingPointError("the loss of mask_ce is not finite at step 3")
+        return loop.Outcome(True, 0, 60)
+
+    monkeypatch.setattr(run.experiment, "train", train)
+    monkeypatch.setattr(run, "measure", lambda *a, **k: a[2].mkdir(parents=True))
+    assert script.main(["run", *argv(tmp_path)]) == 1
+    assert trained == ["static", "equal"]
+    assert "default, seed 0: the loss of mask_ce is not finite" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("where", ["train", "between"])
+def test_a_signal_stops_the_study(argv, tmp_path, monkeypatch, capsys, where):
+    def train(config, resume):
+        if where == "between":
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        return loop.Outcome(False, signal.SIGTERM, 3)
+
+    monkeypatch.setattr(run.experiment, "train", train)
+    assert script.main(["run", *argv(tmp_path)]) == 128 + signal.SIGTERM
+    assert "run the same command again" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_what_is_left_of_a_training_that_never_began_is_removed(argv, tmp_path, monkeypatch):
+    study, runs = runs_of(argv, tmp_path)
+    for name in ("normalisation.yaml", "config.tmp"):
+        runs[0].folder.mkdir(parents=True, exist_ok=True)
+        (runs[0].folder / name).write_text("half a fi")
+    seen = []
+
+    def train(config, resume):
+        seen.append((resume, list(runs[0].folder.iterdir())))
+        return loop.Outcome(False, signal.SIGINT, 0)
+
+    monkeypatch.setattr(run.experiment, "train", train)
+    plan.check(study, runs)
+    run.make(study, runs)
+    assert seen == [(False, [])]
+
+
+def test_a_run_belongs_to_one_process(argv, tmp_path):
+    study, runs = runs_of(argv, tmp_path)
+    with run.claim(runs[0].folder) as mine, run.claim(runs[0].folder) as again:
+        assert mine and not again
+        assert run.make(study, runs[:1]).elsewhere == ["default, seed 0"]
+    with run.claim(runs[0].folder) as mine:
+        assert mine
+
+
+def test_places_share_the_cores():
+    cores = sorted(os.sched_getaffinity(0))
+    assert sorted(core for p in workers.places(len(cores)) for core in p.cores) == cores
+    assert {tuple(p.cores) for p in workers.places(len(cores) + 1)} == {tuple(cores)}
+    assert [p.device for p in workers.places(1, ["0", "3"])] == ["0", "3"]
+
+
+def test_cost_and_time_left(argv, tmp_path):
+    study, runs = runs_of(argv, tmp_path)
+    lines = [
+        {"step": 1, "jets_per_second": 1.0, "cpu_ms_per_jet": 500.0},
+        {"step": 5, "jets_per_second": 20.0, "cpu_ms_per_jet": 2.0},
+        {"step": 10, "jets_per_second": 50.0, "cpu_ms_per_jet": 3.0},
+        {"step": 30, "epoch": 1},
+    ]
+    folder = runs[0].folder
+    (folder / "checkpoints" / "last" / "30").mkdir(parents=True)
+    (folder / "checkpoints" / "last" / "34.orbax-checkpoint-tmp").mkdir()
+    text = "".join(json.dumps(line) + "\n" for line in lines) + '{"step": 3'
+    (folder / "metrics.jsonl").write_text(text)
+    # One step of 10 jets at 1 jet/s, four at 20, five at 50.
+    assert progress.read_cost(folder, 10) == (10 + 2 + 1, 20.0, 3.0)
+    assert all(math.isnan(x) for x in progress.read_cost(tmp_path, 10))
+    states = [progress.read_progress(r, study.tests) for r in runs]
+    assert states[0] == (30, 60, False, False, ()) and states[1] == (0, None, False, False, ())
+    # 30 steps of the first model and 60 of the second, at half a second each.
+    assert progress.seconds_left(runs, states) == pytest.approx(45.0)
+    assert "0 of 2 runs" in progress.table(runs, states, study.tests)
