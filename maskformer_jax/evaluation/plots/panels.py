@@ -1,0 +1,120 @@
+"""Panels that several pictures share: quantities in bins, and confusion matrices."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from maskformer_jax.evaluation.plots.canvas import COLOURS
+
+MARKERS = "osDv^<>P"
+
+# Where many runs are drawn together their points are spread over this part of the bin.
+SPREAD = 0.6
+
+MATRICES_IN_A_ROW = 4
+# Percentage from which on the colour of a cell wants white text.
+DARK = 60
+
+
+def binned(
+    axes: Any, curves: Sequence[tuple[str, Mapping[str, Any]]], ratio_axes: Any = None
+) -> None:
+    """Draws values with errors in bins, each run as a stair with points.
+
+    The axes may be logarithmic; set the scale of x before. A point is open where all or none of a
+    bin have passed, so that its binomial error is zero. A band shows the error of the first run in
+    the panel of the ratios to it.
+
+    Args:
+        axes: of the values.
+        curves: label of each run and its curve, all with the same bin edges.
+        ratio_axes: of the ratios to the first; none: no ratios.
+    """
+    # No ratio to nothing, nor to an empty bin.
+    reference = np.array(curves[0][1]["value"], float)
+    reference = np.where(reference > 0, reference, np.nan)
+    for index, (label, curve) in enumerate(curves):
+        edges, value, error = (np.array(curve[key], float) for key in ("x", "value", "error"))
+        points = _positions(axes, edges, index, len(curves))
+        style = {"color": COLOURS[index % len(COLOURS)], "alpha": 0.9}
+        dots = style | {"fmt": MARKERS[index % len(MARKERS)], "ms": 3.5, "lw": 1.2}
+        axes.stairs(value, edges, baseline=None, linewidth=1, **style)
+        axes.errorbar(points, np.where(error == 0, np.nan, value), error, label=label, **dots)
+        axes.errorbar(points, np.where(error == 0, value, np.nan), mfc="white", **dots)
+        if ratio_axes is None:
+            continue
+        ratio, ratio_error = value / reference, error / reference
+        ratio_axes.stairs(ratio, edges, baseline=None, linewidth=1, **style)
+        if index == 0:
+            band = {"baseline": 1 - ratio_error, "fill": True, "color": "0.85", "zorder": 0}
+            ratio_axes.stairs(1 + ratio_error, edges, **band)
+        else:
+            ratio_axes.errorbar(points, ratio, ratio_error, **dots)
+
+
+def _positions(axes: Any, edges: np.ndarray, index: int, number: int) -> np.ndarray:
+    """A place inside each bin, its centre on the scale of the axis for a single run."""
+    scale = axes.xaxis.get_transform()
+    low, high = scale.transform(edges[:-1]), scale.transform(edges[1:])
+    part = 0.5 if number == 1 else 0.5 + SPREAD * (index / (number - 1) - 0.5)
+    return scale.inverted().transform(low + part * (high - low))
+
+
+def filled_range(curves: Sequence[Mapping[str, Any]]) -> tuple[float, float] | None:
+    """Outer edges of the bins in which any of the curves has a value; none: there are none.
+
+    Args:
+        curves: with the same bin edges.
+    """
+    edges = np.array(curves[0]["x"], float)
+    filled = np.isfinite(np.array([curve["value"] for curve in curves], float)).any(axis=0)
+    if not filled.any():
+        return None
+    bins = np.flatnonzero(filled)
+    return float(edges[bins[0]]), float(edges[bins[-1] + 1])
+
+
+def confusions(
+    matrices: Sequence[tuple[str, Sequence[Sequence[int]]]],
+    names: Sequence[str],
+    title: str,
+    size: tuple[float, float],
+) -> Any:
+    """A figure of confusion matrices side by side.
+
+    Args:
+        matrices: label of each run, and its number of entries of each true and predicted class.
+        names: of the classes.
+        title: of each matrix, above the label.
+        size: width and height of one, in inches.
+    """
+    from matplotlib.figure import Figure
+
+    columns = min(MATRICES_IN_A_ROW, len(matrices))
+    rows = -(-len(matrices) // columns)
+    figure = Figure(figsize=(columns * size[0], rows * size[1]), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes, (label, counts) in zip(panels, matrices, strict=False):
+        _confusion(axes, np.array(counts, float), names)
+        axes.set_title(f"{title} [% of the true class]\n{label}", fontsize=11)
+    for axes in panels[len(matrices) :]:
+        axes.set_axis_off()
+    return figure
+
+
+def _confusion(axes: Any, counts: np.ndarray, names: Sequence[str]) -> None:
+    totals = counts.sum(axis=1, keepdims=True)
+    percent = 100 * np.divide(counts, totals, out=np.full_like(counts, np.nan), where=totals > 0)
+    axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
+    for (row, column), value in np.ndenumerate(percent):
+        text = f"{value:.1f}" if np.isfinite(value) else "-"
+        colour = "white" if value > DARK else "black"
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=9)
+    axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
+    labels = [f"{name}\n{int(total):,}" for name, total in zip(names, totals[:, 0], strict=True)]
+    axes.set_yticks(range(len(names)), labels)
+    axes.set_xlabel("Predicted class")
+    axes.set_ylabel("True class and its number")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
