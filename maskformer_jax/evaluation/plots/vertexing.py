@@ -62,7 +62,7 @@ def _draw(
         upper.set_xlim(limits)
     top = max(upper.get_ylim()[1] for upper, _ in panels)
     for upper, _ in panels:
-        upper.set_ylim(0, min(1.05, 1.1 * top))
+        upper.set_ylim(-0.02 * top, min(1.05, 1.1 * top))
     for (upper, _), kind in zip(panels, KINDS.values(), strict=False):
         upper.set_title(kind, fontsize=11)
     figure.suptitle(_title(results, name, title, curves), fontsize=12)
