@@ -592,9 +592,10 @@ class EvaluationConfig:
             _check(0 < value < 1, f"evaluation.{name}", "be between 0 and 1", value)
         _check(self.batch_size >= 1, "evaluation.batch_size", "be at least 1", self.batch_size)
         _check(
-            len(self.pt_edges) > 1 and all(a < b for a, b in itertools.pairwise(self.pt_edges)),
+            len(self.pt_edges) > 1
+            and all(a < b for a, b in itertools.pairwise([0, *self.pt_edges])),
             "evaluation.pt_edges",
-            "be at least two rising edges",
+            "be at least two rising edges above 0",
             self.pt_edges,
         )
         _check(

@@ -186,8 +186,9 @@ BROKEN = [
     ("--evaluation.charm_working_points=[0]", "`evaluation.charm_working_points` must be eff"),
     ("--evaluation.fixed_efficiency=1", "`evaluation.fixed_efficiency` must be between 0 and 1"),
     ("--evaluation.fixed_charm_efficiency=0", "`evaluation.fixed_charm_efficiency` must be betw"),
-    ("--evaluation.pt_edges=[20]", "`evaluation.pt_edges` must be at least two rising edges"),
-    ("--evaluation.pt_edges=[40, 20]", "`evaluation.pt_edges` must be at least two rising edges"),
+    ("--evaluation.pt_edges=[20]", "`evaluation.pt_edges` must be at least two rising"),
+    ("--evaluation.pt_edges=[0, 20]", "`evaluation.pt_edges` must be at least two rising"),
+    ("--evaluation.pt_edges=[40, 20]", "`evaluation.pt_edges` must be at least two rising"),
     ("--evaluation.batch_size=0", "`evaluation.batch_size` must be at least 1; got 0"),
     ("--evaluation.baseline_fields=[d0]", "`evaluation.baseline_fields` must name two fields"),
 ]

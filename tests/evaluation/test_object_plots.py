@@ -12,7 +12,12 @@ from maskformer_jax.evaluation.results import Results
 EDGES = [0.0, 1.0, 10.0, 100.0]
 # All pass in the second bin, the last is empty.
 CURVE = {"x": EDGES, "value": [0.5, 1.0, np.nan], "error": [0.1, 0.0, np.nan]}
-CLASS = {"efficiency": {"Lxy": CURVE}, "purity": {"Lxy": CURVE}, "with_vertex": {"pt": CURVE}}
+AGAINST_PT = CURVE | {"x": [20.0, 30.0, 100.0, 500.0]}
+CLASS = {
+    "efficiency": {"Lxy": CURVE},
+    "purity": {"Lxy": CURVE},
+    "with_vertex": {"pt": AGAINST_PT},
+}
 VERTEXING = {
     kind: {name: CLASS for name in ("bjets", "ujets")} for kind in ("exclusive", "inclusive")
 }
