@@ -1,6 +1,7 @@
 """Evaluates a training run on a test file.
 
-python evaluate.py --run RUN --test_file FILE [--output_dir FOLDER] [--evaluation.FIELD VALUE ...]
+python evaluate.py --run RUN [--run RUN ...] --test_file FILE [--output_dir FOLDER]
+    [--evaluation.FIELD VALUE ...]
 """
 
 import argparse
@@ -13,29 +14,39 @@ from maskformer_jax.errors import InputError
 def main(argv: list[str] | None = None) -> int:
     """Parses the command line, evaluates, prints the table; the exit code, 2 for wrong input."""
     parser = argparse.ArgumentParser(
-        description="Write predictions.h5, metrics.json and plots of a run's best checkpoint.",
-        epilog="Any other option overrides the configuration of the run: "
+        description="Write predictions, metrics, tables and plots of a run's best checkpoint; of "
+        "several runs also all of it side by side.",
+        epilog="Any other option overrides the configuration of the runs: "
         "--evaluation.working_points '[0.7, 0.8]'.",
         allow_abbrev=False,
     )
-    parser.add_argument("--run", type=Path, required=True, help="folder of a training run")
-    parser.add_argument("--test_file", type=Path, required=True, help="HDF5 file of jets")
-    parser.add_argument(
-        "--output_dir", type=Path, help="where the results go; default: RUN/evaluation"
+    add = parser.add_argument
+    runs = "folder of a training run; several times: compare with the first"
+    add("--run", type=Path, required=True, action="append", help=runs)
+    add("--label", action="append", default=[], help="of each run in plots; default: its folder")
+    add("--test_file", type=Path, required=True, help="HDF5 file of jets")
+    add(
+        "--output_dir",
+        type=Path,
+        help="where the results go; default: RUN/evaluation, and the comparison in "
+        "evaluation/comparison of the first run; results of another test file are not replaced",
     )
-    parser.add_argument(
-        "--charm_fraction", metavar="F", help="f_c of D_b; short for --evaluation.charm_fraction"
-    )
+    fraction = "f_c of D_b; short for --evaluation.charm_fraction"
+    add("--charm_fraction", metavar="F", help=fraction)
     options, overrides = parser.parse_known_args(argv)
     if options.charm_fraction is not None:
         overrides.append(f"--evaluation.charm_fraction={options.charm_fraction}")
     try:
         # Slow imports, after the command line is known to be right.
-        from maskformer_jax.evaluation.run import evaluate
+        from maskformer_jax.evaluation.comparison import evaluate_runs
         from maskformer_jax.training.compilation import use_cache
 
         use_cache()
-        print(evaluate(options.run, options.test_file, options.output_dir, overrides))
+        print(
+            evaluate_runs(
+                options.run, options.test_file, options.output_dir, overrides, options.label
+            )
+        )
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

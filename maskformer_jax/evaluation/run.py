@@ -1,88 +1,60 @@
 """Evaluation of a training run on a test file: the run folder and the file are all it needs."""
 
 import contextlib
+import json
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 
-from maskformer_jax import config as configuration
 from maskformer_jax import tasks
-from maskformer_jax.config import Config
-from maskformer_jax.data import NORMALISATION_FILE, JetFile, Records, Scaling, read_sequential
+from maskformer_jax.data import JetFile, Records, read_sequential
 from maskformer_jax.errors import InputError
-from maskformer_jax.evaluation import baseline as templates
 from maskformer_jax.evaluation import report
-from maskformer_jax.evaluation.baseline import Baseline
 from maskformer_jax.evaluation.metrics import Tally
+from maskformer_jax.evaluation.output import write_whole
 from maskformer_jax.evaluation.plots import draw_plots
 from maskformer_jax.evaluation.predict import Predictions, build_predict
 from maskformer_jax.evaluation.prediction_file import FILE_NAME, PredictionFile
-from maskformer_jax.evaluation.results import read_results, write_results
+from maskformer_jax.evaluation.results import (
+    METRICS_FILE,
+    Results,
+    read_results,
+    write_results,
+)
 from maskformer_jax.evaluation.section import Chunk
-from maskformer_jax.model import maskformer
-from maskformer_jax.training.checkpoint import restore_params
-from maskformer_jax.training.run_folder import CONFIG_FILE
+from maskformer_jax.evaluation.seeds import Entry
+from maskformer_jax.evaluation.table_formats import to_markdown
+from maskformer_jax.evaluation.thesis_tables import all_tables
+from maskformer_jax.evaluation.trained import Trained, load_run
 from maskformer_jax.types import Targets
 
 OUTPUT_FOLDER = "evaluation"
+TABLES_FILE = "tables.md"
 
 
-class Trained(NamedTuple):
-    """What a run folder holds.
+class Evaluated(NamedTuple):
+    """What an evaluation has left.
 
     Attributes:
-        config: resolved configuration, with overrides.
-        scaling: of inputs and targets.
-        apply: the model.
-        params: of the best checkpoint.
-        baseline: impact-parameter tagger; none where the run has none or the config wants none.
+        results: as read from the files; none: the test file has no truth labels.
+        summary: how many jets went where, and how fast.
     """
 
-    config: Config
-    scaling: Scaling
-    apply: maskformer.Apply
-    params: Any
-    baseline: Baseline | None
-
-
-def load_run(run: Path, overrides: Sequence[str] = ()) -> Trained:
-    """Everything in a run folder that an evaluation needs.
-
-    Args:
-        run: the folder.
-        overrides: command-line arguments that win over the folder's configuration.
-
-    Raises:
-        InputError: the folder is missing, incomplete or damaged.
-    """
-    for path in (run, run / CONFIG_FILE, run / NORMALISATION_FILE):
-        if not path.exists():
-            raise InputError(f"{path}: no such file or folder; `--run` must be a training run")
-    config = _load_config(run / CONFIG_FILE, overrides)
-    scaling = Scaling.load(run / NORMALISATION_FILE)
-    apply, params = maskformer.build(config, config.training.seed)
-    params = restore_params(run, params)
-    baseline_file = run / templates.FILE_NAME
-    wanted = config.evaluation.baseline_fields and baseline_file.exists()
-    return Trained(config, scaling, apply, params, Baseline.load(baseline_file) if wanted else None)
-
-
-def _load_config(path: Path, overrides: Sequence[str]) -> Config:
-    arguments = ["--config", str(path)]
-    try:
-        config = configuration.load(arguments)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    return configuration.load([*arguments, *overrides]) if overrides else config
+    results: Results | None
+    summary: str
 
 
 def evaluate(
-    run: Path, test_file: Path, output_dir: Path | None = None, overrides: Sequence[str] = ()
+    run: Path,
+    test_file: Path,
+    output_dir: Path | None = None,
+    overrides: Sequence[str] = (),
+    label: str | None = None,
 ) -> str:
-    """Writes the predictions, metrics and plots of the best checkpoint on a test file.
+    """Writes predictions, metrics, curves, tables and plots of the best checkpoint on a test file.
 
     A file without truth labels gives the predictions only.
 
@@ -91,6 +63,7 @@ def evaluate(
         test_file: HDF5 file in the layout of the run's configuration.
         output_dir: created if needed; none: `evaluation` in the run folder.
         overrides: command-line arguments that win over the run's configuration.
+        label: of the network in pictures and tables; none: the name in its configuration.
 
     Returns:
         The report for the terminal.
@@ -99,22 +72,67 @@ def evaluate(
         InputError: something about the run, the file or the output folder is wrong.
     """
     trained = load_run(run, overrides)
+    folder = output_dir or run / OUTPUT_FOLDER
+    results, summary = evaluate_trained(trained, test_file, folder, label or trained.config.name)
+    if results is None:
+        return f"{test_file} has no truth labels: predictions only\n\n{summary}"
+    return f"{report.table(results.metrics)}\n\n{summary}"
+
+
+def evaluate_trained(trained: Trained, test_file: Path, folder: Path, label: str) -> Evaluated:
+    """As `evaluate`, with a run that has been loaded.
+
+    Args:
+        trained: the run.
+        test_file: HDF5 file in the layout of its configuration.
+        folder: where everything goes, created if needed.
+        label: of the network in pictures and tables.
+
+    Raises:
+        InputError: something about the file or the folder is wrong.
+    """
+    check_free(folder / METRICS_FILE, test_file)
     file = JetFile(test_file, trained.config.data, truth="optional")
     try:
-        output_dir = output_dir or run / OUTPUT_FOLDER
         tally = Tally(trained.config, trained.baseline) if file.has_truth else None
-        rate = write_predictions(trained, file, output_dir / FILE_NAME, tally)
+        rate = write_predictions(trained, file, folder / FILE_NAME, tally)
     finally:
         file.close()
-    done = f"{file.num_jets:,} jets written to {output_dir}"
+    summary = f"{file.num_jets:,} jets written to {folder}"
     if rate:
-        done += f", {rate:,.0f} jets/s after the first batch"
+        summary += f", {rate:,.0f} jets/s after the first batch"
     if tally is None:
-        return f"{test_file} has no truth labels: predictions only\n\n{done}"
-    write_results(tally.results(), tally.curves(), output_dir)
-    results = read_results(output_dir, trained.config.name)
-    draw_plots([results], output_dir)
-    return f"{report.table(results.metrics)}\n\n{done}"
+        return Evaluated(None, summary)
+    metrics = {"test_file": str(test_file.resolve()), **tally.results()}
+    write_results(metrics, tally.curves(), folder)
+    results = read_results(folder, label)
+    write_tables([results], folder)
+    draw_plots([results], folder)
+    return Evaluated(results, summary)
+
+
+def check_free(path: Path, test_file: Path) -> None:
+    """Refuses to replace the results of another test file.
+
+    Args:
+        path: a JSON file of an earlier evaluation; one that is not there or cannot be read is free.
+        test_file: of the evaluation to come.
+
+    Raises:
+        InputError: the results are those of another file.
+    """
+    try:
+        other = json.loads(path.read_text()).get("test_file")
+    except (OSError, ValueError, AttributeError):
+        return
+    if other not in (None, str(test_file.resolve())):
+        raise InputError(f"{path.parent} holds the results of {other}; choose another --output_dir")
+
+
+def write_tables(results: Sequence[Results], folder: Path) -> None:
+    """Writes the tables of the thesis, with a line for each run, as tables.md."""
+    tables = all_tables([Entry(result.label, "", {0: result}) for result in results])
+    write_whole(folder / TABLES_FILE, "\n".join(map(to_markdown, tables)).encode())
 
 
 def measure(

@@ -20,9 +20,10 @@ from maskformer_jax.evaluation.discriminants import (
 from maskformer_jax.evaluation.profile import jet_pt
 from maskformer_jax.evaluation.section import Chunk, Curve
 from maskformer_jax.evaluation.tagging_curves import (
+    DISCRIMINANT_EDGES,
     against_pt,
     fraction_scan,
-    histogram,
+    histograms,
     inverse,
     roc_curve,
 )
@@ -143,26 +144,18 @@ class TaggingSection:
         """Curves of each tagger and both kinds of tagging; none unless there are all flavours."""
         if not np.bincount(self._jets.flavour, minlength=len(FLAVOURS)).all():
             return {}
-        curves = {
+        kinds = {
             "roc": self._roc,
             "discriminant": self._histograms,
             "against_pt": self._against_pt,
         }
-        return {
-            **{
-                kind: {
-                    name: {
-                        tagger: curve(tag, score)
-                        for tagger, score in self._scores(name, tag).items()
-                    }
-                    for name, tag in self._tags.items()
-                }
-                for kind, curve in curves.items()
-            },
-            "fraction_scan": {
-                name: {self._config.name: self._scan(tag)} for name, tag in self._tags.items()
-            },
-        }
+        curves: dict[str, Any] = {kind: {} for kind in (*kinds, "fraction_scan")}
+        for name, tag in self._tags.items():
+            scores = self._scores(name, tag)
+            for kind, curve in kinds.items():
+                curves[kind][name] = {t: curve(tag, score) for t, score in scores.items()}
+            curves["fraction_scan"][name] = {self._config.name: self._scan(tag)}
+        return curves
 
     @property
     def _jets(self) -> Jets:
@@ -200,7 +193,8 @@ class TaggingSection:
         }
 
     def _histograms(self, tag: Tag, score: np.ndarray) -> dict[str, Curve]:
-        return {name: histogram(jets) for name, jets in self._jets.by_flavour(score).items()}
+        edges = None if score is self._jets.baseline else DISCRIMINANT_EDGES
+        return histograms(self._jets.by_flavour(score), edges)
 
     def _against_pt(self, tag: Tag, score: np.ndarray) -> dict[str, Curve]:
         cut = threshold(self._jets.by_flavour(score)[tag.signal], tag.fixed_efficiency)

@@ -10,8 +10,12 @@ from maskformer_jax.evaluation.discriminants import Rejection, rejection, reject
 from maskformer_jax.evaluation.profile import Profile
 from maskformer_jax.evaluation.section import Curve
 
-# Bins of a discriminant; the outermost ones take the rest.
-HISTOGRAM_EDGES = np.linspace(-10.0, 15.0, 51)
+# Bins of the discriminants, the same for every network, so that they can be compared.
+DISCRIMINANT_EDGES = np.linspace(-10.0, 15.0, 101)
+
+# Of other scores, the bins lie between these quantiles.
+HISTOGRAM_BINS = 50
+HISTOGRAM_RANGE = (0.002, 0.998)
 
 
 def rejection_curve(x: Float[np.ndarray, " X"], rejections: Sequence[Rejection]) -> Curve:
@@ -91,7 +95,20 @@ def inverse(efficiency: Curve) -> Curve:
     return Curve(efficiency.x, 1 / passing, efficiency.error / passing**2)
 
 
-def histogram(score: Float[np.ndarray, " N"]) -> Curve:
-    """Number of jets in bins of a discriminant, with the errors of counts."""
-    counts, _ = np.histogram(np.clip(score, *HISTOGRAM_EDGES[[0, -1]]), HISTOGRAM_EDGES)
-    return Curve(HISTOGRAM_EDGES, counts, np.sqrt(counts))
+def histograms(
+    scores: Mapping[str, Float[np.ndarray, " N"]], edges: Float[np.ndarray, " X"] | None
+) -> dict[str, Curve]:
+    """Number of jets of each flavour in bins of a score, with the errors of counts.
+
+    Args:
+        scores: of the jets of each flavour.
+        edges: of the bins, the outermost of which take the rest; none: from quantiles.
+    """
+    if edges is None:
+        low, high = np.quantile(np.concatenate(list(scores.values())), HISTOGRAM_RANGE)
+        edges = np.linspace(low, high, HISTOGRAM_BINS + 1)
+    counts = {
+        name: np.histogram(np.clip(score, edges[0], edges[-1]), edges)[0]
+        for name, score in scores.items()
+    }
+    return {name: Curve(edges, number, np.sqrt(number)) for name, number in counts.items()}

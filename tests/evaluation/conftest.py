@@ -1,6 +1,7 @@
 """A tiny run folder and test file, made without training."""
 
 import contextlib
+import math
 import resource
 
 import h5py
@@ -21,6 +22,9 @@ from maskformer_jax.config import (
 from maskformer_jax.data import NORMALISATION_FILE, JetFile, TrainLoader, fit_scaling
 from maskformer_jax.evaluation.baseline import FILE_NAME as BASELINE_FILE
 from maskformer_jax.evaluation.baseline import fit_baseline
+from maskformer_jax.evaluation.classification import fraction
+from maskformer_jax.evaluation.discriminants import WorkingPoint, rejection_of
+from maskformer_jax.evaluation.results import read_results, write_results
 from maskformer_jax.training import loop
 from maskformer_jax.training.checkpoint import Checkpoints
 
@@ -165,3 +169,65 @@ def full_disk():
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     return limited
+
+
+def metrics_of(light_passing=5, regression_number=3):
+    """Content of metrics.json before it is written: 99 b, 400 c and 1,000 light jets."""
+    light, other = rejection_of(light_passing, 1000), rejection_of(100, 400)
+    part, nothing = fraction(3, 4), fraction(0, 0)
+    empty = math.nan if regression_number == 0 else 0.25
+    summary = dict.fromkeys(("median", "half_width_68", "mean", "std"), empty)
+    summary |= {"formula": "pt: true - predicted", "unit": "MeV", "number": regression_number}
+    scores = dict.fromkeys(("auc", "precision", "recall", "f1"), 0.5)
+
+    def tagging(other_name, *taggers):
+        point = WorkingPoint(0.7, 0.702, 1.5, {"ujets": light, other_name: other})
+        points = {tagger: {"0.7": point} for tagger in taggers}
+        return {"fraction": 0.1, "fixed_efficiency": 0.7, "points": points}
+
+    vertices = {"efficiency": part, "purity": nothing, "with_vertex": part}
+    return {
+        "jets": {
+            "total": 1500,
+            "unlabelled": 1,
+            "classes": {"bjets": 99, "cjets": 400, "ujets": 1000},
+        },
+        "tagging": {
+            "accuracy": part,
+            "confusion": np.eye(3, dtype=int),
+            "b": tagging("cjets", "MaskFormer", "baseline"),
+            "c": tagging("bjets", "MaskFormer"),
+        },
+        "vertexing": {
+            kind: dict.fromkeys(("bjets", "cjets", "ujets", "all"), vertices)
+            for kind in ("exclusive", "inclusive")
+        },
+        "track_origin": {
+            "accuracy": part,
+            "classes": {
+                "Pileup": {**scores, "tracks": 7},
+                "Fake": {**scores, "auc": math.nan, "tracks": 0},
+            },
+            "weighted": scores,
+        },
+        "hadrons": {
+            **dict.fromkeys(("class_accuracy", "overall_accuracy", "efficiency", "purity"), part),
+            "valid": dict.fromkeys(("tpr", "fpr", "fnr", "tnr"), part),
+            "flavour": dict.fromkeys(("bc", "b", "c"), part),
+        },
+        "regression": {"found": 3, "of": 4, "residuals": {"pt": summary}},
+    }
+
+
+@pytest.fixture
+def read_metrics(tmp_path):
+    """`metrics_of` as read from a file; a function may change it before."""
+
+    def read(change=None, **options):
+        values = metrics_of(**options)
+        if change is not None:
+            change(values)
+        write_results(values, {}, tmp_path)
+        return read_results(tmp_path, "run").metrics
+
+    return read

@@ -1,52 +1,98 @@
 import numpy as np
 import pytest
 
-from maskformer_jax.evaluation.plots import draw_plots
+from maskformer_jax.evaluation.plots import profile, tagging
 from maskformer_jax.evaluation.results import read_results, write_results
-from maskformer_jax.evaluation.tagging import TaggingSection, roc_curve
-
-
-def test_roc_curve_by_hand():
-    signal, background = np.arange(10.0), np.array([0.0, 1.0, 4.0, 8.5])
-    # The cuts are 9, 5 and 0: no, one and all four background jets pass.
-    curve = roc_curve(signal, background, np.array([0.1, 0.5, 1.0]))
-    assert np.isnan(curve.value[0]) and curve.value[1:].tolist() == [4.0, 1.0]
-    # r sqrt((1 - e)/(e N)) = 4 sqrt(0.75/1)
-    assert np.isnan(curve.error[0]) and curve.error[1:] == pytest.approx([12**0.5, 0])
+from maskformer_jax.evaluation.tagging import Jets, TaggingSection
 
 
 @pytest.fixture
-def tagging(config):
-    """A tagging section with 900 jets of normal scores of two taggers."""
-    section = TaggingSection(config, baseline=None)
-    generator = np.random.default_rng(0)
-    flavour = np.repeat([0, 1, 2], 300).astype(np.int8)
-    shift = np.array([3.0, 1.0, 0.0])[flavour]
-    scores = [generator.normal(size=900) + scale * shift for scale in (1.0, 0.5)]
-    section._taggers = ["Tagger", "baseline"]
-    section._per_jet = [(flavour, *(score.astype(np.float32) for score in scores))]
-    return section
+def results_of(config, tmp_path):
+    """Results of a tagger, which is stronger by `shift`, and of a weaker baseline."""
+
+    def results(label, shift=1.0, flavours=3):
+        section = TaggingSection(config, baseline="a baseline")
+        generator = np.random.default_rng(0)
+        flavour = np.arange(900) % flavours
+        logits = generator.normal(size=(900, 3)) + shift * np.eye(3)[flavour]
+        baseline = generator.normal(size=900) - flavour
+        section._chunks = [Jets(flavour, np.tile([25, 35, 300], 300), logits, baseline)]
+        jets = {"total": 900, "unlabelled": 0, "classes": {f"{x}jets": 300 for x in "bcu"}}
+        metrics = {"jets": jets, "tagging": section.metrics()}
+        write_results(metrics, {"tagging": section.curves()}, tmp_path)
+        return read_results(tmp_path, label)
+
+    return results
 
 
-def results_of(section, folder, label="run"):
-    jets = {"total": 900, "unlabelled": 0, "classes": dict.fromkeys(("bjets", "cjets"), 300)}
-    jets["classes"]["ujets"] = 300
-    metrics = {"jets": jets, "tagging": section.metrics()}
-    write_results(metrics, {"tagging": section.curves()}, folder)
-    return read_results(folder, label)
+@pytest.fixture
+def drawn(monkeypatch):
+    """Keeps the puma plots instead of turning them into files, which takes its time."""
+    plots = {}
+
+    def keep(plot, path, decades=()):
+        plots[path.name] = plot
+        return path
+
+    monkeypatch.setattr(tagging, "draw_and_save", keep)
+    monkeypatch.setattr(profile, "draw_and_save", keep)
+    return plots
 
 
-def test_pictures_are_drawn(tagging, tmp_path):
-    files = draw_plots([results_of(tagging, tmp_path)], tmp_path)
-    assert {file.name for file in files} >= {
-        "roc_b.png",
-        "discriminant_b_Tagger.png",
-        "discriminant_b_baseline.png",
-    }
-    assert all(file.stat().st_size > 10_000 for file in files)
+COMMON = {
+    *("roc_b.png", "roc_c.png", "fraction_scan_b.png", "fraction_scan_c.png"),
+    *("efficiency_pt_b_bjets.png", "rejection_pt_b_cjets.png", "rejection_pt_b_ujets.png"),
+    *("efficiency_pt_c_cjets.png", "rejection_pt_c_bjets.png", "rejection_pt_c_ujets.png"),
+}
 
 
-def test_without_all_flavours_nothing_is_drawn(tagging, tmp_path):
-    labels, *scores = tagging._per_jet[0]
-    tagging._per_jet = [tuple(column[labels != 1] for column in (labels, *scores))]
-    assert draw_plots([results_of(tagging, tmp_path)], tmp_path) == []
+def test_pictures_of_one_run_compare_with_its_baseline(results_of, drawn, tmp_path):
+    files = tagging.draw([results_of("Network")], tmp_path)
+    of_taggers = ("b_Tagger", "b_baseline", "c_Tagger")
+    assert {f.name for f in files} == COMMON | {f"discriminant_{x}.png" for x in of_taggers}
+    roc = drawn["roc_b.png"]
+    assert [r.label for r in roc.rocs.values()] == ["baseline"] * 2 + ["Network"] * 2
+    assert drawn["roc_b.png"].n_ratio_panels == 2 and drawn["roc_c.png"].n_ratio_panels == 0
+    assert "$f_c$ = 0.1" in roc.title and "900 jets" in roc.title
+
+
+def test_pictures_of_several_runs_have_the_first_as_reference(results_of, drawn, tmp_path):
+    files = tagging.draw([results_of("A"), results_of("B", shift=2.0)], tmp_path)
+    flavours = [f"discriminant_{s}_{f}jets.png" for s in "bc" for f in "bcu"]
+    assert {f.name for f in files} == COMMON | set(flavours)
+    roc = drawn["roc_c.png"]
+    assert [r.label for r in roc.rocs.values()] == ["A", "A", "B", "B"]
+    assert list(roc.reference_roc["ujets"]) and roc.n_ratio_panels == 2
+    histogram = drawn["discriminant_b_ujets.png"].plot_objects["1"]
+    assert histogram.hist.sum() == pytest.approx(1)
+    # Errors of counts, on the scale of the histogram.
+    np.testing.assert_allclose(histogram.unc, np.sqrt(histogram.hist / 300))
+
+
+def test_the_cross_of_the_scan_is_the_rejection_of_the_table(results_of, drawn, tmp_path):
+    result = results_of("A")
+    tagging.draw([result], tmp_path)
+    line, cross = drawn["fraction_scan_b.png"].plot_objects.values()
+    values = result.metrics["tagging"]["b"]["points"]["Tagger"]["0.7"]["rejections"]
+    assert cross.x_values == pytest.approx([values["ujets"]["value"]], rel=1e-6)
+    assert cross.y_values == pytest.approx([values["cjets"]["value"]], rel=1e-6)
+    assert len(line.x_values) == 40
+
+
+def test_bins_without_jets_are_cut_off_at_both_ends(drawn, tmp_path):
+    nan = np.nan
+    curve = {"x": [1, 2, 4, 8, 16], "value": [nan, 1, nan, 3], "error": [nan, 0.1, nan, 0.3]}
+    other = curve | {"value": [nan, 2, 2, nan], "error": [nan, 0.2, 0.2, nan]}
+    options = {"xlabel": "x", "ylabel": "y"}
+    curves = [("A", curve), ("B", other)]
+    assert profile.draw_profile(curves, tmp_path / "a.png", **options) == tmp_path / "a.png"
+    first, second = drawn["a.png"].plot_objects.values()
+    np.testing.assert_array_equal(first.x_var, [3, 6, 12])
+    np.testing.assert_array_equal(first.x_var_widths, [2, 4, 8])
+    np.testing.assert_array_equal(second.y_var_mean, [2, 2, nan])
+    empty = curve | {"value": [nan] * 4}
+    assert profile.draw_profile([("A", empty)], tmp_path / "a.png", **options) is None
+
+
+def test_without_all_flavours_nothing_is_drawn(results_of, tmp_path):
+    assert tagging.draw([results_of("Network", flavours=2)], tmp_path) == []

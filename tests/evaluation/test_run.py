@@ -29,6 +29,14 @@ def output(run, test_path, tmp_path_factory):
     return folder, report, datasets
 
 
+@pytest.fixture(autouse=True)
+def drawn(monkeypatch):
+    """Keeps the results instead of drawing them, which takes its time; `output` does draw."""
+    results = []
+    monkeypatch.setattr(run_module, "draw_plots", lambda new, folder: results.extend(new))
+    return results
+
+
 @pytest.fixture
 def main():
     """The `main` of the script; its setting of the compilation cache is undone."""
@@ -43,7 +51,7 @@ def main():
 def test_folder_holds_the_results_and_nothing_half_written(output):
     folder, report, _ = output
     names = {path.name for path in folder.iterdir()}
-    assert names >= PICTURES | {"predictions.h5", "metrics.json", "curves.json"}
+    assert names >= PICTURES | {"predictions.h5", "metrics.json", "curves.json", "tables.md"}
     assert all((folder / name).read_bytes().startswith(b"\x89PNG") for name in PICTURES)
     assert "60 jets: 20 bjets, 20 cjets, 20 ujets, 0 unlabelled" in report
 
@@ -128,10 +136,8 @@ def test_file_without_truth_gives_predictions_only(run, make_tables, write_table
 
 
 def test_unlabelled_jets_are_predicted_but_not_judged(
-    run, make_tables, write_tables, tmp_path, monkeypatch
+    run, make_tables, write_tables, tmp_path, drawn
 ):
-    drawn = []
-    monkeypatch.setattr(run_module, "draw_plots", lambda results, _: drawn.extend(results))
     tables = make_tables()
     tables["jets"]["flavour_label"][:6] = -1
     evaluate(run, write_tables(tables), tmp_path / "out")
@@ -149,12 +155,12 @@ def test_unlabelled_jets_are_predicted_but_not_judged(
 
 
 def test_file_without_b_jets_has_no_rejections_and_no_curves(
-    run, make_tables, write_tables, tmp_path
+    run, make_tables, write_tables, tmp_path, drawn
 ):
     tables = make_tables()
     tables["jets"]["flavour_label"][::3] = 2
     assert "no b jets" in evaluate(run, write_tables(tables), tmp_path / "out")
-    assert not list((tmp_path / "out").glob("*_b*.png"))
+    assert not drawn[0].curves.get("tagging")
 
 
 def test_run_without_templates_is_evaluated_without_the_baseline(run, test_path, tmp_path):
@@ -173,6 +179,21 @@ def test_options_reach_the_evaluation(main, run, test_path, tmp_path, capsys):
     assert metrics["tagging"]["b"]["fraction"] == 0.3
     assert list(metrics["tagging"]["b"]["points"]["Tagger"]) == ["0.5"]
     assert "f_c = 0.3" in capsys.readouterr().out
+
+
+def test_results_of_another_file_are_not_replaced(
+    main, run, test_path, make_tables, write_tables, tmp_path, capsys
+):
+    arguments = ["--run", str(run), "--output_dir", str(tmp_path / "out"), "--label", "L"]
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "metrics.json").write_text('{"test_file": "/data/other.h5"}')
+    assert main([*arguments, "--test_file", str(test_path)]) == 2
+    error = capsys.readouterr().err
+    assert "out holds the results of /data/other.h5; choose another --output_dir" in error
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["metrics.json"]
+    for kept in ("{}", "damaged"):
+        (tmp_path / "out" / "metrics.json").write_text(kept)
+        run_module.check_free(tmp_path / "out" / "metrics.json", test_path)
 
 
 def damage_config(run):

@@ -46,7 +46,7 @@ def draw_profile(
         ylabel=ylabel,
         ylabel_ratio=[f"Ratio to\n{curves[0][0]}"] if len(curves) > 1 else None,
         title=title,
-        logx=bool(edges[0] > 0 and edges[-1] > 20 * edges[0]),
+        logx=bool(edges[0] > 0),
         logy=logy,
         use_atlas_tag=False,
         figsize=(6.5, 5),
@@ -62,4 +62,5 @@ def draw_profile(
             colour=COLOURS[index % len(COLOURS)],
         )
         plot.add(curve, reference=index == 0)
-    return draw_and_save(plot, path)
+    axes = ((plot.axis_top.xaxis, plot.logx), (plot.axis_top.yaxis, logy))
+    return draw_and_save(plot, path, [axis for axis, logarithmic in axes if logarithmic])

@@ -1,6 +1,6 @@
 """Pictures of the flavour tagging, drawn with puma."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ def draw(results: Sequence[Results], folder: Path) -> list[Path]:
     Returns:
         The files; empty where a flavour is missing in the test file.
     """
-    if not all("tagging" in r.curves for r in results):
+    if not all(r.curves.get("tagging") for r in results):
         return []
     files = []
     for signal in SIGNALS:
@@ -46,7 +46,8 @@ def _taggers(results: Sequence[Results], kind: str, signal: str) -> Taggers:
     curves = [r.curves["tagging"][kind][signal] for r in results]
     if len(results) > 1:
         return [(r.label, next(iter(c.values()))) for r, c in zip(results, curves, strict=True)]
-    return list(reversed(curves[0].items()))
+    network, *others = curves[0].items()
+    return [*others, (results[0].label, network[1])]
 
 
 def _note(results: Sequence[Results], signal: str, fixed: bool = False) -> str:
@@ -72,8 +73,9 @@ def _draw_roc(results: Sequence[Results], signal: str, path: Path) -> Path:
     from ftag import Flavours
     from puma import Roc, RocPlot
 
+    taggers = _taggers(results, "roc", signal)
     plot = RocPlot(
-        n_ratio_panels=2,
+        n_ratio_panels=2 if len(taggers) > 1 else 0,
         ylabel="Background rejection",
         xlabel=f"${signal}$-jet efficiency",
         title=_note(results, signal),
@@ -82,7 +84,7 @@ def _draw_roc(results: Sequence[Results], signal: str, path: Path) -> Path:
         dpi=DPI,
     )
     plot.rej_leg_loc = "lower left"
-    for index, (label, curves) in enumerate(_taggers(results, "roc", signal)):
+    for index, (label, curves) in enumerate(taggers):
         for background in BACKGROUNDS[signal]:
             roc = Roc(
                 np.array(curves[background]["x"]),
@@ -90,26 +92,27 @@ def _draw_roc(results: Sequence[Results], signal: str, path: Path) -> Path:
                 n_test=_numbers(results)[background],
                 rej_class=Flavours[background],
                 signal_class=Flavours[SIGNALS[signal]],
-                label=label,
+                label=label if len(taggers) > 1 else f"{label}, {NAMES[background].lower()}s",
                 colour=COLOURS[index % len(COLOURS)],
             )
-            plot.add_roc(roc, reference=index == 0)
-    for panel, background in enumerate(BACKGROUNDS[signal], start=1):
+            plot.add_roc(roc, reference=index == 0 < plot.n_ratio_panels)
+    for panel, background in enumerate(BACKGROUNDS[signal][: plot.n_ratio_panels], start=1):
         plot.set_ratio_class(panel, Flavours[background])
     return draw_and_save(plot, path)
 
 
 def _draw_discriminants(results: Sequence[Results], signal: str, folder: Path) -> Iterator[Path]:
     """A picture of all flavours for each tagger of one run, or of all runs for each flavour."""
-    taggers = _taggers(results, "discriminant", signal)
+    note = _note(results, signal)
     if len(results) == 1:
-        for label, histograms in taggers:
-            path = folder / f"discriminant_{signal}_{label}.png"
-            yield _draw_flavours(histograms, label, signal, _note(results, signal), path)
+        for tagger, histograms in results[0].curves["tagging"]["discriminant"][signal].items():
+            path = folder / f"discriminant_{signal}_{tagger}.png"
+            yield _draw_flavours(histograms, tagger, signal, note, path)
     else:
+        taggers = _taggers(results, "discriminant", signal)
         for flavour in NAMES:
             path = folder / f"discriminant_{signal}_{flavour}.png"
-            yield _draw_runs(taggers, flavour, signal, _note(results, signal), path)
+            yield _draw_runs(taggers, flavour, signal, note, path)
 
 
 def _draw_flavours(
@@ -118,6 +121,7 @@ def _draw_flavours(
     from ftag import Flavours
 
     plot = _histogram_plot(f"${signal}$-jet discriminant of {label}", note)
+    plot.xmin, plot.xmax = _filled(histograms.values())
     for name, curve in histograms.items():
         plot.add(_histogram(curve, flavour=Flavours[name]), key=name)
     return draw_and_save(plot, path)
@@ -130,6 +134,7 @@ def _draw_runs(taggers: Taggers, flavour: str, signal: str, note: str, path: Pat
         n_ratio_panels=1,
         ylabel_ratio=[f"Ratio to\n{taggers[0][0]}"],
     )
+    plot.xmin, plot.xmax = _filled(curves[flavour] for _, curves in taggers)
     for index, (label, curves) in enumerate(taggers):
         colour = COLOURS[index % len(COLOURS)]
         plot.add(_histogram(curves[flavour], label=label, colour=colour), reference=index == 0)
@@ -164,6 +169,13 @@ def _histogram(curve: Mapping[str, Any], **options: Any) -> Any:
     )
 
 
+def _filled(curves: Iterable[Mapping[str, Any]]) -> tuple[float, float]:
+    """Range of the bins with entries; the bins are the same for all curves."""
+    curves = list(curves)
+    bins = np.flatnonzero(np.any([curve["value"] for curve in curves], axis=0))
+    return curves[0]["x"][bins[0]], curves[0]["x"][bins[-1] + 1]
+
+
 def _draw_scan(results: Sequence[Results], signal: str, path: Path) -> Path:
     """Rejections for every fraction, with a cross at the fraction of the other pictures."""
     from puma import Line2D, Line2DPlot
@@ -172,7 +184,7 @@ def _draw_scan(results: Sequence[Results], signal: str, path: Path) -> Path:
     plot = Line2DPlot(
         xlabel=f"{NAMES[first]} rejection",
         ylabel=f"{NAMES[second]} rejection",
-        title=_note(results, signal, fixed=True),
+        title=f"Cross: {_note(results, signal, fixed=True)}",
         use_atlas_tag=False,
         figsize=(6.5, 5),
         dpi=DPI,
@@ -198,6 +210,7 @@ def _draw_against_pt(results: Sequence[Results], signal: str, folder: Path) -> I
             xlabel="Jet $p_\\mathrm{T}$ [GeV]",
             ylabel=f"{name} {kind}",
             title=_note(results, signal, fixed=True),
+            logy=kind == "rejection",
         )
         if path is not None:
             yield path

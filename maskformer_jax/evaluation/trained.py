@@ -1,0 +1,74 @@
+"""What a run folder holds that an evaluation needs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from maskformer_jax import config as configuration
+from maskformer_jax.config import Config
+from maskformer_jax.data import NORMALISATION_FILE, Scaling
+from maskformer_jax.errors import InputError
+from maskformer_jax.evaluation import baseline as templates
+from maskformer_jax.evaluation.baseline import Baseline
+from maskformer_jax.model import maskformer
+from maskformer_jax.training.checkpoint import restore_params
+from maskformer_jax.training.run_folder import CONFIG_FILE
+
+
+class Trained(NamedTuple):
+    """What a run folder holds.
+
+    Attributes:
+        config: resolved configuration, with overrides.
+        scaling: of inputs and targets.
+        apply: the model.
+        params: of the best checkpoint.
+        baseline: impact-parameter tagger; none where the run has none or the config wants none.
+    """
+
+    config: Config
+    scaling: Scaling
+    apply: maskformer.Apply
+    params: Any
+    baseline: Baseline | None
+
+
+def load_run(run: Path, overrides: Sequence[str] = ()) -> Trained:
+    """Everything in a run folder that an evaluation needs.
+
+    Args:
+        run: the folder.
+        overrides: command-line arguments that win over the folder's configuration.
+
+    Raises:
+        InputError: the folder is missing, incomplete or damaged.
+    """
+    config = load_config(run, overrides)
+    scaling = Scaling.load(run / NORMALISATION_FILE)
+    apply, params = maskformer.build(config, config.training.seed)
+    params = restore_params(run, params)
+    baseline_file = run / templates.FILE_NAME
+    wanted = config.evaluation.baseline_fields and baseline_file.exists()
+    return Trained(config, scaling, apply, params, Baseline.load(baseline_file) if wanted else None)
+
+
+def load_config(run: Path, overrides: Sequence[str] = ()) -> Config:
+    """The configuration in a run folder.
+
+    Args:
+        run: the folder.
+        overrides: command-line arguments that win over it.
+
+    Raises:
+        InputError: the folder is missing, incomplete or damaged.
+    """
+    for path in (run, run / CONFIG_FILE, run / NORMALISATION_FILE):
+        if not path.exists():
+            raise InputError(f"{path}: no such file or folder; `--run` must be a training run")
+    path = run / CONFIG_FILE
+    arguments = ["--config", str(path)]
+    try:
+        config = configuration.load(arguments)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    return configuration.load([*arguments, *overrides]) if overrides else config

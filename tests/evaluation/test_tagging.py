@@ -1,0 +1,179 @@
+"""Discriminants, rejections and curves against ftag, scikit-learn and by hand."""
+
+import types
+
+import numpy as np
+import pytest
+from ftag import Flavours
+from ftag.utils import calculate_rejection, calculate_rejection_error, get_discriminant
+from sklearn import metrics as sklearn_metrics
+
+from maskformer_jax.evaluation.baseline import Baseline
+from maskformer_jax.evaluation.discriminants import (
+    FlavourIndices,
+    b_discriminant,
+    c_discriminant,
+    rejection,
+    threshold,
+)
+from maskformer_jax.evaluation.section import Chunk, Curve
+from maskformer_jax.evaluation.tagging import TaggingSection
+from maskformer_jax.evaluation.tagging_curves import fraction_scan, inverse, roc_curve
+
+FLAVOURS = FlavourIndices(bottom=0, charm=1, light=2)
+
+
+def probabilities(jets=3000, seed=0):
+    """Labels (b, c, light in turn, one in ten without) and probabilities that know of them."""
+    generator = np.random.default_rng(seed)
+    label = np.arange(jets) % 3
+    logits = generator.normal(size=(jets, 3)) + 2 * np.eye(3)[label]
+    label[generator.random(jets) < 0.1] = -1
+    return label, np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+
+
+def normal_scores(number):
+    """Scores of signal and background of which the signal's are larger."""
+    signal, background = np.random.default_rng(1).normal(size=(2, number))
+    return signal + 1.5, background
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.1, 0.7, 1.0])
+@pytest.mark.parametrize(
+    ("discriminant", "signal", "names"),
+    [(b_discriminant, "bjets", ("fc", "fu")), (c_discriminant, "cjets", ("fb", "fu"))],
+)
+def test_discriminants_are_those_of_ftag(discriminant, signal, names, fraction):
+    _, prob = probabilities(50)
+    jets = np.rec.fromarrays(prob.T, names=["T_pb", "T_pc", "T_pu"])
+    flavours = [Flavours[name] for name in ("bjets", "cjets", "ujets")]
+    fractions = dict(zip(names, (fraction, 1 - fraction), strict=True))
+    expected = get_discriminant(jets, "T", Flavours[signal], flavours, fractions, epsilon=0)
+    np.testing.assert_allclose(discriminant(np.log(prob), FLAVOURS, fraction), expected, rtol=1e-9)
+
+
+def test_rejections_and_errors_are_those_of_ftag():
+    signal, background = normal_scores(2000)
+    cut = threshold(signal, 0.7)
+    value = rejection(background >= cut)
+    assert value.value == pytest.approx(calculate_rejection(signal, background, cut_value=cut))
+    assert value.error == pytest.approx(calculate_rejection_error(value.value, 2000))
+
+
+def test_roc_curve_is_that_of_scikit_learn():
+    signal, background = normal_scores(500)
+    truth, score = np.repeat([1, 0], 500), np.concatenate([signal, background])
+    false, true, _ = sklearn_metrics.roc_curve(truth, score, drop_intermediate=False)
+    efficiencies = np.arange(50, 501) / 500
+    first = np.searchsorted(true, efficiencies - 1e-9)
+    curve = roc_curve(signal, background, efficiencies)
+    with np.errstate(divide="ignore"):
+        expected = np.where(false[first] > 0, 1 / false[first], np.nan)
+    np.testing.assert_allclose(curve.value, expected)
+    assert np.isfinite(curve.value).sum() > 300
+
+
+def test_roc_curve_by_hand():
+    signal, background = np.arange(10.0), np.array([0.0, 1.0, 4.0, 8.5])
+    # The cuts are 9, 5 and 0: no, one and all four background jets pass.
+    curve = roc_curve(signal, background, np.array([0.1, 0.5, 1.0]))
+    assert np.isnan(curve.value[0]) and curve.value[1:].tolist() == [4.0, 1.0]
+    # r sqrt((1 - e)/(e N)) = 4 sqrt(0.75/1)
+    assert np.isnan(curve.error[0]) and curve.error[1:] == pytest.approx([12**0.5, 0])
+
+
+def test_fraction_scan_by_hand():
+    def score(fraction):
+        # Half of the signal is above 2; light jets move up with the fraction, c jets down.
+        light, charm = np.array([0.0, 1.0, 2.0, 3.0]), np.array([1.0, 3.0])
+        return {"b": np.arange(5.0), "u": light + 4 * fraction, "c": charm - 2 * fraction}
+
+    curves = fraction_scan(score, "b", np.array([0.0, 1.0]), 0.6)
+    np.testing.assert_array_equal(curves["u"].value, [2, 1])
+    np.testing.assert_array_equal(curves["c"].value, [2, np.nan])
+
+
+def test_inverse_of_an_efficiency():
+    curve = inverse(Curve(np.arange(4), np.array([0.5, 0, np.nan]), np.array([0.1, 0, np.nan])))
+    np.testing.assert_allclose(curve.value, [2, np.nan, np.nan])
+    np.testing.assert_allclose(curve.error, [0.4, np.nan, np.nan])
+
+
+@pytest.fixture
+def section(config):
+    """A section with the jets of `probabilities`, in two unequal chunks, of pT 25, 35, 50 GeV."""
+    return filled(TaggingSection(config, baseline=None), *probabilities())
+
+
+def filled(section, label, prob):
+    pt = np.array([25e3, 35e3, 50e3])[np.arange(len(label)) // 3 % 3]
+    for rows in (slice(0, 1000), slice(1000, None)):
+        jets = np.rec.fromarrays([pt[rows]], names=["pt_btagJes"])
+        confusion = types.SimpleNamespace(flavour=np.zeros((3, 3)))
+        section.add(
+            Chunk(
+                types.SimpleNamespace(jets=jets, tracks=None),
+                types.SimpleNamespace(jet_class_index=label[rows]),
+                types.SimpleNamespace(jet_log_prob=np.log(prob[rows]), confusions=confusion),
+                None,
+                None,
+            )
+        )
+    return section
+
+
+@pytest.mark.parametrize(
+    ("name", "signal", "other", "target"), [("b", 0, "cjets", "0.7"), ("c", 1, "bjets", "0.3")]
+)
+def test_working_points_of_the_section(section, name, signal, other, target):
+    label, prob = probabilities()
+    fraction = {"b": 0.1, "c": 0.2}[name]
+    background = fraction * prob[:, 1 - signal] + (1 - fraction) * prob[:, 2]
+    score = np.log(prob[:, signal] / background)
+    result = section.metrics()[name]
+    assert result["fraction"] == fraction
+    point = result["points"]["Tagger"][target]
+    assert point.efficiency == pytest.approx(np.mean(score[label == signal] >= point.cut))
+    assert point.efficiency == pytest.approx(float(target), abs=0.002)
+    for flavour, index in (("ujets", 2), (other, 1 - signal)):
+        passes = score[label == index] >= point.cut
+        assert point.rejections[flavour].total == len(passes)
+        assert abs(point.rejections[flavour].passed - passes.sum()) <= 1
+
+
+def test_curves_agree_with_the_working_points(section):
+    """At 70 %: the ROC curve, the scan at f_c = 0.1, and all bins of pT together."""
+    curves, metrics = section.curves(), section.metrics()["b"]
+    point = metrics["points"]["Tagger"]["0.7"]
+    light = point.rejections["ujets"]
+    roc = curves["roc"]["b"]["Tagger"]["ujets"]
+    assert roc.value[np.argmin(np.abs(roc.x - 0.7))] == light.value
+    scan = curves["fraction_scan"]["b"]["Tagger"]["ujets"]
+    assert scan.value[np.argmin(np.abs(scan.x - 0.1))] == light.value
+    against = curves["against_pt"]["b"]["Tagger"]
+    filled_bins = np.isfinite(against["ujets"].value)
+    assert against["ujets"].x[:-1][filled_bins].tolist() == [20, 30, 40]
+    # The light jets are about equally many in the three bins.
+    assert np.mean(1 / against["ujets"].value[:3]) == pytest.approx(1 / light.value, rel=0.02)
+    assert np.mean(against["bjets"].value[:3]) == pytest.approx(point.efficiency, rel=0.02)
+    histograms = curves["discriminant"]["b"]["Tagger"]
+    assert sum(histograms["ujets"].value) == light.total
+
+
+def test_baseline_tags_b_jets_only(config):
+    baseline = Baseline(("d0", "z0"), np.zeros((40, 40)))
+    baseline.score = lambda records, valid_field: np.arange(len(records.jets))
+    section = filled(TaggingSection(config, baseline), *probabilities())
+    curves, metrics = section.curves(), section.metrics()
+    assert list(metrics["b"]["points"]) == list(curves["roc"]["b"]) == ["Tagger", "baseline"]
+    assert list(metrics["c"]["points"]) == list(curves["against_pt"]["c"]) == ["Tagger"]
+    assert sum(h.value.sum() for h in curves["discriminant"]["b"]["baseline"].values()) > 2500
+
+
+@pytest.mark.parametrize(("missing", "points"), [(0, ["c"]), (1, ["b"]), (2, ["b", "c"])])
+def test_without_a_flavour_there_are_no_curves(config, missing, points):
+    label, prob = probabilities(300)
+    section = filled(TaggingSection(config, None), np.where(label == missing, -1, label), prob)
+    metrics = section.metrics()
+    assert section.curves() == {}
+    assert [name for name in "bc" if metrics[name]["points"]["Tagger"]] == points
