@@ -14,6 +14,15 @@ DPI = 150
 # Colours of the runs, the first for the reference; told apart by the colour-blind too.
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C564B")
 
+# Of hadron properties with the usual names.
+SYMBOLS = {
+    "pt": "$p_T$",
+    "Lxy": "$L_{xy}$",
+    "mass": "$m$",
+    "deta": r"$\Delta\eta$",
+    "dphi": r"$\Delta\phi$",
+}
+
 
 def draw_and_save(plot: Any, path: Path, decades: Sequence[Any] = ()) -> Path:
     """Draws a plot of puma and writes it as PNG, without a display.

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from maskformer_jax.evaluation.plots.canvas import COLOURS, save
+from maskformer_jax.evaluation.plots.canvas import COLOURS, SYMBOLS, save
 from maskformer_jax.evaluation.results import Results
 
 RESIDUALS_FILE = "residuals.png"
@@ -19,13 +19,6 @@ RATIO_SHARE = 0.35
 LEGEND_LINE = 0.075
 # Bins of the reference with fewer hadrons have no ratio.
 MIN_IN_RATIO = 10
-SYMBOLS = {
-    "pt": "$p_T$",
-    "Lxy": "$L_{xy}$",
-    "mass": "$m$",
-    "deta": r"$\Delta\eta$",
-    "dphi": r"$\Delta\phi$",
-}
 
 
 def draw(results: Sequence[Results], folder: Path) -> list[Path]:
@@ -58,6 +51,7 @@ def _draw_residuals(results: Sequence[Results], path: Path) -> Path:
     figure, cells = _grid(results, columns, -(-len(names) // columns))
     for name, (main, ratio) in zip(names, cells, strict=False):
         _residual_panel(results, name, main, ratio)
+    figure.supxlabel("The outer bins hold what lies beyond them.", x=0.99, ha="right", fontsize=8)
     for panel in (panel for cell in cells[len(names) :] for panel in cell if panel):
         panel.remove()
     return save(figure, path)
@@ -182,6 +176,8 @@ def _finish(main: Any, ratio: Any, xlabel: str) -> None:
             panel.tick_params(which="both", direction="in", top=True, right=True)
     bottom = ratio or main
     bottom.set_xlabel(xlabel)
+    if bottom.get_xscale() == "linear":
+        bottom.locator_params(axis="x", nbins=5)
     if ratio is not None:
         main.tick_params(labelbottom=False)
         ratio.set_ylabel("Ratio")
