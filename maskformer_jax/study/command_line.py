@@ -41,7 +41,9 @@ def _add_run(parts: argparse._SubParsersAction) -> None:
     several.add_argument(
         "--devices", nargs="+", metavar="D", help="CUDA devices, one process on each"
     )
-    part.add_argument("--again", action="store_true", help="repeat the evaluations that are there")
+    evaluation = part.add_mutually_exclusive_group()
+    evaluation.add_argument("--again", action="store_true", help="repeat finished evaluations")
+    evaluation.add_argument("--train_only", action="store_true", help="leave the evaluations")
     part.set_defaults(part=run)
 
 
@@ -65,6 +67,7 @@ def run(
     workers: int,
     devices: list[str] | None,
     again: bool,
+    train_only: bool,
 ) -> int:
     """Makes the runs of a study; 1 where one failed, 128 and the signal where one stopped it."""
     study = load_study(overrides, seeds)
@@ -76,11 +79,12 @@ def run(
 
     runs = plan.plan(study, models)
     plan.check(study, runs)
+    todo = run.Todo(evaluate=not train_only, again=again)
     if workers > 1 or devices:
         places = processes.places(workers, devices or ())
-        outcome = processes.make_in_parallel(study, runs, places, again)
+        outcome = processes.make_in_parallel(study, runs, places, todo)
     else:
-        outcome = run.make(study, runs, again)
+        outcome = run.make(study, runs, todo)
     print(f"\n{_table(study, runs)}")
     for name, reason in outcome.failed.items():
         print(f"error: {name}: {reason}", file=sys.stderr)

@@ -66,7 +66,22 @@ def stopped_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def make(study: StudyConfig, runs: Sequence[Run], again: bool = False) -> Outcome:
+class Todo(NamedTuple):
+    """What is done with a run.
+
+    Attributes:
+        evaluate: whether it is evaluated, or trained alone.
+        again: repeat the evaluations that are there.
+    """
+
+    evaluate: bool = True
+    again: bool = False
+
+
+EVERYTHING = Todo()
+
+
+def make(study: StudyConfig, runs: Sequence[Run], todo: Todo = EVERYTHING) -> Outcome:
     """Makes the runs that no other process makes; what is finished is left alone.
 
     A run that fails is reported, and the next one is begun.
@@ -74,7 +89,7 @@ def make(study: StudyConfig, runs: Sequence[Run], again: bool = False) -> Outcom
     Args:
         study: what is evaluated, and where.
         runs: in the order in which they are made.
-        again: repeat the evaluations that are there.
+        todo: what is done with each.
     """
     outcome = Outcome({}, [])
     try:
@@ -84,7 +99,7 @@ def make(study: StudyConfig, runs: Sequence[Run], again: bool = False) -> Outcom
                 try:
                     with claim(run.folder) as mine:
                         if mine:
-                            _make(study, run, title, runs, again)
+                            _make(study, run, title, runs, todo)
                         else:
                             outcome.elsewhere.append(run.name)
                 except FAILURES as error:
@@ -108,9 +123,11 @@ def claim(folder: Path) -> Iterator[bool]:
         yield True
 
 
-def _make(study: StudyConfig, run: Run, title: str, runs: Sequence[Run], again: bool) -> None:
+def _make(study: StudyConfig, run: Run, title: str, runs: Sequence[Run], todo: Todo) -> None:
+    tests = study.tests if todo.evaluate else {}
     state = progress.read_progress(run, study.tests)
-    if state.trained and set(state.evaluated) == set(study.tests) and not again:
+    missing = [test for test in tests if todo.again or test not in state.evaluated]
+    if state.trained and not missing:
         return
     try:
         if not state.trained:
@@ -118,9 +135,8 @@ def _make(study: StudyConfig, run: Run, title: str, runs: Sequence[Run], again: 
             left = progress.duration(progress.seconds_left(runs, states))
             print(f"\n{title}: from step {state.step}; time left: {left}", flush=True)
             _train(run)
-        for test, file in study.tests.items():
-            if again or not progress.is_evaluated(run, test, file):
-                _evaluate(study, run, test, file)
+        for test in missing:
+            _evaluate(study, run, test, tests[test])
     finally:
         # One model after the other: what was compiled for this one is of no use to the next.
         jax.clear_caches()

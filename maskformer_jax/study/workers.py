@@ -16,7 +16,7 @@ from tqdm import tqdm
 from maskformer_jax.study import progress
 from maskformer_jax.study.config import StudyConfig
 from maskformer_jax.study.plan import Run
-from maskformer_jax.study.run import Outcome, Stopped, make, stopped_by_signals
+from maskformer_jax.study.run import EVERYTHING, Outcome, Stopped, Todo, make, stopped_by_signals
 
 SECONDS_BETWEEN_LOOKS = 2.0
 
@@ -50,7 +50,7 @@ def places(workers: int, devices: Sequence[str] = ()) -> list[Place]:
 
 
 def make_in_parallel(
-    study: StudyConfig, runs: Sequence[Run], chosen: Sequence[Place], again: bool = False
+    study: StudyConfig, runs: Sequence[Run], chosen: Sequence[Place], todo: Todo = EVERYTHING
 ) -> Outcome:
     """As `run.make`, by a process in each place; what they print goes to `logs` of the study.
 
@@ -65,7 +65,7 @@ def make_in_parallel(
     for place in chosen:
         here, there = context.Pipe(duplex=False)
         log = logs / f"{place.name}.txt"
-        process = context.Process(target=_work, args=(study, runs, again, place, log, there))
+        process = context.Process(target=_work, args=(study, runs, todo, place, log, there))
         process.start()
         there.close()
         workers.append((process, here))
@@ -82,7 +82,7 @@ def make_in_parallel(
 def _work(
     study: StudyConfig,
     runs: Sequence[Run],
-    again: bool,
+    todo: Todo,
     place: Place,
     log: Path,
     result: Connection,
@@ -96,7 +96,7 @@ def _work(
     if place.device:
         os.environ["CUDA_VISIBLE_DEVICES"] = place.device
     _stop_with_parent()
-    result.send(make(study, runs, again))
+    result.send(make(study, runs, todo))
 
 
 def _stop_with_parent() -> None:

@@ -139,7 +139,7 @@ def test_other_test_jets_or_options_are_evaluated_anew(argv, continued, monkeypa
     made = []
     monkeypatch.setattr(run, "measure", lambda *a, **k: made.append(a[2].parts[-4:]))
     again = [*argv(continued), "--models", "equal"]
-    for more in (["--evaluation.charm_fraction=0.2"], ["--again"]):
+    for more in (["--evaluation.charm_fraction=0.2"], ["--again"], ["--train_only"]):
         assert script.main(["run", *again, *more]) == 0
     assert len(made) == 2 and made[0][1:] == ("seed_0", "evaluation", "t")
 
