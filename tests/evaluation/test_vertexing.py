@@ -23,6 +23,7 @@ CASES = {
     "less than half true": ([0, 0, 0, 0, 0], [1, 1, -1, -1, -1], (0, 1, 1)),
     "half true": ([0, 0, 0, 0, -1], [1, 1, -1, -1, -1], (1, 1, 1)),
     "merged vertices match once": ([0, 0, 0, 0, 0], [1, 1, 1, 2, 2], (1, 2, 1)),
+    "one vertex for two true ones": ([0, 0, 0, 0, -1], [1, 1, 2, 2, -1], (1, 2, 1)),
     "fake": ([0, 0, -1, -1, -1], [-1, -1, -1, -1, -1], (0, 0, 1)),
     "lost": ([-1, -1, -1, -1, -1], [0, 0, 0, -1, -1], (0, 1, 0)),
     "no tracks": ([-1] * 5, [-1] * 5, (0, 0, 0)),
@@ -32,14 +33,20 @@ CASES = {
 def count(predicted, true, number):
     """Numbers of matches, of true and of predicted vertices in each jet."""
     vertices = match_vertices(predicted, true, number)
-    exist = (vertices.matched.any(2), vertices.true.any(2), vertices.predicted.any(2))
-    return np.stack([x.sum(axis=1) for x in exist], axis=1)
+    exist = (vertices.matched, vertices.true.any(2), vertices.predicted.any(2))
+    return np.stack([x.reshape(len(x), -1).sum(axis=1) for x in exist], axis=1)
 
 
 def test_matching_of_vertices():
     predicted, true, expected = (np.array(x) for x in zip(*CASES.values(), strict=True))
     found = dict(zip(CASES, map(tuple, count(predicted, true, 4)), strict=True))
     assert found == dict(zip(CASES, map(tuple, expected), strict=True))
+
+
+def test_ties_go_to_the_smaller_then_to_the_first_true_vertex():
+    predicted = np.array([[3, 3, 3, 3, -1], [3, 3, 3, 3, -1]])
+    matched = match_vertices(predicted, np.array([[1, 1, 2, 2, 1], [1, 1, 2, 2, -1]]), 4).matched
+    assert np.argwhere(matched).tolist() == [[0, 3, 2], [1, 3, 1]]
 
 
 @pytest.mark.parametrize("tracks, objects, kept", [(6, 4, 0.7), (40, 5, 0.8), (9, 3, 0.5)])
@@ -92,12 +99,12 @@ def chunk(label, predicted, true, pt, lengths):
 def section(make_vertexing):
     """A b jet whose vertices are found merged, a light jet with a fake, an unlabelled jet."""
     result = make_vertexing(["pt", "Lxy"])
-    lengths = np.array([[[5.0, 0.0], [-0.1, 0.0], [0.0, 0.0]], [[1.5, 9.0], [0, 0], [0, 0]]])
+    lengths = np.array([[[5.0, 0.0], [-0.1, 0.0], [0.0, 0.0]], [[9.0, 1.5], [0, 0], [0, 0]]])
     result.add(
         chunk(
             label=[0, 2, -1],
             predicted=[[0, 0, 0, 0, 0], [0, 0, -1, -1, -1], [-1] * 5],
-            true=[[0, 0, 0, 0, 1], [-1] * 5, [1, 1, -1, -1, -1]],
+            true=[[1, 1, 1, 1, 0], [-1] * 5, [1, 1, -1, -1, -1]],
             pt=[25, 700, 700],
             lengths=lengths,
         )
