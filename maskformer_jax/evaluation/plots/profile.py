@@ -58,6 +58,7 @@ def draw_profile(
             values[index, shown],
             errors[index, shown],
             x_var_widths=np.diff(edges),
+            fill=len(curves) < 3,
             label=label,
             colour=COLOURS[index % len(COLOURS)],
         )
