@@ -489,7 +489,8 @@ class FieldsConfig:
         jet_eta: its pseudorapidity.
         jet_phi: its azimuthal angle [rad].
         track_q_over_p: charge over momentum [1/MeV].
-        track_d0: transverse impact parameter, signed as the angular momentum [mm].
+        track_d0: transverse impact parameter, positive where the track has the primary vertex on
+            its right [mm].
         track_deta: pseudorapidity with respect to the jet.
         track_dphi: azimuthal angle with respect to the jet [rad].
         hadron_pt: transverse momentum of the hadron [MeV].

@@ -230,7 +230,7 @@ def _hadron(
     length, deta, dphi = (
         values.get(name) for name in (fields.hadron_length, fields.hadron_deta, fields.hadron_dphi)
     )
-    if position is None and length is not None:
+    if position is None and length is not None and math.isfinite(length):
         # Without its angle the best guess is that the hadron flies along the jet.
         angle = dphi or 0.0
         position = (length * math.cos(angle), length * math.sin(angle))

@@ -13,9 +13,11 @@ from maskformer_jax import tasks
 from maskformer_jax.data import JetFile, Records, read_sequential
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation import report
+from maskformer_jax.evaluation.event_display import EventDisplay
 from maskformer_jax.evaluation.metrics import Tally
 from maskformer_jax.evaluation.output import write_whole
 from maskformer_jax.evaluation.plots import draw_plots
+from maskformer_jax.evaluation.plots.event_display import draw as draw_events
 from maskformer_jax.evaluation.predict import Predictions, build_predict
 from maskformer_jax.evaluation.prediction_file import FILE_NAME, PredictionFile
 from maskformer_jax.evaluation.results import (
@@ -95,9 +97,12 @@ def evaluate_trained(trained: Trained, test_file: Path, folder: Path, label: str
     file = JetFile(test_file, trained.config.data, truth="optional")
     try:
         tally = Tally(trained.config, trained.baseline) if file.has_truth else None
-        rate = write_predictions(trained, file, folder / FILE_NAME, tally)
+        display = EventDisplay(trained.config, file)
+        takers = [display] if tally is None else [tally, display]
+        rate = write_predictions(trained, file, folder / FILE_NAME, takers)
     finally:
         file.close()
+    draw_events(display.events, trained.config, folder)
     summary = f"{file.num_jets:,} jets written to {folder}"
     if rate:
         summary += f", {rate:,.0f} jets/s after the first batch"
@@ -161,7 +166,7 @@ def measure(
         tally = Tally(trained.config, trained.baseline)
         output_dir.mkdir(parents=True, exist_ok=True)
         write_predictions(
-            trained, file, output_dir / FILE_NAME if keep_predictions else None, tally
+            trained, file, output_dir / FILE_NAME if keep_predictions else None, [tally]
         )
     finally:
         file.close()
@@ -169,7 +174,10 @@ def measure(
 
 
 def write_predictions(
-    trained: Trained, file: JetFile, path: Path | None, tally: Tally | None
+    trained: Trained,
+    file: JetFile,
+    path: Path | None,
+    takers: Sequence[Tally | EventDisplay],
 ) -> float:
     """Streams a file through the model into a prediction file and the metrics.
 
@@ -177,7 +185,7 @@ def write_predictions(
         trained: the model.
         file: test file.
         path: the prediction file; none: no such file.
-        tally: takes in the metrics; none: there is no truth to compare with.
+        takers: each is given all jets.
 
     Returns:
         Jets per second, all included, after the first batch, which waits for compilation and
@@ -194,9 +202,9 @@ def write_predictions(
             predicted = to_physical(predictions.regression)
             if output is not None:
                 output.write(records, targets, predictions, predicted)
-            if tally is not None:
-                true = to_physical(targets.regression)
-                tally.add(Chunk(records, targets, predictions, predicted, true))
+            true = to_physical(targets.regression)
+            for taker in takers:
+                taker.add(Chunk(records, targets, predictions, predicted, true))
             jets += 0 if begin is None else len(records.jets)
             begin = begin or time.perf_counter()
     return jets / (time.perf_counter() - begin)

@@ -1,18 +1,30 @@
 """Event displays: the tracks of a jet with its true and its predicted vertices side by side."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from maskformer_jax.config import Config
 from maskformer_jax.evaluation.event_display import Event, Hadron, View
-from maskformer_jax.evaluation.plots.canvas import COLOURS, SYMBOLS, save
+from maskformer_jax.evaluation.plots.canvas import save
+from maskformer_jax.evaluation.plots.event_legend import (
+    GREY,
+    PILEUP_COLOUR,
+    colour,
+    draw_symbol,
+    flavour_text,
+    line_styles,
+    list_hadrons,
+    marker_of,
+)
+from maskformer_jax.evaluation.regression import units
 
 SIZE = (15, 9)
 MARGINS = {"left": 0.055, "right": 0.985, "top": 0.895, "bottom": 0.115, "wspace": 0.14}
-GREY, PILEUP_COLOUR = "0.62", "0.72"
 # The window of the transverse plane in units of the farthest vertex; where there is none, it is
 # as if there was one at this distance [mm].
 WINDOW = (-0.15, 1.35)
@@ -22,15 +34,28 @@ FARTHEST_PREDICTION = 2.0
 # Smallest half height of the window [mm]: the resolution of the impact parameter.
 MIN_HALF_HEIGHT = 0.15
 CURVE_POINTS = 60
+OUTSIDE_SIZE = 11.0
 # Where the height of the window is taken, so that wide tracks do not flatten the others.
 HEIGHT_AT = 0.6
-# Of the classes of hadrons, with sizes that look alike.
-MARKERS = (("*", 17.0), ("P", 12.0), ("X", 12.0), ("D", 10.0))
-SHOWN = 5
 
 
-def draw(event: Event, name: str, units: dict[str, str], folder: Path) -> Path:
-    """Draws a jet as `event_<row>.png`.
+def draw(events: Sequence[Event], config: Config, folder: Path) -> list[Path]:
+    """Draws jets as `event_<row>.png`.
+
+    Args:
+        events: the jets.
+        config: of the run.
+        folder: where the pictures go; it must be there.
+
+    Returns:
+        The files.
+    """
+    names = units(config.evaluation.fields)
+    return [draw_event(event, config.name, names, folder) for event in events]
+
+
+def draw_event(event: Event, name: str, unit: dict[str, str], folder: Path) -> Path:
+    """Draws one jet.
 
     Above, the transverse plane around the primary vertex, the jet along x. A track of a hadron is
     drawn from where it comes closest to the vertex, and faintly before. Below, the tracks around
@@ -39,27 +64,30 @@ def draw(event: Event, name: str, units: dict[str, str], folder: Path) -> Path:
     Args:
         event: the jet.
         name: of the model.
-        units: of the regression targets that have one.
+        unit: of the regression targets that have one.
         folder: where the picture goes.
     """
     from matplotlib.figure import Figure
 
-    views = {"Truth": event.truth, name: event.prediction}
-    views = {title: view for title, view in views.items() if view is not None}
+    views = [("Truth", event.truth)] if event.truth is not None else []
+    views.append((name, event.prediction))
     figure = Figure(figsize=(SIZE[0] * len(views) / 2, SIZE[1]))
     outer = figure.add_gridspec(1, len(views), **MARGINS)
     window = _window(event)
-    for column, (title, view) in enumerate(views.items()):
+    for column, (title, view) in enumerate(views):
         cells = outer[column].subgridspec(
             2, 2, height_ratios=[1, 0.85], width_ratios=[0.9, 1.1], hspace=0.27, wspace=0
         )
         plane = figure.add_subplot(cells[0, :])
         _draw_plane(plane, event, view, window)
-        plane.set_title(f"{title}: {_flavour(view)}", fontsize=14)
+        plane.set_title(f"{title}: {flavour_text(view)}", fontsize=14)
         _draw_angles(figure.add_subplot(cells[1, 0], anchor="W"), event, view)
-        _list_hadrons(figure.add_subplot(cells[1, 1]), view, units)
+        list_hadrons(figure.add_subplot(cells[1, 1]), view, unit)
     figure.suptitle(_heading(event), fontsize=16)
-    figure.legend(handles=_line_styles(), loc="lower center", ncols=6, frameon=False, fontsize=11)
+    columns = 3 * len(views)
+    figure.legend(
+        handles=line_styles(), loc="lower center", ncols=columns, frameon=False, fontsize=11
+    )
     return save(figure, folder / f"event_{event.row}.png")
 
 
@@ -70,27 +98,6 @@ def _heading(event: Event) -> str:
     if math.isfinite(event.eta):
         parts.append(rf"$\eta$ = {event.eta:.2f}".replace("-", "−"))
     return ",  ".join([*parts, f"{len(event.track_pt)} tracks"])
-
-
-def _flavour(view: View) -> str:
-    if len(view.class_prob) == 1:
-        return next(iter(view.class_prob)).removesuffix("jets") + " jet"
-    if not view.class_prob:
-        return "no label"
-    return ", ".join(
-        f"{kind.removesuffix('jets')} {_percent(prob)}" for kind, prob in view.class_prob.items()
-    )
-
-
-def _percent(prob: float) -> str:
-    if 0.01 <= prob <= 0.99:
-        return f"{100 * prob:.0f} %"
-    return "< 1 %" if prob < 0.5 else "> 99 %"
-
-
-def colour(slot: int) -> str:
-    """Of an object and its tracks; the same for a true hadron and its prediction."""
-    return COLOURS[1 + slot % (len(COLOURS) - 1)]
 
 
 def _window(event: Event) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -155,7 +162,7 @@ def _starts(event: Event, view: View, positions: dict) -> Float[np.ndarray, " T"
 
 def _style(event: Event, view: View, track: int) -> dict[str, Any]:
     pt = event.track_pt[track]
-    width = float(np.clip(0.9 + 0.45 * np.log2(max(pt, 0.5)), 0.7, 3.0)) if pt == pt else 1.3
+    width = float(np.clip(0.9 + 0.45 * np.log2(max(pt, 0.5)), 0.7, 3.0)) if np.isfinite(pt) else 1.3
     if view.slot[track] >= 0:
         return {"color": colour(int(view.slot[track])), "linewidth": width + 0.3, "zorder": 4}
     if view.pileup[track]:
@@ -171,9 +178,10 @@ def _mark(panel: Any, hadron: Hadron, window: tuple, fill: str, edge: str) -> No
     x, y = hadron.position
     inside = low <= x <= high and bottom <= y <= top
     margin = 0.015 * (high - low), 0.03 * (top - bottom)
-    marker, size = _marker(hadron)
+    marker, size = marker_of(hadron)
     if not inside:
-        marker, size = (">" if x > high else "^" if y > top else "v"), 11.0
+        marker = ">" if x > high else "<" if x < low else "^" if y > top else "v"
+        size = OUTSIDE_SIZE
     panel.plot(
         np.clip(x, low + margin[0], high - margin[0]),
         np.clip(y, bottom + margin[1], top - margin[1]),
@@ -184,10 +192,6 @@ def _mark(panel: Any, hadron: Hadron, window: tuple, fill: str, edge: str) -> No
         markeredgewidth=1.2,
         zorder=7 if fill != "none" else 8,
     )
-
-
-def _marker(hadron: Hadron) -> tuple[str, float]:
-    return MARKERS[hadron.kind % len(MARKERS)]
 
 
 def _stretch(panel: Any, along: tuple, across: tuple) -> float:
@@ -210,7 +214,7 @@ def _draw_angles(panel: Any, event: Event, view: View) -> None:
         )  # fmt: skip
     for hadron in view.hadrons:
         if hadron.direction is not None:
-            _symbol(panel, hadron, *hadron.direction)
+            draw_symbol(panel, hadron, *hadron.direction)
     panel.plot(0, 0, "+", color="black", markersize=12, zorder=5)
     limit = 1.12 * max(np.max(np.abs(event.directions), initial=0.0), 0.05)
     panel.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
@@ -222,66 +226,3 @@ def _draw_angles(panel: Any, event: Event, view: View) -> None:
 
 def _outline(view: View, chosen: np.ndarray) -> list[str]:
     return ["--" if pileup else "-" for pileup in view.pileup[chosen]] or ["-"]
-
-
-def _list_hadrons(panel: Any, view: View, units: dict[str, str]) -> None:
-    """What the colours stand for."""
-    panel.set_axis_off()
-    panel.set(xlim=(0, 1), ylim=(0, 1))
-    if not view.hadrons:
-        panel.text(0.02, 0.97, "no hadrons", va="top", fontsize=11)
-    for row, hadron in enumerate(view.hadrons[:SHOWN]):
-        top = 0.99 - 0.2 * row
-        _symbol(panel, hadron, 0.05, top - 0.03)
-        lines = [f"{_kind(hadron)}; {hadron.tracks} track{'s' * (hadron.tracks != 1)}"]
-        values = [
-            f"{SYMBOLS.get(name, name)} = {_with_unit(value, units.get(name, ''))}"
-            for name, value in hadron.properties.items()
-        ]
-        lines += [",  ".join(values[i : i + 3]) for i in range(0, len(values), 3)]
-        panel.text(0.11, top, "\n".join(lines), va="top", fontsize=9.5)
-
-
-def _symbol(panel: Any, hadron: Hadron, x: float, y: float) -> None:
-    marker, size = _marker(hadron)
-    panel.plot(
-        x, y, marker, markersize=size, zorder=6, clip_on=False,
-        markerfacecolor=colour(hadron.slot), markeredgecolor="black",
-    )  # fmt: skip
-
-
-def _kind(hadron: Hadron) -> str:
-    if len(hadron.class_prob) == 1:
-        return f"{next(iter(hadron.class_prob))} hadron"
-    return ", ".join(f"{kind} {_percent(prob)}" for kind, prob in hadron.class_prob.items())
-
-
-def _with_unit(value: float, unit: str) -> str:
-    if unit == "MeV":
-        value, unit = value / 1000, "GeV"
-    size = abs(value)
-    number = f"{value:.3f}" if size < 1 else f"{value:.3g}" if size < 100 else f"{value:,.0f}"
-    return f"{number} {unit}".strip().replace("-", "−")
-
-
-def _line_styles() -> list[Any]:
-    from matplotlib.lines import Line2D
-
-    def line(label: str, **style: Any) -> Any:
-        return Line2D([], [], label=label, **style)
-
-    return [
-        line("track of a hadron (in its colour)", color=COLOURS[1], linewidth=2),
-        line("before its vertex", color=COLOURS[1], linestyle=":", linewidth=1.5),
-        line("other track", color=GREY, linewidth=1.5),
-        line("pile-up", color=PILEUP_COLOUR, linestyle="--", linewidth=1.5),
-        line("primary vertex", color="black", marker="o", linestyle="none"),
-        line(
-            "true vertices, in the prediction",
-            color="0.35",
-            marker="*",
-            markersize=12,
-            markerfacecolor="none",
-            linestyle="none",
-        ),
-    ]

@@ -1,0 +1,178 @@
+import dataclasses
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from maskformer_jax.config import DisplayConfig, FieldsConfig
+from maskformer_jax.data import Records
+from maskformer_jax.errors import InputError
+from maskformer_jax.evaluation.event_display import EventDisplay, read_event
+from maskformer_jax.evaluation.plots import event_display as plots
+from maskformer_jax.evaluation.section import Chunk
+
+WIDTH, OBJECTS = 4, 3
+
+
+def make_chunk(start=0, without=()):
+    """Jets b, c, light, b: a b hadron with two tracks and a c hadron with one, of the first jet
+    two of four rows of tracks are padding in front; the last b jet has a vertex, the light none.
+    """
+    jets = np.zeros(4, [("pt_btagJes", "f4"), ("eta_btagJes", "f4"), ("phi_btagJes", "f4")])
+    jets["pt_btagJes"], jets["eta_btagJes"], jets["phi_btagJes"] = 80e3, 1.0, 0.5
+    fields = [name for name in ("qOverP", "d0", "deta", "dphi") if name not in without]
+    tracks = np.full((4, WIDTH), np.nan, [(name, "f4") for name in fields])
+    track_index = np.array([[1, 2, 3, -1], [0, 1, -1, -1], [-1, -1, -1, -1], [0, 1, 2, 3]])
+    for name in fields:
+        values = {"qOverP": 1e-4, "d0": 0.2, "deta": 0.1, "dphi": -0.1}[name]
+        tracks[name] = values * np.array([[1, -1, 2, -2]])
+    hadrons = np.zeros((4, 2), [("barcode", "i4"), ("vx", "f4"), ("vy", "f4")])
+    hadrons["vx"], hadrons["vy"] = 3 * np.cos(0.7), 3 * np.sin(0.7)
+    hadrons = hadrons[[name for name in hadrons.dtype.names if name not in without]]
+    masks = np.zeros((4, OBJECTS, WIDTH), bool)
+    masks[0, 0, [0, 2]] = masks[0, 1, 1] = masks[1, 0, 0] = masks[3, 0, :2] = True
+    valid = np.zeros((4, OBJECTS), bool)
+    valid[0, :2] = valid[[1, 3], 0] = True
+    targets = SimpleNamespace(
+        jet_class_index=np.array([0, 1, 2, 0]),
+        object_class_index=np.where(valid, [0, 1, 1], 2),
+        object_valid=valid,
+        masks=masks,
+        origin_index=np.tile([0, 2, 3, 3], (4, 1)),
+    )
+    object_prob = np.tile([0.1, 0.7, 0.2], (4, OBJECTS, 1))
+    object_prob[:, 1:] = [0.1, 0.2, 0.7]
+    predictions = SimpleNamespace(
+        jet_log_prob=np.log(np.tile([0.6, 0.3, 0.1], (4, 1))),
+        object_prob=object_prob,
+        mask_index=np.where(track_index >= 0, [0, -1, 0, -1], -1),
+        origin_prob=np.eye(8)[np.tile([2, 0, 3, 3], (4, 1))],
+    )
+    # pt, Lxy, deta, dphi, mass
+    true = np.tile([50e3, 3.0, 0.02, 0.15, 5e3], (4, OBJECTS, 1))
+    rows = np.arange(start, start + 4)
+    records = Records(start, jets, tracks, hadrons, track_index, rows, "test.h5")
+    return Chunk(records, targets, predictions, true * [1, 2, 1, 2, 1], true)
+
+
+def config_with(tiny_config, fields=None, **display):
+    evaluation = dataclasses.replace(
+        tiny_config.evaluation,
+        display=DisplayConfig(**display),
+        fields=FieldsConfig(**(fields or {})),
+    )
+    return dataclasses.replace(tiny_config, evaluation=evaluation)
+
+
+def test_chosen_rows_and_the_first_b_jets_with_a_vertex(tiny_config):
+    display = EventDisplay(config_with(tiny_config, jets=[6, 1, 6], first=3), 8)
+    display.add(make_chunk())
+    display.add(make_chunk(start=4))
+    assert [event.row for event in display.events] == [0, 1, 3, 4, 6]
+    nothing = EventDisplay(config_with(tiny_config), 8)
+    nothing.add(make_chunk())
+    assert nothing.events == []
+
+
+def test_a_row_beyond_the_file_is_refused(tiny_config):
+    with pytest.raises(InputError, match=r"`evaluation.display.jets` must be below 8.*got 8"):
+        EventDisplay(config_with(tiny_config, jets=[3, 8]), 8)
+
+
+def test_tracks_of_the_event(tiny_config):
+    event = read_event(make_chunk(), 0, tiny_config)
+    np.testing.assert_allclose(event.tracks.d0, [-0.2, 0.4, -0.4], rtol=1e-6)
+    np.testing.assert_allclose(event.directions[:, 0], [-0.1, 0.2, -0.2], rtol=1e-6)
+    np.testing.assert_allclose(event.tracks.phi, event.directions[:, 1])
+    # p = 10 and 5 GeV at eta = 1 - 0.1, 1.2, 0.8; the charges are -, +, -.
+    pt = np.array([10, 5, 5]) / np.cosh([0.9, 1.2, 0.8])
+    np.testing.assert_allclose(event.track_pt, pt, rtol=1e-6)
+    curvature = np.array([-1, 1, -1]) * 0.299792458e-3 * 2 / pt
+    np.testing.assert_allclose(event.tracks.curvature, curvature, rtol=1e-6)
+    assert event.pt == pytest.approx(80) and event.eta == pytest.approx(1)
+
+
+def test_truth_and_prediction_of_the_event(tiny_config):
+    event = read_event(make_chunk(), 0, tiny_config)
+    truth, prediction = event.truth, event.prediction
+    assert truth.class_prob == {"bjets": 1.0}
+    np.testing.assert_array_equal(truth.slot, [0, 1, 0])
+    np.testing.assert_array_equal(truth.pileup, [True, False, False])
+    assert [(h.slot, h.kind, h.tracks) for h in truth.hadrons] == [(0, 0, 2), (1, 1, 1)]
+    # The position in the file, turned by the azimuth of the jet.
+    x, y = truth.hadrons[0].position
+    assert (x, y) == pytest.approx((3 * np.cos(0.2), 3 * np.sin(0.2)), rel=1e-5)
+    assert truth.hadrons[0].direction == (0.02, 0.15)
+    np.testing.assert_array_equal(prediction.slot, [0, -1, 0])
+    np.testing.assert_array_equal(prediction.pileup, [False, True, False])
+    # The only object that is not likeliest `none`: a c hadron of twice the length and angle.
+    (hadron,) = prediction.hadrons
+    assert (hadron.slot, hadron.kind, hadron.tracks) == (0, 1, 2)
+    assert hadron.class_prob == pytest.approx({"b": 0.1, "c": 0.7, "none": 0.2})
+    assert hadron.position == pytest.approx((6 * np.cos(0.3), 6 * np.sin(0.3)))
+    assert prediction.class_prob == pytest.approx({"bjets": 0.6, "cjets": 0.3, "ujets": 0.1})
+
+
+def test_what_a_file_lacks_is_left_out_or_named(tiny_config):
+    event = read_event(make_chunk(without=("vx", "vy", "qOverP")), 0, tiny_config)
+    assert event.truth.hadrons[0].position == pytest.approx((3 * np.cos(0.15), 3 * np.sin(0.15)))
+    assert np.all(event.tracks.curvature == 0) and np.all(np.isnan(event.track_pt))
+    names = {"jet_pt": "other", "jet_eta": "other", "jet_phi": "other"}
+    unknown = read_event(make_chunk(), 0, config_with(tiny_config, names))
+    assert np.isnan(unknown.pt) and np.isnan(unknown.eta) and np.all(np.isnan(unknown.track_pt))
+    with pytest.raises(InputError, match=r"test.h5: .*no field `d0`.*evaluation.fields.track_d0"):
+        read_event(make_chunk(without=("d0",)), 0, tiny_config)
+
+
+def without_truth(chunk):
+    return chunk._replace(records=chunk.records._replace(hadrons=None))
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(plots, "save", lambda figure, path: drawn.update({path.name: figure}))
+    return drawn
+
+
+def lines_of(panel, colour):
+    return [
+        line for line in panel.lines if line.get_color() == colour and len(line.get_xdata()) > 9
+    ]
+
+
+def test_picture_shows_tracks_from_their_vertices(tiny_config, figures, tmp_path):
+    event = read_event(make_chunk(), 0, tiny_config)
+    plots.draw([event], tiny_config, tmp_path)
+    figure = figures["event_0.png"]
+    truth, angles, _, prediction, _, _ = figure.axes
+    assert truth.get_title() == "Truth: b jet"
+    assert prediction.get_title() == "MaskFormer: b 60 %, c 30 %, u 10 %"
+    assert truth.get_xlim() == prediction.get_xlim() and truth.get_ylim() == prediction.get_ylim()
+    # Each track of the b hadron: from its closest point on, and faintly before.
+    drawn = lines_of(truth, plots.colour(0))
+    assert sorted(line.get_linestyle() for line in drawn) == ["-", "-", ":", ":"]
+    start = event.tracks.path_to(np.array([event.truth.hadrons[0].position] * 3))
+    first = event.tracks.points(start[:, None])[[0, 2], 0]
+    begins = [line.get_xydata()[0] for line in drawn if line.get_linestyle() == "-"]
+    np.testing.assert_allclose(begins, first)
+    assert angles.collections and "80 GeV" in figure.get_suptitle()
+
+
+def test_vertices_beyond_the_window_are_arrows(tiny_config, figures, tmp_path):
+    chunk = make_chunk()
+    chunk.predicted[0, 0, 1] = 500.0
+    event = read_event(chunk, 0, tiny_config)
+    plots.draw([event], tiny_config, tmp_path)
+    prediction = figures["event_0.png"].axes[3]
+    assert prediction.get_xlim()[1] < 10
+    assert ">" in [line.get_marker() for line in prediction.lines]
+
+
+@pytest.mark.parametrize("row", [1, 2])
+def test_pictures_of_other_jets_are_written(tiny_config, tmp_path, row):
+    """A c jet, and a light jet without tracks; without truth there is the prediction alone."""
+    for chunk in (make_chunk(), without_truth(make_chunk())):
+        event = read_event(chunk, row, tiny_config)
+        (path,) = plots.draw([event], tiny_config, tmp_path)
+        assert path.name == f"event_{row}.png" and path.stat().st_size > 10_000
