@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from maskformer_jax.config import Config
-from maskformer_jax.data import Records
+from maskformer_jax.data import JetFile, Records
 from maskformer_jax.data.h5 import kept_tracks, select
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.discriminants import flavour_indices
@@ -16,6 +16,8 @@ from maskformer_jax.evaluation.trajectories import GEV_PER_TESLA_MM, Trajectorie
 
 MEV_PER_GEV = 1000.0
 PILEUP, NONE = "pileup", "none"
+# Fields of the tracks without which there is no picture.
+NEEDED = ("track_d0", "track_deta", "track_dphi")
 MIN_VERTEX_TRACKS = 2
 
 
@@ -84,23 +86,26 @@ class Event(NamedTuple):
 class EventDisplay:
     """Collects the jets that the configuration asks for."""
 
-    def __init__(self, config: Config, num_jets: int):
+    def __init__(self, config: Config, file: JetFile):
         """Starts empty.
 
         Args:
             config: of the run; `evaluation.display` says which jets.
-            num_jets: rows of the test file.
+            file: the test file.
 
         Raises:
-            InputError: the file has no such row.
+            InputError: the file has no such row, or lacks the field of the tracks that
+                `evaluation.fields` names as `track_d0`, `track_deta` or `track_dphi`.
         """
         display = config.evaluation.display
-        beyond = [row for row in display.jets if row >= num_jets]
+        beyond = [row for row in display.jets if row >= file.num_jets]
         if beyond:
             raise InputError(
-                f"`evaluation.display.jets` must be below {num_jets:,}, the number of jets of the "
-                f"test file; got {beyond[0]}"
+                f"`evaluation.display.jets` must be below {file.num_jets:,}, the number of jets of "
+                f"{file.path}; got {beyond[0]}"
             )
+        if display.jets or display.first:
+            _check_fields(file, config)
         self.events: list[Event] = []
         self._config = config
         self._rows = set(display.jets)
@@ -108,11 +113,7 @@ class EventDisplay:
         self._signal = flavour_indices(config.data.jets.classes).bottom if display.first else -1
 
     def add(self, chunk: Chunk) -> None:
-        """Takes in some jets and keeps those that are to be drawn.
-
-        Raises:
-            InputError: the file lacks a field of the tracks that the picture needs.
-        """
+        """Takes in some jets and keeps those that are to be drawn."""
         wanted = np.isin(chunk.records.rows, list(self._rows))
         if self._missing and chunk.records.hadrons is not None:
             vertex = (chunk.targets.masks.sum(axis=-1) >= MIN_VERTEX_TRACKS).any(axis=-1)
@@ -123,6 +124,17 @@ class EventDisplay:
         self.events += [read_event(chunk, int(n), self._config) for n in np.flatnonzero(wanted)]
 
 
+def _check_fields(file: JetFile, config: Config) -> None:
+    names = file.read(0, 1).tracks.dtype.names
+    for option in NEEDED:
+        name = getattr(config.evaluation.fields, option)
+        if name not in names:
+            raise InputError(
+                f"{file.path}: dataset `{config.data.tracks.dataset}` has no field `{name}`, which "
+                f"an event display needs; name it by `evaluation.fields.{option}`"
+            )
+
+
 def read_event(chunk: Chunk, index: int, config: Config) -> Event:
     """The jet at a position of a chunk.
 
@@ -130,17 +142,11 @@ def read_event(chunk: Chunk, index: int, config: Config) -> Event:
         chunk: with or without truth.
         index: position of the jet in the chunk.
         config: names of the fields and classes.
-
-    Raises:
-        InputError: the file lacks the field of the tracks that `evaluation.fields` names as
-            `track_d0`, `track_deta` or `track_dphi`.
     """
     records = select(chunk.records, np.array([index]))
     fields, jet = config.evaluation.fields, records.jets[0]
     table, _ = kept_tracks(records)
-    d0, deta, dphi = (
-        _needed(table, f"track_{name}", config, records) for name in ("d0", "deta", "dphi")
-    )
+    d0, deta, dphi = (table[getattr(fields, name)].astype(np.float64) for name in NEEDED)
     eta = _optional(jet, fields.jet_eta)
     # 1/MeV -> 1/GeV, and from the momentum to its transverse part.
     q_over_pt = _optional(table, fields.track_q_over_p) * MEV_PER_GEV * np.cosh(eta + deta)
@@ -151,22 +157,12 @@ def read_event(chunk: Chunk, index: int, config: Config) -> Event:
         int(records.rows[0]),
         float(_optional(jet, fields.jet_pt)) / MEV_PER_GEV,
         float(eta),
-        Trajectories(d0, dphi, np.nan_to_num(curvature)),
+        Trajectories(d0, dphi, np.where(np.isfinite(curvature), curvature, 0.0)),
         np.stack([deta, dphi], axis=-1),
         np.broadcast_to(track_pt, d0.shape),
         None if records.hadrons is None else _truth(chunk, index, records, config),
         _prediction(chunk, index, config, len(d0)),
     )
-
-
-def _needed(table: np.ndarray, option: str, config: Config, records: Records) -> np.ndarray:
-    name = getattr(config.evaluation.fields, option)
-    if name not in table.dtype.names:
-        raise InputError(
-            f"{records.path}: dataset `{config.data.tracks.dataset}` has no field `{name}`, which "
-            f"an event display needs; name it by `evaluation.fields.{option}`"
-        )
-    return table[name].astype(np.float64)
 
 
 def _optional(table: np.ndarray | np.void, name: str) -> np.ndarray:

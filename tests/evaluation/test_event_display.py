@@ -64,19 +64,25 @@ def config_with(tiny_config, fields=None, **display):
     return dataclasses.replace(tiny_config, evaluation=evaluation)
 
 
+def make_file(num_jets=8, without=()):
+    """What a display asks of a file of jets."""
+    records = make_chunk(without=without).records
+    return SimpleNamespace(num_jets=num_jets, path="test.h5", read=lambda start, stop: records)
+
+
 def test_chosen_rows_and_the_first_b_jets_with_a_vertex(tiny_config):
-    display = EventDisplay(config_with(tiny_config, jets=[6, 1, 6], first=3), 8)
+    display = EventDisplay(config_with(tiny_config, jets=[6, 1, 6], first=3), make_file())
     display.add(make_chunk())
     display.add(make_chunk(start=4))
     assert [event.row for event in display.events] == [0, 1, 3, 4, 6]
-    nothing = EventDisplay(config_with(tiny_config), 8)
+    nothing = EventDisplay(config_with(tiny_config), make_file())
     nothing.add(make_chunk())
     assert nothing.events == []
 
 
 def test_a_row_beyond_the_file_is_refused(tiny_config):
     with pytest.raises(InputError, match=r"`evaluation.display.jets` must be below 8.*got 8"):
-        EventDisplay(config_with(tiny_config, jets=[3, 8]), 8)
+        EventDisplay(config_with(tiny_config, jets=[3, 8]), make_file())
 
 
 def test_tracks_of_the_event(tiny_config):
@@ -113,15 +119,22 @@ def test_truth_and_prediction_of_the_event(tiny_config):
     assert prediction.class_prob == pytest.approx({"bjets": 0.6, "cjets": 0.3, "ujets": 0.1})
 
 
-def test_what_a_file_lacks_is_left_out_or_named(tiny_config):
+def test_what_a_file_lacks_is_left_out(tiny_config):
     event = read_event(make_chunk(without=("vx", "vy", "qOverP")), 0, tiny_config)
     assert event.truth.hadrons[0].position == pytest.approx((3 * np.cos(0.15), 3 * np.sin(0.15)))
     assert np.all(event.tracks.curvature == 0) and np.all(np.isnan(event.track_pt))
     names = {"jet_pt": "other", "jet_eta": "other", "jet_phi": "other"}
     unknown = read_event(make_chunk(), 0, config_with(tiny_config, names))
     assert np.isnan(unknown.pt) and np.isnan(unknown.eta) and np.all(np.isnan(unknown.track_pt))
-    with pytest.raises(InputError, match=r"test.h5: .*no field `d0`.*evaluation.fields.track_d0"):
-        read_event(make_chunk(without=("d0",)), 0, tiny_config)
+
+
+@pytest.mark.parametrize("name", ["d0", "deta", "dphi"])
+def test_a_field_that_the_picture_needs_is_named(tiny_config, name):
+    file = make_file(without=(name,))
+    EventDisplay(config_with(tiny_config), file)
+    message = rf"test.h5: .*no field `{name}`.*`evaluation.fields.track_{name}`"
+    with pytest.raises(InputError, match=message):
+        EventDisplay(config_with(tiny_config, first=1), file)
 
 
 def without_truth(chunk):

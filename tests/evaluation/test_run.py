@@ -174,11 +174,14 @@ def test_run_without_templates_is_evaluated_without_the_baseline(run, test_path,
 def test_options_reach_the_evaluation(main, run, test_path, tmp_path, capsys):
     arguments = ["--run", str(run), "--test_file", str(test_path), "--output_dir", str(tmp_path)]
     arguments += ["--charm_fraction", "0.3", "--evaluation.working_points", "[0.5]"]
+    arguments += ["--evaluation.display.jets", "[3]", "--evaluation.fields.track_deta", "d0"]
+    arguments += ["--evaluation.fields.track_dphi", "d0"]
     assert main(arguments) == 0
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["tagging"]["b"]["fraction"] == 0.3
     assert list(metrics["tagging"]["b"]["points"]["Tagger"]) == ["0.5"]
     assert "f_c = 0.3" in capsys.readouterr().out
+    assert (tmp_path / "event_3.png").stat().st_size > 10_000
 
 
 def test_results_of_another_file_are_not_replaced(
@@ -259,6 +262,9 @@ def test_damaged_run_is_one_line_and_exit_code_2(
         ("--charm_fraction", "much", "charm_fraction"),
         ("--evaluation.working_point", "[0.5]", "working_point"),
         ("--output_dir", str(SCRIPT), "cannot be written"),
+        ("--evaluation.display.jets", "[60]", "must be below 60"),
+        ("--evaluation.display.jets", "[-1]", "must be rows, counted from 0"),
+        ("--evaluation.display.jets", "[0]", "has no field `deta`, which an event display needs"),
     ],
 )
 def test_wrong_option_is_one_line_and_exit_code_2(
