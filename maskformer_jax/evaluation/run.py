@@ -102,7 +102,7 @@ def evaluate_trained(trained: Trained, test_file: Path, folder: Path, label: str
         rate = write_predictions(trained, file, folder / FILE_NAME, takers)
     finally:
         file.close()
-    draw_events(display.events, trained.config, folder)
+    draw_events(display.events, label, trained.config.evaluation.fields, folder)
     summary = f"{file.num_jets:,} jets written to {folder}"
     if rate:
         summary += f", {rate:,.0f} jets/s after the first batch"

@@ -156,7 +156,7 @@ def lines_of(panel, colour):
 
 def test_picture_shows_tracks_from_their_vertices(tiny_config, figures, tmp_path):
     event = read_event(make_chunk(), 0, tiny_config)
-    plots.draw([event], tiny_config, tmp_path)
+    plots.draw([event], "MaskFormer", FieldsConfig(), tmp_path)
     figure = figures["event_0.png"]
     truth, angles, _, prediction, _, _ = figure.axes
     assert truth.get_title() == "Truth: b jet"
@@ -176,7 +176,7 @@ def test_vertices_beyond_the_window_are_arrows(tiny_config, figures, tmp_path):
     chunk = make_chunk()
     chunk.predicted[0, 0, 1] = 500.0
     event = read_event(chunk, 0, tiny_config)
-    plots.draw([event], tiny_config, tmp_path)
+    plots.draw([event], "MaskFormer", FieldsConfig(), tmp_path)
     prediction = figures["event_0.png"].axes[3]
     assert prediction.get_xlim()[1] < 10
     assert ">" in [line.get_marker() for line in prediction.lines]
@@ -187,5 +187,5 @@ def test_pictures_of_other_jets_are_written(tiny_config, tmp_path, row):
     """A c jet, and a light jet without tracks; without truth there is the prediction alone."""
     for chunk in (make_chunk(), without_truth(make_chunk())):
         event = read_event(chunk, row, tiny_config)
-        (path,) = plots.draw([event], tiny_config, tmp_path)
+        (path,) = plots.draw([event], "MaskFormer", FieldsConfig(), tmp_path)
         assert path.name == f"event_{row}.png" and path.stat().st_size > 10_000

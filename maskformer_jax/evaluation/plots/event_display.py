@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from maskformer_jax.config import Config
+from maskformer_jax.config import FieldsConfig
 from maskformer_jax.evaluation.event_display import Event, Hadron, View
 from maskformer_jax.evaluation.plots.canvas import save
 from maskformer_jax.evaluation.plots.event_legend import (
@@ -39,19 +39,19 @@ OUTSIDE_SIZE = 11.0
 HEIGHT_AT = 0.6
 
 
-def draw(events: Sequence[Event], config: Config, folder: Path) -> list[Path]:
+def draw(events: Sequence[Event], name: str, fields: FieldsConfig, folder: Path) -> list[Path]:
     """Draws jets as `event_<row>.png`.
 
     Args:
         events: the jets.
-        config: of the run.
+        name: of the model.
+        fields: of the configuration, from which the units of the regression targets follow.
         folder: where the pictures go; it must be there.
 
     Returns:
         The files.
     """
-    names = units(config.evaluation.fields)
-    return [draw_event(event, config.name, names, folder) for event in events]
+    return [draw_event(event, name, units(fields), folder) for event in events]
 
 
 def draw_event(event: Event, name: str, unit: dict[str, str], folder: Path) -> Path:
