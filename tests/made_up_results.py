@@ -100,5 +100,5 @@ def residual(width):
 
 def curves(light):
     x = np.linspace(0.49, 1.0, 5)
-    roc = {"x": x.tolist(), "value": (light * (1.01 - x)).tolist(), "error": [1.0] * 5}
+    roc = {"x": x.tolist(), "value": (1 + light * (1 - x)).tolist(), "error": [1.0] * 5}
     return {"tagging": {"roc": {"b": {"MaskFormer": {"ujets": roc, "cjets": roc}}}}}

@@ -65,7 +65,7 @@ PARTS = {
     ),
     "study": (
         {"config", "data", "errors", "evaluation", "experiment", "training"},
-        {"jax", "optax", "tqdm"},
+        {"PIL", "jax", "numpy", "optax", "tqdm"},
     ),
     "experiment": (
         {"config", "data", "errors", "evaluation", "model", "tasks", "training", "types"},

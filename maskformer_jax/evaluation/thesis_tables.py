@@ -194,9 +194,9 @@ def _residuals(
     short = {"std": "std. dev.", "half_width_68": "half width"}
     for key in _keys(entries, "regression", "residuals"):
         summary = next(filter(None, (_summary(entry, key) for entry in entries)))
-        unit = f" [{summary['unit']}]" if summary.get("unit") else ""
+        group = _residual_name(key, summary)
         for statistic, best in statistics.items():
-            column = Column(short.get(statistic, statistic), f"{_symbol(key)}{unit}", best)
+            column = Column(short.get(statistic, statistic), group, best)
             headings.append((column, residual(key, statistic)))
     return _table(name, title, headings, entries, note)
 
@@ -206,12 +206,13 @@ def _summary(entry: Entry, key: str) -> dict | None:
     return next(filter(None, found), None)
 
 
-def _symbol(key: str) -> str:
-    name, _, kind = key.partition("_")
-    symbol = SYMBOLS.get(name, name)
-    return {"": symbol, "absolute": f"{symbol}, absolute", "short": f"{symbol} below 1 mm"}.get(
-        kind, key
-    )
+def _residual_name(key: str, summary: dict) -> str:
+    """Such as `Δη, absolute` or `Lxy, true <= 1 mm [mm]`, from the formula of the residual."""
+    target, _, kind = key.partition("_")
+    condition = summary["formula"].partition(", ")[2]
+    words = [SYMBOLS.get(target, target), condition, "absolute" if kind == "absolute" else ""]
+    unit = f" [{summary['unit']}]" if summary.get("unit") else ""
+    return ", ".join(filter(None, words)) + unit
 
 
 def _rejections(entries: Sequence[Entry], signal: str, jets: Sequence[str]) -> list[Heading]:

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 from maskformer_jax.errors import InputError
 from maskformer_jax.study import config as configuration
@@ -20,6 +21,7 @@ def parse(argv: list[str] | None, description: str) -> argparse.Namespace:
     parts = parser.add_subparsers(required=True)
     _add_run(parts)
     _add_status(parts)
+    _add_report(parts)
     options, overrides = parser.parse_known_args(argv)
     options.overrides = overrides
     return options
@@ -51,6 +53,15 @@ def _add_status(parts: argparse._SubParsersAction) -> None:
     part = _add_part(parts, "status", "how far every run is")
     part.add_argument("--models", nargs="+", metavar="NAME", help="some of the study's models")
     part.set_defaults(part=status)
+
+
+def _add_report(parts: argparse._SubParsersAction) -> None:
+    part = _add_part(parts, "report", "tables, figures and a page of what has been evaluated")
+    part.add_argument("--models", nargs="+", metavar="NAME", help="some of the study's models")
+    part.add_argument(
+        "--report_dir", type=Path, help="where it goes; default: `report` in the study's folder"
+    )
+    part.set_defaults(part=report)
 
 
 def load_study(overrides: list[str], seeds: list[int] | None) -> StudyConfig:
@@ -100,6 +111,18 @@ def status(overrides: list[str], seeds: list[int] | None, models: list[str] | No
     from maskformer_jax.study import plan
 
     print(_table(study, plan.plan(study, models)))
+    return 0
+
+
+def report(
+    overrides: list[str], seeds: list[int] | None, models: list[str] | None, report_dir: Path | None
+) -> int:
+    """Writes the report of a study, finished or not."""
+    study = load_study(overrides, seeds)
+    from maskformer_jax.study import plan
+    from maskformer_jax.study.report import write_report
+
+    print(write_report(study, plan.plan(study, models), report_dir))
     return 0
 
 

@@ -59,6 +59,8 @@ class StudyConfig:
         keep_predictions: keep predictions.h5 of every evaluation.
         groups: in the order of the tables.
         models: name -> model, in the order of the tables and the trainings.
+        figures: test -> patterns of the names of the pictures in the report; all of a test that is
+            not named.
     """
 
     name: str = "Study"
@@ -71,6 +73,7 @@ class StudyConfig:
     keep_predictions: bool = False
     groups: list[str] = field(default_factory=list)
     models: dict[str, StudyModelConfig] = field(default_factory=dict)
+    figures: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self):
         for argument, names in (("models", self.models), ("tests", self.tests)):
@@ -82,6 +85,8 @@ class StudyConfig:
         for name, model in self.models.items():
             rule = f"be one of `groups` {self.groups}"
             _check(model.group in self.groups, f"models.{name}.group", rule, model.group)
+        unknown = [name for name in self.figures if name not in self.tests]
+        _check(not unknown, "figures", f"name tests, {list(self.tests)}", unknown)
         different = len(set(self.seeds)) == len(self.seeds) > 0
         good = different and min(self.seeds) >= 0
         _check(good, "seeds", "be different and at least 0", self.seeds)

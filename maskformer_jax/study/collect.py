@@ -1,0 +1,129 @@
+"""The finished runs of a study: their results, what they cost, and which are missing."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from maskformer_jax.errors import InputError
+from maskformer_jax.evaluation.results import CURVES_FILE, METRICS_FILE, Results, read_results
+from maskformer_jax.evaluation.seeds import Entry
+from maskformer_jax.study.config import StudyConfig
+from maskformer_jax.study.plan import Run
+from maskformer_jax.study.progress import RECORD_FILE, Cost, evaluation_folder, read_cost
+
+
+class Test(NamedTuple):
+    """What was measured on one test file.
+
+    Attributes:
+        name: of the test in the study.
+        file: name of the file.
+        models: the models with at least one evaluated run, in the order of the study.
+    """
+
+    name: str
+    file: str
+    models: dict[str, Entry]
+
+    @property
+    def entries(self) -> list[Entry]:
+        """Rows of the tables."""
+        return list(self.models.values())
+
+
+class Collected(NamedTuple):
+    """Everything that the report is made of.
+
+    Attributes:
+        study: its configuration.
+        runs: all planned runs.
+        tests: those with a result.
+        costs: of each model, by seed.
+        missing: evaluations that are not there, as text.
+    """
+
+    study: StudyConfig
+    runs: Sequence[Run]
+    tests: list[Test]
+    costs: dict[str, dict[int, Cost]]
+    missing: list[str]
+
+    def reference(self, test: Test) -> Entry | None:
+        """The model that others are compared with, where it has been evaluated."""
+        return test.models.get(self.study.reference)
+
+
+def collect(study: StudyConfig, runs: Sequence[Run]) -> Collected:
+    """Reads what is there; a run counts as soon as it has been evaluated.
+
+    Args:
+        study: its groups, labels and tests.
+        runs: the planned ones.
+
+    Raises:
+        InputError: there is no result at all, a file is damaged, or the runs of a test were
+            evaluated on different files.
+    """
+    tests, missing = [], []
+    for name in study.tests:
+        test, absent = _collect_test(study, runs, name)
+        missing += absent
+        if test.models:
+            tests.append(test)
+    if not tests:
+        raise InputError(
+            f"{study.output_dir}: no run has been evaluated yet; `python study.py run` first"
+        )
+    costs: dict[str, dict[int, Cost]] = {}
+    for run in runs:
+        cost = read_cost(run.folder, run.config.training.batch_size)
+        if cost.seconds > 0:
+            costs.setdefault(run.model, {})[run.seed] = cost
+    return Collected(study, runs, tests, costs, missing)
+
+
+def _collect_test(study: StudyConfig, runs: Sequence[Run], test: str) -> tuple[Test, list[str]]:
+    found: dict[str, dict[int, Results]] = {}
+    files: dict[str, Path] = {}
+    missing = []
+    for run in runs:
+        folder = evaluation_folder(run.folder, test)
+        if not _is_there(folder):
+            missing.append(f"{run.name}, on {test}")
+            continue
+        found.setdefault(run.model, {})[run.seed] = read_results(folder, study.label(run.model))
+        files.setdefault(_file_of(folder), folder)
+    if len(files) > 1:
+        raise InputError(
+            f"`tests.{test}` was evaluated on different files, {', '.join(files)}: see "
+            f"{' and '.join(map(str, files.values()))}; repeat with `python study.py run --again`"
+        )
+    models = {name: found[name] for name in _in_order(study, found)}
+    entries = {
+        name: Entry(study.label(name), study.models[name].group, seeds)
+        for name, seeds in models.items()
+    }
+    return Test(test, next(iter(files), ""), entries), missing
+
+
+def _in_order(study: StudyConfig, names: Mapping[str, object]) -> list[str]:
+    """Groups in their order, and the reference first in its own."""
+    place = {name: i for i, name in enumerate(study.models)}
+
+    def key(name: str) -> tuple[int, bool, int]:
+        group = study.groups.index(study.models[name].group)
+        return group, name != study.reference, place[name]
+
+    return sorted(names, key=key)
+
+
+def _is_there(folder: Path) -> bool:
+    return all((folder / name).exists() for name in (METRICS_FILE, CURVES_FILE, RECORD_FILE))
+
+
+def _file_of(folder: Path) -> str:
+    try:
+        return json.loads((folder / RECORD_FILE).read_text())["file"]
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{folder / RECORD_FILE}: damaged; evaluate the run again") from error
