@@ -138,6 +138,8 @@ def _scores(
 ) -> tuple[Float[np.ndarray, " C"], ...]:
     from sklearn.metrics import precision_recall_fscore_support
 
+    if not np.any(confusion):
+        return (np.full(len(confusion), np.nan),) * 3
     index = np.arange(len(confusion))
     true, predicted = (x.ravel() for x in np.meshgrid(index, index, indexing="ij"))
     return precision_recall_fscore_support(

@@ -78,4 +78,10 @@ def test_empty_classes_are_undefined_and_weigh_nothing():
     assert np.isnan(found["fromC"][:4]).all() and found["fromC"].tracks == 0
     averages = origin_averages(confusion, np.array([0.5, np.nan, np.nan]))
     assert averages == (0.5, 1.0, 0.75, pytest.approx(6 / 7))
-    assert np.isnan(origin_averages(np.zeros((3, 3), int), np.full(3, np.nan))).all()
+
+
+def test_without_tracks_everything_is_undefined():
+    nothing, undefined = np.zeros((3, 3), int), np.full(3, np.nan)
+    assert np.isnan(origin_averages(nothing, undefined)).all()
+    for row in origin_metrics(nothing, undefined, CLASSES).values():
+        assert np.isnan(row[:4]).all() and row.tracks == 0
