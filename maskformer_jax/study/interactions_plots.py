@@ -1,0 +1,251 @@
+"""Pictures of the task interactions, in the form of Figures 5.2 to 5.7 and A.1 of the thesis."""
+
+import string
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from maskformer_jax.evaluation.plots.canvas import COLOURS, save
+from maskformer_jax.study.interactions_record import Part, Record
+from maskformer_jax.study.interactions_text import LABELS
+from maskformer_jax.tasks import TASK_NAMES
+from maskformer_jax.training.interactions import PAIRS, WHOLE
+
+TASK_COLOURS = COLOURS[1 : len(TASK_NAMES) + 1]
+SHORT = ("Jet", "Origin", "Object", "CE", "Dice", "Regr.")
+STEP = "Training step"
+# In the order of the computation.
+MODULES = (
+    WHOLE,
+    "embedding",
+    "encoder",
+    "encoder_norm",
+    "pooling",
+    "queries",
+    "decoder",
+    "objects",
+)
+
+
+class Panel(NamedTuple):
+    """One of several plots side by side.
+
+    Attributes:
+        title: above it.
+        record: gives the steps.
+        values: what is drawn, before smoothing.
+    """
+
+    title: str
+    record: Record
+    values: np.ndarray
+
+
+def draw(records: Mapping[str, Record], folder: Path) -> list[Path]:
+    """Draws every picture.
+
+    Args:
+        records: name of the weighting -> its records.
+        folder: where the PNG files go.
+    """
+    files = [_cosines(records, task, folder) for task in range(len(TASK_NAMES))]
+    files += [_norms(records, "l2", folder), _norms(records, "l1", folder)]
+    files += [_similarities(records, folder), _modules(records, folder), _shares(records, folder)]
+    if any(np.isfinite(record.curvature).any() for record in records.values()):
+        files.append(_curvatures(records, folder))
+    return files
+
+
+def _cosines(records: Mapping[str, Record], task: int, folder: Path) -> Path:
+    """Cosines of one task with the five others, a panel per weighting."""
+    columns = {sum(pair) - task: i for i, pair in enumerate(PAIRS) if task in pair}
+    others = sorted(columns)
+    panels = [
+        Panel(name, record, record.parts[WHOLE].cosine[:, [columns[other] for other in others]])
+        for name, record in records.items()
+    ]
+    figure, axes = _panels(panels, others, "Cosine similarity with " + LABELS[task])
+    for axis in axes:
+        axis.axhline(0, color="0.4", linewidth=0.8, zorder=0)
+    return save(figure, folder / f"cosine_{TASK_NAMES[task]}.png")
+
+
+def _norms(records: Mapping[str, Record], norm: str, folder: Path) -> Path:
+    """Norms of all task gradients: before scaling, and after it where it changes any."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    panels = []
+    for name, record in records.items():
+        before, after = (getattr(record.parts[WHOLE], f"{x}{norm}") for x in ("", "scaled_"))
+        if np.allclose(before, after):
+            panels.append(Panel(name, record, before))
+        else:
+            panels.append(Panel(f"{name}, before scaling", record, before))
+            panels.append(Panel(f"{name}, after scaling", record, after))
+    label = f"$L_{norm[1]}$ norm of the gradient"
+    figure, axes = _panels(panels, range(len(TASK_NAMES)), label)
+    for axis in axes:
+        axis.set_yscale("log")
+        # A range of less than a decade has few powers of ten.
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.yaxis.set_minor_formatter(NullFormatter())
+    return save(figure, folder / f"{norm}_norms.png")
+
+
+def _panels(panels: Sequence[Panel], tasks: Sequence[int], label: str) -> tuple[Any, Any]:
+    """Smoothed curves of tasks in panels with a common axis and a legend below."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(max(3.0 * len(panels), 6), 3.9), layout="constrained")
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axis, panel, letter in zip(axes, panels, string.ascii_lowercase, strict=False):
+        curves = panel.record.smooth(panel.values)
+        for task, curve in zip(tasks, curves.T, strict=True):
+            colour = TASK_COLOURS[task]
+            axis.plot(
+                panel.record.smoothed_steps, curve, color=colour, label=LABELS[task], linewidth=1.4
+            )
+        axis.set_title(f"({letter}) {panel.title}", fontsize=10)
+        axis.set_xlabel(STEP)
+        axis.grid(color="0.92")
+    axes[0].set_ylabel(label, fontsize=9)
+    _legend_below(figure, axes[0])
+    return figure, axes
+
+
+def _legend_below(figure: Any, axis: Any) -> None:
+    curves = axis.get_legend_handles_labels()
+    figure.legend(*curves, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+
+
+def _similarities(records: Mapping[str, Record], folder: Path) -> Path:
+    """Mean similarity of the magnitudes of each pair, before and after scaling."""
+    cells = {}
+    for name, record in records.items():
+        whole = record.parts[WHOLE]
+        before, after = whole.similarity.mean(0), whole.scaled_similarity.mean(0)
+        scaled = not np.allclose(before, after, equal_nan=True)
+        cells |= {f"{name}, before": before, f"{name}, after": after} if scaled else {name: before}
+    figure, axis = _heat_figure(1, len(cells))
+    matrix = np.array(list(cells.values())).T
+    image = _heat(axis[0], matrix, _pair_names(), list(cells), "viridis", (0.0, 1.0))
+    axis[0].set_title("Before and after scaling", fontsize=9)
+    _colour_bar(figure, image, axis, "Mean similarity of the magnitudes")
+    return save(figure, folder / "magnitude_similarity.png")
+
+
+def _modules(records: Mapping[str, Record], folder: Path) -> Path:
+    """Mean cosine of each pair in each module; empty where a task does not reach it."""
+    return _by_module(
+        records,
+        lambda part, whole: part.cosine.mean(0),
+        (_pair_names(), "RdBu", (-1.0, 1.0), "Mean cosine similarity"),
+        folder / "modules_cosine.png",
+    )
+
+
+def _shares(records: Mapping[str, Record], folder: Path) -> Path:
+    """Fraction of the squared length of each task's gradient that lies in each module."""
+    return _by_module(
+        records,
+        lambda part, whole: (part.l2**2 / whole.l2**2).mean(0),
+        (list(SHORT), "viridis", (0.0, 1.0), "Share of the squared $L_2$ norm"),
+        folder / "modules_l2.png",
+        whole=False,
+    )
+
+
+def _by_module(
+    records: Mapping[str, Record],
+    values: Callable[[Part, Part], np.ndarray],
+    look: tuple[Sequence[str], str, tuple[float, float], str],
+    path: Path,
+    *,
+    whole: bool = True,
+) -> Path:
+    rows, colours, limits, label = look
+    found = [name for name in next(iter(records.values())).parts if whole or name != WHOLE]
+    names = sorted(found, key=lambda name: MODULES.index(name) if name in MODULES else len(MODULES))
+    figure, axes = _heat_figure(len(records), len(names), 0.24 * len(rows) + 1.4)
+    for axis, (title, record) in zip(axes, records.items(), strict=True):
+        parts = record.parts
+        matrix = np.array([values(parts[name], parts[WHOLE]) for name in names]).T
+        image = _heat(
+            axis, matrix, rows, [name.replace("_", " ") for name in names], colours, limits
+        )
+        axis.set_title(title, fontsize=10)
+    for axis in axes[1:]:
+        axis.set_yticklabels([])
+    _colour_bar(figure, image, axes, label)
+    return save(figure, path)
+
+
+def _heat_figure(panels: int, columns: int, height: float = 4.8) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(1.9 + panels * (0.45 * columns + 0.3), height), layout="constrained")
+    return figure, figure.subplots(1, panels, squeeze=False)[0]
+
+
+def _heat(
+    axis: Any,
+    matrix: np.ndarray,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    colours: str,
+    limits: tuple[float, float],
+) -> Any:
+    """A matrix with its numbers."""
+    image = axis.imshow(matrix, cmap=colours, vmin=limits[0], vmax=limits[1], aspect="auto")
+    axis.set_yticks(range(len(rows)), rows, fontsize=7)
+    axis.set_xticks(range(len(columns)), columns, fontsize=7, rotation=45, ha="right")
+    for (row, column), value in np.ndenumerate(matrix):
+        if np.isfinite(value):
+            red, green, blue, _ = image.cmap(image.norm(value))
+            dark = 0.3 * red + 0.6 * green + 0.1 * blue < 0.5
+            colour = "white" if dark else "black"
+            text = f"{value:.2f}".replace("-0.00", "0.00")
+            axis.text(column, row, text, ha="center", va="center", fontsize=6, color=colour)
+    return image
+
+
+def _colour_bar(figure: Any, image: Any, axes: Any, label: str) -> None:
+    bar = figure.colorbar(image, ax=axes, shrink=0.9)
+    bar.set_label(label, fontsize=8)
+    bar.ax.tick_params(labelsize=7)
+
+
+def _pair_names() -> list[str]:
+    return [f"{SHORT[i]} / {SHORT[j]}" for i, j in PAIRS]
+
+
+def _curvatures(records: Mapping[str, Record], folder: Path) -> Path:
+    """Curvature along the update, as in Eq. 3.6 and in the direction of the gradient."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.5, 3.6), layout="constrained")
+    axes, smallest = figure.subplots(1, 2), np.inf
+    for name, colour, values in _curves_of_curvature(records):
+        for axis, curve in zip(axes, values, strict=True):
+            axis.plot(records[name].smoothed_steps, curve, color=colour, label=name)
+        smallest = min(smallest, np.nanquantile(np.abs(values[0]), 0.1))
+    axes[0].set_yscale("symlog", linthresh=smallest)
+    axes[0].set_ylabel(r"Curvature $\mathcal{H}$ along the update", fontsize=9)
+    axes[1].set_ylabel(r"$\mathcal{H}\,/\,\|\nabla L\|^2$", fontsize=9)
+    for axis in axes:
+        axis.set_xlabel(STEP)
+        axis.axhline(0, color="0.4", linewidth=0.8, zorder=0)
+        axis.grid(color="0.92")
+    _legend_below(figure, axes[0])
+    return save(figure, folder / "curvature.png")
+
+
+def _curves_of_curvature(
+    records: Mapping[str, Record],
+) -> Iterator[tuple[str, str, tuple[np.ndarray, np.ndarray]]]:
+    for (name, record), colour in zip(records.items(), COLOURS[1:], strict=False):
+        pair = (record.curvature, record.curvature_in_direction)
+        yield name, colour, tuple(record.smooth(values) for values in pair)

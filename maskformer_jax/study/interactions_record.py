@@ -1,0 +1,104 @@
+"""Records of the tasks' gradients, read back from a run, and smoothed as in the thesis."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from maskformer_jax.errors import InputError
+from maskformer_jax.training.interactions import FILE_NAME
+
+WINDOW = 15
+
+
+class Part(NamedTuple):
+    """Angles and sizes of task gradients in the whole model or one module, record by record.
+
+    Attributes:
+        cosine: of each pair (Eq. 3.4); NaN where a gradient is zero.
+        similarity: of the magnitudes of each pair (Eq. 3.5).
+        scaled_similarity: the same after scaling by the weights.
+        l1: norm of each task's gradient.
+        l2: norm of each task's gradient.
+        scaled_l1: after scaling by the weights.
+        scaled_l2: after scaling by the weights.
+    """
+
+    cosine: Float[np.ndarray, "T pairs"]
+    similarity: Float[np.ndarray, "T pairs"]
+    scaled_similarity: Float[np.ndarray, "T pairs"]
+    l1: Float[np.ndarray, "T K"]
+    l2: Float[np.ndarray, "T K"]
+    scaled_l1: Float[np.ndarray, "T K"]
+    scaled_l2: Float[np.ndarray, "T K"]
+
+
+class Record(NamedTuple):
+    """All records of a run.
+
+    Attributes:
+        steps: numbers of the recorded steps.
+        parts: `whole` and the modules.
+        curvature: along the update (Eq. 3.6), NaN where it was not recorded.
+        curvature_in_direction: the same divided by the squared length of the gradient.
+    """
+
+    steps: Int[np.ndarray, " T"]
+    parts: Mapping[str, Part]
+    curvature: Float[np.ndarray, " T"]
+    curvature_in_direction: Float[np.ndarray, " T"]
+
+    @property
+    def window(self) -> int:
+        """Records over which curves are averaged: 15, or half of them where there are few."""
+        return min(WINDOW, len(self.steps) // 2)
+
+    @property
+    def smoothed_steps(self) -> Int[np.ndarray, " S"]:
+        """Steps of the smoothed curves."""
+        return self.steps[self.window :]
+
+    def smooth(self, values: Float[np.ndarray, "T *n"]) -> Float[np.ndarray, "S *n"]:
+        """Mean over the window that ends in each record; the first window is discarded."""
+        windows = np.lib.stride_tricks.sliding_window_view(values, self.window, axis=0)
+        return windows[1:].mean(axis=-1)
+
+
+def read(run: Path) -> Record:
+    """The records of a training.
+
+    Raises:
+        InputError: there are none, too few for a curve, or they are damaged.
+    """
+    path = run / FILE_NAME
+    try:
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        if len(lines) < 4:
+            raise InputError(f"{path} has {len(lines)} records, which make no curve: record more")
+        parts = {
+            name: Part(*(_column(lines, "parts", name, field) for field in Part._fields))
+            for name in lines[0]["parts"]
+        }
+        curvature, direction = (
+            np.array([line.get("curvature", {}).get(name) for line in lines], float)
+            for name in ("mean", "in_direction")
+        )
+        return Record(np.array([line["step"] for line in lines]), parts, curvature, direction)
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path} is not there: train with `training.record_interactions`"
+        ) from error
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise InputError(f"{path} is damaged; remove it and train again") from error
+
+
+def _column(lines: list[dict], *keys: str) -> Float[np.ndarray, "T n"]:
+    values = []
+    for line in lines:
+        for key in keys:
+            line = line[key]
+        values.append(line)
+    return np.array(values, float)

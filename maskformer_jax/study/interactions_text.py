@@ -1,0 +1,157 @@
+"""The answers in words and tables, as Markdown that reads well on a terminal too."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from maskformer_jax.study.interactions_answers import Answers, Crossing, Pair, Span, answer
+from maskformer_jax.study.interactions_record import Record
+from maskformer_jax.tasks import TASK_NAMES
+
+LABELS = (
+    "Jet Classification",
+    "Track Origin",
+    "Object Class CE",
+    "Mask CE",
+    "Mask Dice",
+    "Regression",
+)
+SHOWN = 4
+
+
+def write(records: Mapping[str, Record]) -> str:
+    """The text on one or several trainings.
+
+    Args:
+        records: name of the weighting -> its records.
+    """
+    answers = {name: answer(record) for name, record in records.items()}
+    lines = [_recorded(records), ""]
+    for heading, paragraphs in (
+        ("Which tasks are in conflict", _conflicts),
+        ("Which task dominates", _dominance),
+        ("Mask cross-entropy and Dice", _masks),
+        ("Curvature along the update", _curvature),
+    ):
+        found = [line for name, x in answers.items() for line in paragraphs(name, x)]
+        if found:
+            lines += [f"## {heading}", "", *found]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _recorded(records: Mapping[str, Record]) -> str:
+    parts = (
+        f"`{name}`: {len(r.steps)} records of the steps {r.steps[0]} to {r.steps[-1]}, curves are "
+        f"means over {r.window} of them, the first window left out."
+        for name, r in records.items()
+    )
+    early = "Early and late are the first and the last quarter of the records."
+    return " ".join([*parts, early])
+
+
+def _conflicts(name: str, answers: Answers) -> Iterator[str]:
+    yield _sentence_on_conflicts(name, answers)
+    yield ""
+    head = ("pair", "cosine, early", "late", "negative [%]", "smoothed below 0 at steps")
+    rows = [
+        (
+            _names(pair),
+            f"{pair.early:.3f}",
+            f"{pair.late:.3f}",
+            f"{100 * pair.negative:.0f}",
+            _spans(pair.below),
+        )
+        for pair in answers.pairs
+    ]
+    yield from _table(head, rows)
+    yield ""
+
+
+def _sentence_on_conflicts(name: str, answers: Answers) -> str:
+    """On conflicts that last longer than the window, which a single bad batch can't make."""
+    lasting = {
+        _names(pair): spans
+        for pair in answers.pairs
+        if (spans := [span for span in pair.below if span.points > answers.window])
+    }
+    if not lasting:
+        return f"With `{name}` the smoothed cosine of no pair stays negative for a window."
+    pairs = "; ".join(f"{pair} (steps {_spans(spans)})" for pair, spans in lasting.items())
+    return f"With `{name}` the smoothed cosine stays negative for longer than a window for {pairs}."
+
+
+def _dominance(name: str, answers: Answers) -> Iterator[str]:
+    for when, found in (("before", answers.before), ("after", answers.after)):
+        largest = max(range(len(found)), key=lambda task: found[task].share)
+        yield (
+            f"With `{name}`, {when} scaling, {LABELS[largest]} has the largest gradient in "
+            f"{100 * found[largest].share:.0f} % of the steps."
+        )
+    yield ""
+    head = ("task", "largest before [%]", "L2 early", "late")
+    head += ("largest after [%]", "L2 early", "late")
+    rows = [
+        (
+            LABELS[task],
+            *(
+                text
+                for x in (answers.before[task], answers.after[task])
+                for text in (f"{100 * x.share:.0f}", f"{x.early:.3g}", f"{x.late:.3g}")
+            ),
+        )
+        for task in range(len(TASK_NAMES))
+    ]
+    yield from _table(head, rows)
+    yield ""
+
+
+def _masks(name: str, answers: Answers) -> Iterator[str]:
+    cosine = _crossings(answers.cosine_crossings, "from conflict to agreement", "into conflict")
+    yield f"With `{name}` their smoothed cosine {cosine}."
+    for when in ("before", "after"):
+        words = ("Mask CE becoming the larger", "Mask Dice becoming the larger")
+        sizes = _crossings(answers.norm_crossings[when], *words).replace("crosses 0", "cross")
+        yield f"Their smoothed L2 norms {when} scaling {sizes.replace('stays', 'stay')}."
+    yield ""
+
+
+def _curvature(name: str, answers: Answers) -> Iterator[str]:
+    found = answers.curvature
+    if found is None:
+        return
+    yield (
+        f"With `{name}` the curvature in the direction of the gradient, averaged along the update, "
+        f"is positive in {100 * found.positive:.0f} % of the records; early {found.early:.3g}, "
+        f"late {found.late:.3g}, at most {found.highest:.3g} (step {found.at:,})."
+    )
+    yield ""
+
+
+def _names(pair: Pair) -> str:
+    return " / ".join(LABELS[task] for task in pair.tasks)
+
+
+def _spans(spans: Sequence[Span]) -> str:
+    if not spans:
+        return "-"
+    texts = [f"{s.first:,} to {s.last:,}" if s.first < s.last else f"{s.first:,}" for s in spans]
+    if len(spans) > SHOWN:
+        return f"{len(spans)} stretches from {spans[0].first:,} to {spans[-1].last:,}"
+    return ", ".join(texts)
+
+
+def _crossings(found: Sequence[Crossing], upwards: str, downwards: str) -> str:
+    if not found:
+        return "stays on one side"
+    if len(found) > SHOWN:
+        first, last = found[0].step, found[-1].step
+        return f"crosses 0 {len(found)} times between the steps {first:,} and {last:,}"
+    texts = (f"at step {x.step:,} ({upwards if x.upwards else downwards})" for x in found)
+    return "crosses 0 " + ", ".join(texts)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """A Markdown table with aligned columns, the first one of text."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    for cells in (head, rule, *rows):
+        numbers = (text.rjust(width) for text, width in zip(cells[1:], widths[1:], strict=True))
+        yield f"| {' | '.join([cells[0].ljust(widths[0]), *numbers])} |"
