@@ -64,8 +64,8 @@ PARTS = {
         {"awkward", "fastjet", "h5py", "matplotlib", "numpy", "pythia8mc", "tqdm", "yaml"},
     ),
     "study": (
-        {"config", "data", "errors", "evaluation", "experiment", "training"},
-        {"PIL", "jax", "numpy", "optax", "tqdm"},
+        {"config", "data", "errors", "evaluation", "experiment", "tasks", "training"},
+        {"PIL", "jax", "jaxtyping", "matplotlib", "numpy", "optax", "tqdm"},
     ),
     "experiment": (
         {"config", "data", "errors", "evaluation", "model", "tasks", "training", "types"},

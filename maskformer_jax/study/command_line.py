@@ -22,6 +22,7 @@ def parse(argv: list[str] | None, description: str) -> argparse.Namespace:
     _add_run(parts)
     _add_status(parts)
     _add_report(parts)
+    _add_interactions(parts)
     options, overrides = parser.parse_known_args(argv)
     options.overrides = overrides
     return options
@@ -62,6 +63,25 @@ def _add_report(parts: argparse._SubParsersAction) -> None:
         "--report_dir", type=Path, help="where it goes; default: `report` in the study's folder"
     )
     part.set_defaults(part=report)
+
+
+def _add_interactions(parts: argparse._SubParsersAction) -> None:
+    text = "train with equal and with static weights, and see how the tasks pull at each other"
+    part = parts.add_parser(
+        "interactions",
+        help=text,
+        description=text,
+        epilog="--config FILE (any number of times) and dotted options describe the training.",
+        allow_abbrev=False,
+    )
+    part.add_argument("--every", type=int, default=10, metavar="N", help="steps between records")
+    part.add_argument(
+        "--curvature", type=int, metavar="POINTS", help="record the curvature along updates too"
+    )
+    part.add_argument(
+        "--output_dir", default="runs/interactions", help="runs, pictures and the report"
+    )
+    part.set_defaults(part=interactions)
 
 
 def load_study(overrides: list[str], seeds: list[int] | None) -> StudyConfig:
@@ -123,6 +143,20 @@ def report(
     from maskformer_jax.study.report import write_report
 
     print(write_report(study, plan.plan(study, models), report_dir))
+    return 0
+
+
+def interactions(overrides: list[str], every: int, curvature: int | None, output_dir: str) -> int:
+    """Compares the gradients of the tasks; 128 and the signal where one stopped it."""
+    from maskformer_jax.study.interactions import compare, plan_runs
+    from maskformer_jax.study.run import Stopped
+
+    runs = plan_runs(overrides, every, curvature, Path(output_dir))
+    try:
+        print(compare(runs, Path(output_dir)))
+    except Stopped as stop:
+        print("stopped; run the same command again to continue", file=sys.stderr)
+        return 128 + stop.number
     return 0
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from maskformer_jax.study.interactions_record import Record
+from maskformer_jax.study.interactions_record import Record, mean
 from maskformer_jax.tasks import TASK_NAMES
 from maskformer_jax.training.interactions import PAIRS, WHOLE
 
@@ -120,7 +120,7 @@ def answer(record: Record) -> Answers:
     pairs = [
         Pair(
             tasks,
-            negative=float((whole.cosine[:, i] < 0).mean()),
+            negative=_fraction_negative(whole.cosine[:, i]),
             below=spans_below_zero(steps, smooth[:, i]),
             **_early_and_late(whole.cosine[:, i]),
         )
@@ -161,7 +161,12 @@ def crossings(steps: np.ndarray, values: Float[np.ndarray, " S"]) -> list[Crossi
 
 def _early_and_late(values: Float[np.ndarray, " T"]) -> dict[str, float]:
     quarter = max(len(values) // QUARTERS, 1)
-    return {"early": float(values[:quarter].mean()), "late": float(values[-quarter:].mean())}
+    return {"early": float(mean(values[:quarter])), "late": float(mean(values[-quarter:]))}
+
+
+def _fraction_negative(values: Float[np.ndarray, " T"]) -> float:
+    known = np.isfinite(values).sum()
+    return float((values < 0).sum() / known) if known else 0.0
 
 
 def _dominance(norms: Float[np.ndarray, "T K"]) -> list[Dominance]:

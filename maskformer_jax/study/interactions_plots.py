@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from maskformer_jax.evaluation.plots.canvas import COLOURS, save
-from maskformer_jax.study.interactions_record import Part, Record
+from maskformer_jax.study.interactions_record import Part, Record, mean
 from maskformer_jax.study.interactions_text import LABELS
 from maskformer_jax.tasks import TASK_NAMES
 from maskformer_jax.training.interactions import PAIRS, WHOLE
@@ -126,7 +126,7 @@ def _similarities(records: Mapping[str, Record], folder: Path) -> Path:
     cells = {}
     for name, record in records.items():
         whole = record.parts[WHOLE]
-        before, after = whole.similarity.mean(0), whole.scaled_similarity.mean(0)
+        before, after = mean(whole.similarity), mean(whole.scaled_similarity)
         scaled = not np.allclose(before, after, equal_nan=True)
         cells |= {f"{name}, before": before, f"{name}, after": after} if scaled else {name: before}
     figure, axis = _heat_figure(1, len(cells))
@@ -141,7 +141,7 @@ def _modules(records: Mapping[str, Record], folder: Path) -> Path:
     """Mean cosine of each pair in each module; empty where a task does not reach it."""
     return _by_module(
         records,
-        lambda part, whole: part.cosine.mean(0),
+        lambda part, whole: mean(part.cosine),
         (_pair_names(), "RdBu", (-1.0, 1.0), "Mean cosine similarity"),
         folder / "modules_cosine.png",
     )
@@ -151,7 +151,7 @@ def _shares(records: Mapping[str, Record], folder: Path) -> Path:
     """Fraction of the squared length of each task's gradient that lies in each module."""
     return _by_module(
         records,
-        lambda part, whole: (part.l2**2 / whole.l2**2).mean(0),
+        lambda part, whole: mean(part.l2**2) / mean(whole.l2**2),
         (list(SHORT), "viridis", (0.0, 1.0), "Share of the squared $L_2$ norm"),
         folder / "modules_l2.png",
         whole=False,
@@ -248,4 +248,5 @@ def _curves_of_curvature(
 ) -> Iterator[tuple[str, str, tuple[np.ndarray, np.ndarray]]]:
     for (name, record), colour in zip(records.items(), COLOURS[1:], strict=False):
         pair = (record.curvature, record.curvature_in_direction)
-        yield name, colour, tuple(record.smooth(values) for values in pair)
+        if np.isfinite(pair[0]).any():
+            yield name, colour, tuple(record.smooth(values) for values in pair)

@@ -12,6 +12,7 @@ from maskformer_jax.errors import InputError
 from maskformer_jax.training.interactions import FILE_NAME
 
 WINDOW = 15
+FEWEST = 4
 
 
 class Part(NamedTuple):
@@ -64,7 +65,15 @@ class Record(NamedTuple):
     def smooth(self, values: Float[np.ndarray, "T *n"]) -> Float[np.ndarray, "S *n"]:
         """Mean over the window that ends in each record; the first window is discarded."""
         windows = np.lib.stride_tricks.sliding_window_view(values, self.window, axis=0)
-        return windows[1:].mean(axis=-1)
+        return mean(windows[1:], axis=-1)
+
+
+def mean(values: np.ndarray, axis: int = 0) -> np.ndarray:
+    """Mean of what is known: a batch without hadrons has no gradient of some tasks."""
+    known = np.isfinite(values)
+    number = known.sum(axis)
+    total = np.where(known, values, 0.0).sum(axis)
+    return np.where(number > 0, total / np.maximum(number, 1), np.nan)
 
 
 def read(run: Path) -> Record:
@@ -74,25 +83,28 @@ def read(run: Path) -> Record:
         InputError: there are none, too few for a curve, or they are damaged.
     """
     path = run / FILE_NAME
+    if not path.exists():
+        raise InputError(f"{path} is not there: train with `training.record_interactions`")
     try:
         lines = [json.loads(line) for line in path.read_text().splitlines()]
-        if len(lines) < 4:
-            raise InputError(f"{path} has {len(lines)} records, which make no curve: record more")
-        parts = {
-            name: Part(*(_column(lines, "parts", name, field) for field in Part._fields))
-            for name in lines[0]["parts"]
-        }
-        curvature, direction = (
-            np.array([line.get("curvature", {}).get(name) for line in lines], float)
-            for name in ("mean", "in_direction")
-        )
-        return Record(np.array([line["step"] for line in lines]), parts, curvature, direction)
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{path} is not there: train with `training.record_interactions`"
-        ) from error
+        found = _record(lines) if len(lines) >= FEWEST else None
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise InputError(f"{path} is damaged; remove it and train again") from error
+        raise InputError(f"{path} is damaged; remove its run and train again") from error
+    if found is None:
+        raise InputError(f"{path} has {len(lines)} records, too few for a curve: record more")
+    return found
+
+
+def _record(lines: list[dict]) -> Record:
+    parts = {
+        name: Part(*(_column(lines, "parts", name, field) for field in Part._fields))
+        for name in lines[0]["parts"]
+    }
+    curvature, direction = (
+        np.array([line.get("curvature", {}).get(name) for line in lines], float)
+        for name in ("mean", "in_direction")
+    )
+    return Record(np.array([line["step"] for line in lines]), parts, curvature, direction)
 
 
 def _column(lines: list[dict], *keys: str) -> Float[np.ndarray, "T n"]:

@@ -1,6 +1,6 @@
 """The runs of a study, each with its resolved configuration, and what is wrong with them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,19 +77,23 @@ def _run(study: StudyConfig, name: str, seed: int) -> Run:
         raise InputError(f"model `{name}`: {error}") from error
 
 
-def check(study: StudyConfig, runs: Sequence[Run]) -> None:
+def check(study: StudyConfig | None, runs: Sequence[Run]) -> None:
     """Finds what would stop a run, before the first one starts.
+
+    Args:
+        study: what the runs are evaluated on; none: they are not evaluated.
+        runs: all with resolved configurations.
 
     Raises:
         InputError: a method or its options are wrong, a file is missing or does not match the
             layout, or a run folder was made with other options.
     """
-    opened = set()
+    opened, tests = set(), {} if study is None else study.tests
     for run in runs:
         try:
             _check_options(run.config)
             _check_folder(run)
-            for file in _files(study, run.config.data):
+            for file in _files(tests, run.config.data):
                 if (file, repr(run.config.data)) not in opened:
                     _check_file(file, run.config.data)
                 opened.add((file, repr(run.config.data)))
@@ -121,11 +125,11 @@ class File(NamedTuple):
     jets: int | None = None
 
 
-def _files(study: StudyConfig, data: DataConfig) -> list[File]:
+def _files(tests: Mapping[str, str], data: DataConfig) -> list[File]:
     return [
         File("data.train_file", data.train_file, data.train_jets),
         File("data.val_file", data.val_file, data.val_jets),
-        *(File(f"tests.{name}", path) for name, path in study.tests.items()),
+        *(File(f"tests.{name}", path) for name, path in tests.items()),
     ]
 
 

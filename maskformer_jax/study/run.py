@@ -134,7 +134,7 @@ def _make(study: StudyConfig, run: Run, title: str, runs: Sequence[Run], todo: T
             states = [progress.read_progress(other, study.tests) for other in runs]
             left = progress.duration(progress.seconds_left(runs, states))
             print(f"\n{title}: from step {state.step}; time left: {left}", flush=True)
-            _train(run)
+            train(run)
         for test in missing:
             _evaluate(study, run, test, tests[test])
     finally:
@@ -143,7 +143,12 @@ def _make(study: StudyConfig, run: Run, title: str, runs: Sequence[Run], todo: T
         gc.collect()
 
 
-def _train(run: Run) -> None:
+def train(run: Run) -> None:
+    """Trains a run, or goes on where it was interrupted.
+
+    Raises:
+        Stopped: by a signal, after saving.
+    """
     resume = (run.folder / CONFIG_FILE).exists()
     if not resume and is_abandoned(run.folder):
         for path in run.folder.iterdir():

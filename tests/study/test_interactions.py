@@ -1,0 +1,241 @@
+"""Answers from records that were made up, and the command on a training of seconds."""
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import study
+from maskformer_jax.errors import InputError
+from maskformer_jax.study import interactions, interactions_plots, interactions_text
+from maskformer_jax.study.interactions_answers import (
+    Crossing,
+    Span,
+    answer,
+    crossings,
+    spans_below_zero,
+)
+from maskformer_jax.study.interactions_record import WINDOW, read
+from maskformer_jax.training.interactions import FILE_NAME, PAIRS, WHOLE, describe
+
+ROOT = Path(__file__).parents[2]
+NUMBER, EVERY = 101, 5
+STEPS = 1 + EVERY * np.arange(NUMBER)
+WEIGHTS = np.array([1.0, 0.5, 2.0, 10.0, 2.0, 1.0])
+
+
+def gradients_of(time):
+    """Six gradients with known lengths and one pair that turns from conflict to agreement.
+
+    Mask CE (3) and Dice (4) have cosine 2 time - 1, so that it crosses zero in the middle; Dice
+    grows from 1 to 3 while cross-entropy keeps length 2. All others are orthogonal, of length 1.
+    """
+    gradients = np.eye(6, 8)
+    cosine = 2 * time - 1
+    gradients[3] *= 2
+    gradients[4] = 0
+    gradients[4, 3], gradients[4, 7] = cosine, np.sqrt(1 - cosine**2)
+    gradients[4] *= 1 + 2 * time
+    return gradients
+
+
+def line(step, time, weights, curvature):
+    parts = {}
+    gradients = gradients_of(time)
+    for name, found in {WHOLE: gradients, "encoder": gradients[:, :5]}.items():
+        values = describe(found @ found.T, np.abs(found).sum(1), weights)
+        lists = {k: [None if np.isnan(x) else x for x in v] for k, v in values.items()}
+        parts[name] = lists
+    extra = {"curvature": {"mean": 4 * time, "in_direction": time - 0.25}} if curvature else {}
+    return json.dumps({"step": int(step), "parts": parts, **extra})
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Folder with the runs `equal`, which recorded the curvature, and `static`."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name, weights in (("equal", np.ones(6)), ("static", WEIGHTS)):
+        (folder / name).mkdir()
+        times = np.linspace(0, 1, NUMBER)
+        lines = (
+            line(step, time, weights, name == "equal")
+            for step, time in zip(STEPS, times, strict=True)
+        )
+        (folder / name / FILE_NAME).write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_smoothing_is_the_mean_of_the_window_that_ends_in_a_record(runs):
+    record = read(runs / "equal")
+    values = np.random.default_rng(0).normal(size=(NUMBER, 2))
+    smooth = record.smooth(values)
+    assert record.smoothed_steps[0] == STEPS[WINDOW] and len(smooth) == NUMBER - WINDOW
+    for i in (0, 1, NUMBER - WINDOW - 1):
+        np.testing.assert_allclose(smooth[i], values[i + 1 : i + 1 + WINDOW].mean(0))
+
+
+def test_records_without_a_gradient_are_left_out(runs):
+    record = read(runs / "equal")
+    values = np.ones((NUMBER, 2))
+    values[20], values[:40, 1] = np.nan, np.nan
+    smooth = record.smooth(values)
+    assert (smooth[:, 0] == 1).all()
+    assert np.isnan(smooth[: 40 - WINDOW, 1]).all() and (smooth[40 - WINDOW :, 1] == 1).all()
+
+
+def test_few_records_are_smoothed_over_half_of_them(runs):
+    record = read(runs / "equal")
+    assert record._replace(steps=record.steps[:9]).window == 4
+
+
+def test_answers_on_the_pair_that_turns(runs):
+    found = answer(read(runs / "equal"))
+    pair = found.pairs[0]
+    assert pair.tasks == (3, 4)
+    # Negative before record 50 of 101; a mean over 15 lags 7 records behind.
+    assert pair.negative == pytest.approx(50 / 101)
+    assert found.cosine_crossings == [Crossing(int(STEPS[57]), True)]
+    assert pair.below == [Span(int(STEPS[15]), int(STEPS[56]), 42)]
+    assert pair.early == pytest.approx(-0.76) and pair.late == pytest.approx(0.76)
+    assert all(x.negative == 0 and not x.below for x in found.pairs[1:])
+
+
+def test_answers_on_size(runs):
+    """Dice overtakes cross-entropy in the middle, after scaling 10 to 2 never."""
+    equal, static = (answer(read(runs / name)) for name in ("equal", "static"))
+    for found in (equal, static):
+        shares = [x.share for x in found.before]
+        assert shares == pytest.approx([0, 0, 0, 51 / 101, 50 / 101, 0])
+        assert found.before[4].early == pytest.approx(1 + 2 * 0.12)
+        assert found.norm_crossings["before"] == [Crossing(int(STEPS[57]), False)]
+    assert equal.after == equal.before
+    assert [x.share for x in static.after] == [0, 0, 0, 1, 0, 0]
+    assert static.after[3].late == pytest.approx(20)
+    assert static.norm_crossings["after"] == []
+
+
+def test_answers_on_curvature(runs):
+    found = answer(read(runs / "equal")).curvature
+    assert found.positive == pytest.approx(75 / 101)
+    assert (found.early, found.late) == pytest.approx((-0.13, 0.63))
+    assert found.highest == pytest.approx(0.75) and found.at == STEPS[-1]
+    assert answer(read(runs / "static")).curvature is None
+
+
+@pytest.mark.parametrize(
+    ("values", "spans", "expected"),
+    [
+        ([1, -1, -1, 2, -2], [Span(2, 3, 2), Span(5, 5, 1)], [(2, False), (3, True), (4, False)]),
+        ([-1, -1, -1, -1, -1], [Span(1, 5, 5)], []),
+        ([0, 0, 1, 0, 2], [], []),
+    ],
+)
+def test_spans_and_crossings(values, spans, expected):
+    steps, values = np.arange(1, 6), np.array(values, float)
+    assert spans_below_zero(steps, values) == spans
+    assert crossings(steps, values) == [Crossing(*pair) for pair in expected]
+
+
+def test_text_names_the_pair_the_task_and_the_steps(runs):
+    text = interactions_text.write({name: read(runs / name) for name in ("equal", "static")})
+    assert (
+        "With `equal` the smoothed cosine stays negative for longer than a window for Mask CE"
+        in text
+    )
+    assert f"(steps {STEPS[15]} to {STEPS[56]})" in text
+    assert "before scaling, Mask CE has the largest gradient in 50 % of the steps" in text
+    assert f"crosses 0 at step {STEPS[57]} (from conflict to agreement)" in text
+    assert f"cross at step {STEPS[57]} (Mask Dice becoming the larger)" in text
+    assert "norms after scaling stay on one side" in text
+    assert text.count("curvature in the direction") == 1
+    rows = [row for row in text.splitlines() if row.startswith("| Mask CE / Mask Dice")]
+    assert [cell.strip() for cell in rows[0].split("|")[2:6]] == [
+        "-0.760",
+        "0.760",
+        "50",
+        "76 to 281",
+    ]
+
+
+def test_pictures_are_drawn(runs, tmp_path):
+    files = interactions_plots.draw({n: read(runs / n) for n in ("equal", "static")}, tmp_path)
+    assert len(files) == len({*files}) == 12
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in files)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "is not there: train with `training.record_interactions`"),
+        ("", "has 0 records, too few for a curve"),
+        ("{}\n" * 5, "is damaged"),
+        ("[1, 2\n" * 5, "is damaged"),
+    ],
+)
+def test_records_that_cannot_be_read(tmp_path, text, message):
+    if text is not None:
+        (tmp_path / FILE_NAME).write_text(text)
+    with pytest.raises(InputError, match=message):
+        read(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory):
+    """Command line of two trainings of 35 steps."""
+    folder = tmp_path_factory.mktemp("tiny")
+    for name, jets in (("train", 70), ("val", 30)):
+        path = ROOT / "data" / "sample" / f"{name}.h5"
+        with h5py.File(path) as old, h5py.File(folder / f"{name}.h5", "w") as new:
+            for dataset in old:
+                new.create_dataset(dataset, data=old[dataset][:jets], chunks=True)
+    return [
+        *("interactions", "--config", str(ROOT / "configs" / "quickstart.yaml")),
+        *(f"--data.{name}_file={folder / name}.h5" for name in ("train", "val")),
+        *("--data.tracks.cap=8", "--data.block_size=10", "--data.group_blocks=3"),
+        *("--model.embed_dim=16", "--model.num_heads=2", "--model.head_widths=[16]"),
+        *("--model.encoder_layers=1", "--model.decoder_layers=2"),
+        *("--training.batch_size=2", "--training.epochs=1"),
+    ]
+
+
+def test_the_command_trains_twice_and_reports(command, tmp_path, capsys, monkeypatch):
+    options = [*command, "--every=1", f"--output_dir={tmp_path}"]
+    assert study.main(options) == 0
+    printed = capsys.readouterr().out
+    report = (tmp_path / interactions.REPORT_FILE).read_text()
+    assert report.startswith("# Task interactions with equal and static weights\n")
+    assert report.split("\n", 2)[2].split("## Pictures")[0].strip() in printed
+    assert len(list(tmp_path.glob("*.png"))) == report.count("![") == 11
+    weights = [read_weights(tmp_path / name) for name in interactions.WEIGHTINGS]
+    assert weights == [[1.0] * 6, WEIGHTS.tolist()]
+
+    # What is trained is not trained again.
+    monkeypatch.setattr(interactions, "train", None)
+    monkeypatch.setattr(interactions_plots, "draw", lambda records, folder: [])
+    assert study.main(options) == 0
+    assert (tmp_path / interactions.REPORT_FILE).read_text() == report.split("\n\n![")[0]
+
+
+def read_weights(run):
+    lines = [json.loads(line) for line in (run / FILE_NAME).read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, 36))
+    assert len(lines[0]["parts"][WHOLE]["cosine"]) == len(PAIRS)
+    return lines[-1]["weights"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--every=2"], "`--every` must be at most 1 for 30 records of 35 steps; got 2"),
+        (["--every=0"], "`training.record_interactions` must be at least 1; got 0"),
+        (["--every=1", "--curvature=1"], "`training.record_curvature` must be at least 2; got 1"),
+        (["--every=1", "--data.train_file=none.h5"], "none.h5: no such file"),
+    ],
+)
+def test_wrong_command_lines(command, options, message, tmp_path, capsys):
+    assert study.main([*command, *options, f"--output_dir={tmp_path / 'new'}"]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not (tmp_path / "new").exists()
