@@ -68,7 +68,8 @@ def batches_of(loader: TrainLoader, number: int) -> Iterator[tuple[Batch, Target
 def start(config: Config, steps: int) -> Started:
     """Traces, compiles and runs the step on the first batch."""
     loader = loader_of(config)
-    trainer = loop.build(config, config.training.epochs * loader.steps_per_epoch)
+    total_steps = config.training.epochs * loader.steps_per_epoch
+    trainer = loop.build(config, total_steps, spread=loader.layout.spread)
     (batch,) = batches_of(loader, 1)
     mesh = jax.make_mesh((config.training.devices,), ("data",), axis_types=(AxisType.Auto,))
     state = jax.device_put(trainer.state, NamedSharding(mesh, PartitionSpec()))

@@ -127,7 +127,8 @@ def programs(config: Config) -> dict[str, Program]:
     part = jax.device_put(jax.tree.map(lambda x: x[0], batch))
     made, steps = network(config), loader.steps_per_epoch
     weigh = method.build(config, made.apply, made.params, made.terms, optax.sgd(1.0), 1)
-    trainer = loop.build(config, config.training.epochs * steps)
+    spread = loader.layout.spread
+    trainer = loop.build(config, config.training.epochs * steps, spread=spread)
     gradients = partial(_gradients, made, plain=weigh.scalarise)
     groups = (HEADS, HEADS + DECODER, tuple(made.params))
     names = ("backward, heads", "backward, decoder", "backward, encoder")

@@ -147,7 +147,8 @@ def configs_of(methods: Sequence[str] | None, options: Sequence[str]) -> dict[st
 def ours(label: str, config: Config) -> Training:
     """A training as train.py makes it, without validation and checkpoints."""
     loader = loader_of(config)
-    trainer = loop.build(config, config.training.epochs * loader.steps_per_epoch)
+    total_steps = config.training.epochs * loader.steps_per_epoch
+    trainer = loop.build(config, total_steps, spread=loader.layout.spread)
     batches, state = loader.iterator(), trainer.state
     size = optax.tree.size(state.params)
 

@@ -82,7 +82,7 @@ def run(config: str, methods: Sequence[str] | None, steps: int, output: str | No
     ways = {name: weighting_of(config, name) for name in names}
     loader, made = loader_of(base), network(base)
     batches = [used_parts(batch) for batch in batches_of(loader, steps)]
-    find = finder(made.sums_of, next(iter(ways.values())))
+    find = finder(made.sums_of, next(iter(ways.values())), loader.layout.spread)
     columns = {}
     for name, way in ways.items():
         optimise, _ = optimiser.build(base.training, steps)
@@ -115,7 +115,7 @@ def weighting_of(config: str, name: str) -> SharedTransformation:
     return way
 
 
-def finder(sums_of: SumsOf, way: SharedTransformation) -> Find:
+def finder(sums_of: SumsOf, way: SharedTransformation, spread: int | None = None) -> Find:
     """What finds the gradients of a batch, and losses and Gramians of all options.
 
     Every option is a program of its own: together they would take minutes to compile.
@@ -123,6 +123,7 @@ def finder(sums_of: SumsOf, way: SharedTransformation) -> Find:
     Args:
         sums_of: the losses of a part one by one.
         way: says which parameters are shared.
+        spread: as of `sample_of`.
     """
 
     def given(params: PyTree, sums: LossSums, gradients: PyTree) -> Given:
@@ -138,7 +139,7 @@ def finder(sums_of: SumsOf, way: SharedTransformation) -> Find:
 
     @partial(jax.jit, static_argnums=2)
     def of_fraction(params: PyTree, batch: PyTree, fraction: float) -> Given:
-        sample = sample_of(*batch, fraction)
+        sample = sample_of(*batch, fraction, spread)
         return given(params, *task_gradients.task_gradients(sums_of, params, sample))
 
     @jax.jit

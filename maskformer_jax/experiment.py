@@ -58,15 +58,17 @@ def train(config: Config, *, resume: bool = False) -> loop.Outcome:
         scaling = Scaling.load(run / NORMALISATION_FILE)
     else:
         scaling = fit_scaling(train_file, norm_file=data.norm_file, num_jets=data.train_jets)
+    layout = training_layout(config, train_file)
     loader = TrainLoader(
         train_file,
         scaling,
         batch_size=settings.batch_size,
         seed=settings.seed,
         num_jets=data.train_jets,
-        layout=training_layout(config, train_file),
+        layout=layout,
     )
-    trainer = loop.build(config, settings.epochs * loader.steps_per_epoch, weights)
+    total_steps = settings.epochs * loader.steps_per_epoch
+    trainer = loop.build(config, total_steps, weights, spread=layout.spread)
     if not resume:
         _create_run(config, run, train_file, scaling)
     print(f"{loader.jets_per_epoch:,} jets to train on, {loader.skipped:,} unlabelled ones skipped")

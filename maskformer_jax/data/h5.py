@@ -102,6 +102,7 @@ class JetFile:
         except BaseException:
             self._file.close()
             raise
+        self._tables: dict[str, _Table] = {}
         tracks = self._file[layout.tracks.dataset]
         self.num_jets = tracks.shape[0]
         self.width = min(layout.tracks.cap, tracks.shape[1])
@@ -142,16 +143,15 @@ class JetFile:
         self._file.close()
 
     def _rows(self, name: str, start: int, stop: int) -> np.ndarray:
-        dataset = self._file[name]
-        rows = np.empty((stop - start, *dataset.shape[1:]), dataset.dtype)
+        if name not in self._tables:
+            self._tables[name] = _Table(self._file[name])
         try:
-            dataset.read_direct(rows, np.s_[start:stop])
+            return self._tables[name].read(start, stop)
         except OSError as error:
             raise InputError(
                 f"{self.path}: rows {start} to {stop} of dataset `{name}` are not readable, "
                 f"the file is damaged: {' '.join(str(error).split())}"
             ) from error
-        return rows
 
     def _requirements(self) -> Iterable[tuple[str, str, str, bool]]:
         """Dataset, field, kind and whether it is truth, of everything that is read."""
@@ -211,6 +211,22 @@ class JetFile:
             raise InputError(f"{self.path}: datasets must have the same length; got {lengths}")
 
 
+class _Table:
+    """A dataset whose rows are read; to ask for its type again would take longer than a block."""
+
+    def __init__(self, dataset: h5py.Dataset):
+        self._id, self._shape, self._dtype = dataset.id, dataset.shape[1:], dataset.dtype
+        self._space, self._type = dataset.id.get_space(), h5py.h5t.py_create(dataset.dtype)
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """The rows `[start, stop)`, structured."""
+        rows = np.empty((stop - start, *self._shape), self._dtype)
+        space = self._space.copy()
+        space.select_hyperslab((start, *(0 for _ in self._shape)), rows.shape)
+        self._id.read(h5py.h5s.create_simple(rows.shape), space, rows, self._type)
+        return rows
+
+
 def _open(path: Path) -> h5py.File:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
@@ -250,7 +266,7 @@ def _first(table: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 def _track_index(valid: np.ndarray, sort_by: np.ndarray | None, width: int) -> np.ndarray:
     """Columns of the kept tracks `[n, width]`, -1 for padding, from `valid [n, L]`."""
-    columns = np.arange(width)
+    columns, valid = np.arange(width), np.ascontiguousarray(valid)
     if sort_by is not None:
         order = np.lexsort((-np.abs(sort_by.astype(np.float64)), ~valid), axis=1)[:, :width]
     elif (valid[:, 1:] > valid[:, :-1]).any():

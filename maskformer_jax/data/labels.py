@@ -60,9 +60,5 @@ def track_masks(
     Returns:
         Booleans `[T, M]`.
     """
-    masks = np.empty((len(track_link), valid.shape[1]), bool)
-    linked = track_link >= 0
-    for column in range(valid.shape[1]):
-        same = np.repeat(hadron_link[:, column], counts) == track_link
-        masks[:, column] = same & linked & np.repeat(valid[:, column], counts)
-    return masks
+    same = np.repeat(hadron_link, counts, axis=0) == track_link[:, None]
+    return same & np.repeat(valid, counts, axis=0) & (track_link >= 0)[:, None]

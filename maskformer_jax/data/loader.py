@@ -31,6 +31,7 @@ class TrainLoader:
         jets_per_epoch: labelled jets.
         steps_per_epoch: batches that hold them.
         skipped: jets left out because their label is in no class.
+        layout: shape of the batches; none: one part without the axis of parts.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class TrainLoader:
                 f"got {batch_size} and {seed}"
             )
         self._file, self._scaling, self._seed = file, scaling, seed
-        self.batch_size, self._layout = batch_size, layout
+        self.batch_size, self.layout = batch_size, layout
         self._labelled = file.labels()[:num_jets] >= 0
         self.jets_per_epoch = int(self._labelled.sum())
         self.skipped = len(self._labelled) - self.jets_per_epoch
@@ -86,7 +87,7 @@ class TrainLoader:
         Batches of up to one group of blocks are prepared ahead by a thread.
         """
         source = _ShuffledBatches(
-            self._file, self._scaling, self._labelled, self.batch_size, self._seed, self._layout
+            self._file, self._scaling, self._labelled, self.batch_size, self._seed, self.layout
         )
         ahead = source.block_size * self._file.layout.group_blocks // self.batch_size
         return _read_ahead(source, min(max(ahead, 2), MOST_BATCHES_AHEAD))

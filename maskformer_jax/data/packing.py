@@ -156,28 +156,29 @@ def _deal(counts: list[int], rows: int, seats: int, width: int) -> tuple[np.ndar
         seats: jets of a row.
         width: tracks of a row.
     """
-    free = [(-width, row) for row in range(rows)]
-    taken = [0] * rows
-    row_of, seat_of = np.full(len(counts), -1), np.full(len(counts), -1)
+    # Tracks and number of a row as one integer: the heap compares nothing else.
+    free, full = list(range(rows)), (width + 1) * rows
+    row_of, seat_of, taken = [-1] * len(counts), [-1] * len(counts), [0] * rows
     for jet, count in enumerate(counts):
         if not free:
             break
-        room, row = free[0]
-        if -room < count:
+        after = free[0] + count * rows
+        if after >= full:
             continue
-        row_of[jet], seat_of[jet] = row, taken[row]
+        row_of[jet] = row = after % rows
+        seat_of[jet] = taken[row]
         taken[row] += 1
         if taken[row] < seats:
-            heapq.heapreplace(free, (room + count, row))
+            heapq.heapreplace(free, after)
         else:
             heapq.heappop(free)
-    return row_of, seat_of
+    return np.array(row_of), np.array(seat_of)
 
 
 def seat(counts: np.ndarray, layout: Layout, generator: np.random.Generator) -> np.ndarray:
     """Which jet stands where.
 
-    The rows of a part come in random order, so that some of them are a fair sample of the jets.
+    Parts and their rows come in random order, so that some of them are a fair sample of the jets.
 
     Args:
         counts: `[k]` tracks of each jet, at most as many jets as the layout was planned for.
@@ -189,20 +190,22 @@ def seat(counts: np.ndarray, layout: Layout, generator: np.random.Generator) -> 
         each batch that hold jets come first.
     """
     shape = (layout.batches, layout.parts, layout.rows, layout.jets)
-    seats = np.full(shape, -1)
+    seats, waits = np.full(shape, -1), np.ones(len(counts), bool)
     for batch, jets in enumerate(np.array_split(np.arange(len(counts)), layout.batches)):
         if layout.jets == 1:
             seats[batch].reshape(-1)[: len(jets)] = jets
             continue
         left = jets[np.argsort(-counts[jets], kind="stable")]
-        waiting = [left[part :: layout.spread] for part in range(layout.spread)]
+        deals = generator.permutation(min(layout.spread, len(left)))
+        waiting = [left[first :: layout.spread] for first in deals]
         for part in range(layout.parts):
-            group = waiting[part] if part < layout.spread else left
+            group = waiting[part] if part < len(waiting) else left
             if not len(group):
                 break
             row_of, seat_of = _deal(counts[group].tolist(), layout.rows, layout.jets, layout.width)
             placed = row_of >= 0
             order = generator.permutation(layout.rows)
             seats[batch, part, order[row_of[placed]], seat_of[placed]] = group[placed]
-            left = left[~np.isin(left, group[placed])]
+            waits[group[placed]] = False
+            left = left[waits[left]]
     return seats.reshape(-1, layout.rows, layout.jets)

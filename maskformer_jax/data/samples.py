@@ -123,40 +123,56 @@ def assemble(samples: Samples, seats: np.ndarray, width: int) -> tuple[Batch, Ta
         Inputs and targets, with leading axes `[..., B = N J]` or `[..., N]`; padding is exactly
         zero, False, -1 or `none`.
     """
-    lead, (num_rows, num_jets) = seats.shape[:-2], seats.shape[-2:]
+    *lead, num_rows, num_jets = seats.shape
+    num_seats, num_objects = num_rows * num_jets, samples.masks.shape[1]
+    by_part = seats.reshape(-1, num_rows, num_jets)
+    used = np.flatnonzero((by_part >= 0).any(axis=(1, 2)))
     padding = len(samples.counts) - 1
-    jets = np.where(seats >= 0, seats, padding).ravel()
+    jets = by_part[used].ravel()
+    jets[jets < 0] = padding
     counts = samples.counts[jets]
     # Of each real track: its jet, its place in the row, and where it comes from.
     jet = np.repeat(np.arange(len(jets)), counts)
     place = np.arange(len(jet)) - np.repeat(_begins(counts)[::num_jets], _of_rows(counts, num_jets))
-    shift = np.repeat(_begins(samples.counts)[jets] - _begins(counts), counts)
-    source = np.full((len(jets) // num_jets, width), len(samples.tracks) - 1)
-    source[jet // num_jets, place] = shift + np.arange(len(jet))
-    valid = np.zeros((len(jets), width), bool)
-    valid[jet, place] = True
-    masks = np.zeros((len(jets), samples.masks.shape[1], width), bool)
-    masks[jet, :, place] = samples.masks[source[jet // num_jets, place]]
+    origin = np.arange(len(jet)) + np.repeat(
+        _begins(samples.counts)[jets] - _begins(counts), counts
+    )
+    source = np.full(len(jets) // num_jets * width, len(samples.tracks) - 1)
+    source[jet // num_jets * width + place] = origin
+    valid = np.zeros(len(jets) * width, bool)
+    valid[jet * width + place] = True
+    masks = np.zeros(len(jets) * num_objects * width, bool)
+    belongs = np.flatnonzero(samples.masks.take(origin, axis=0))
+    track, column = np.divmod(belongs, num_objects)
+    masks[(jet[track] * num_objects + column) * width + place[track]] = True
+
+    def parts(of_used: np.ndarray, fill: np.ndarray | bool, *shape: int) -> np.ndarray:
+        # Memory of zeros costs nothing before it is touched; most parts are spare ones.
+        whole = np.zeros((len(by_part), *shape), of_used.dtype)
+        if np.any(fill):
+            whole[...] = fill
+        whole[used] = of_used.reshape(len(used), *shape)
+        return whole.reshape(*lead, *shape)
 
     def of_jets(array: np.ndarray) -> np.ndarray:
-        return array.reshape(*lead, num_rows * num_jets, *array.shape[1:])
+        return parts(array.take(jets, axis=0), array[-1], num_seats, *array.shape[1:])
 
     def of_rows(array: np.ndarray) -> np.ndarray:
-        return array.reshape(*lead, num_rows, *array.shape[1:])
+        return parts(array.take(source, axis=0), array[-1], num_rows, width, *array.shape[1:])
 
     batch = Batch(
-        jets=of_jets(samples.jets.take(jets, axis=0)),
-        tracks=of_rows(samples.tracks.take(source, axis=0)),
-        valid=of_jets(valid),
-        jet_valid=of_jets(jets < padding),
+        jets=of_jets(samples.jets),
+        tracks=of_rows(samples.tracks),
+        valid=parts(valid, False, num_seats, width),
+        jet_valid=parts(jets < padding, False, num_seats),
     )
     targets = Targets(
-        jet_class_index=of_jets(samples.jet_class_index.take(jets)),
-        origin_index=of_rows(samples.origin_index.take(source)),
-        object_class_index=of_jets(samples.object_class_index.take(jets, axis=0)),
-        object_valid=of_jets(samples.object_valid.take(jets, axis=0)),
-        masks=of_jets(masks),
-        regression=of_jets(samples.regression.take(jets, axis=0)),
+        jet_class_index=of_jets(samples.jet_class_index),
+        origin_index=of_rows(samples.origin_index),
+        object_class_index=of_jets(samples.object_class_index),
+        object_valid=of_jets(samples.object_valid),
+        masks=parts(masks, False, num_seats, num_objects, width),
+        regression=of_jets(samples.regression),
     )
     return batch, targets
 

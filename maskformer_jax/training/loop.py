@@ -65,8 +65,17 @@ def build(
     config: Config,
     total_steps: int,
     class_weights: Mapping[str, np.ndarray] | None = None,
+    *,
+    spread: int | None = None,
 ) -> Trainer:
     """Model, losses, weighting and optimiser put together, as the configuration says.
+
+    Args:
+        config: the configuration.
+        total_steps: of the training.
+        class_weights: of the tasks that have them.
+        spread: parts that the loader spreads a batch over, `Layout.spread`; none: not known, which
+            makes `weighting.gramian_fraction` dearer.
 
     Raises:
         InputError: the weighting method or one of its options is wrong, the quantity to monitor is
@@ -93,6 +102,7 @@ def build(
         seed=settings.seed,
         dropout=config.model.dropout > 0,
         backward=settings.backward,
+        spread=spread,
     )
     sums = validation.build(apply, loss_sums, tasks.build_match(config))
 

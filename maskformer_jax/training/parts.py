@@ -61,26 +61,40 @@ def parts_of(batch: Batch, targets: Targets, halves: int = 1) -> Parts:
     return Parts((batch, targets, index), used if halves > 1 else used[0])
 
 
-def sample_of(batch: Batch, targets: Targets, fraction: float) -> Parts | None:
-    """Some rows of tracks of every part, evenly spaced, with their jets; none for all of them.
+def sample_of(
+    batch: Batch, targets: Targets, fraction: float, spread: int | None = None
+) -> Parts | None:
+    """Some rows of tracks with their jets, of as few parts as hold them; none for all of them.
+
+    Each part that a batch is spread over has its share of long and of short jets, and rows come in
+    random order. Some rows of the first are a fair sample, in one program of a size worth running.
 
     Args:
         batch: leaves `[parts, ...]`.
         targets: the same.
-        fraction: of the rows of a part, rounded to at least one.
+        fraction: of the rows of the parts that a batch is spread over, rounded to at least one.
+        spread: number of these parts, which come first; none: not known, rows of every part that
+            is used are taken.
     """
-    num_rows = batch.tracks.shape[1]
-    number = max(round(fraction * num_rows), 1)
-    if number == num_rows:
+    num_parts, num_rows = batch.tracks.shape[:2]
+    if spread is None:
+        spread = first = num_parts
+        number = max(round(fraction * num_rows), 1)
+    else:
+        rows = max(round(fraction * spread * num_rows), 1)
+        first = -(-rows // num_rows)
+        number = round(rows / first)
+    if (first, number) == (spread, num_rows):
         return None
-    rows = np.arange(number) * num_rows // number
+    chosen = np.arange(number) * num_rows // number
 
     def thin(x: Array) -> Array:
-        by_row = x.reshape(x.shape[0], num_rows, -1, *x.shape[2:])
-        return by_row[:, rows].reshape(x.shape[0], -1, *x.shape[2:])
+        by_row = x[:first].reshape(first, num_rows, -1, *x.shape[2:])
+        return by_row[:, chosen].reshape(first, -1, *x.shape[2:])
 
-    whole = parts_of(batch, targets)
-    return whole._replace(tree=(*jax.tree.map(thin, (batch, targets)), whole.tree[2]))
+    (_, _, index), used = parts_of(batch, targets)
+    tree = (*jax.tree.map(thin, (batch, targets)), index[:first])
+    return Parts(tree, jnp.minimum(used, first))
 
 
 def add_up(function: Callable[[PyTree], PyTree], parts: Parts) -> PyTree:

@@ -103,6 +103,7 @@ def build(
     seed: int,
     dropout: bool,
     backward: Backward = "vmap",
+    spread: int | None = None,
 ) -> Step:
     """The training step as one jitted function whose state is donated.
 
@@ -115,6 +116,7 @@ def build(
         seed: seed of the dropout, which differs from step to step.
         dropout: whether the model has any.
         backward: how the gradients of the tasks are pulled back.
+        spread: parts that a batch is spread over, for samples of it; none: not known.
 
     Returns:
         `step(state, batch, targets) -> (state, metrics)`; the batch comes in parts, the leading
@@ -134,7 +136,7 @@ def build(
         if weighting.scalarise:
             found = task_gradients.scalarised(*arguments, **extra)
         elif weighting.how is not None:
-            sample = sample_of(batch, targets, weighting.how.fraction)
+            sample = sample_of(batch, targets, weighting.how.fraction, spread)
             due = state.step % weighting.how.every == 0
             if sample is not None:
                 # The last batch of an epoch may have no jet in the rows of the sample.

@@ -90,6 +90,17 @@ def test_rows_come_in_random_order():
     assert len(rows) > 5
 
 
+@pytest.mark.parametrize("number", [1, 2, 200])
+def test_the_longest_jet_stands_in_any_part_that_is_used(number):
+    """Otherwise the jets of the first part would be longer than the others."""
+    counts, layout = draw("as in t-tbar", number), Layout(8, 50, 5, WIDTH, 4)
+    found = [seat(counts, layout, np.random.default_rng(seed)) for seed in range(40)]
+    parts = {int(np.argwhere(seats == counts.argmax())[0][0]) for seats in found}
+    assert parts == set(range(min(number, layout.spread)))
+    for seats in found:
+        assert_good(seats, counts, layout)
+
+
 def test_halves_of_a_batch_are_its_first_and_second_jets():
     counts = draw("as in t-tbar", 31)
     layout = plan(draw("as in t-tbar", 500), 40, WIDTH, objects=OBJECTS, batches=2)

@@ -103,6 +103,24 @@ def test_padding_is_exact(tables, opened):
     assert not targets.masks[2:].any() and not targets.object_valid[2:].any()
 
 
+def test_parts_without_jets_are_padding(tables, opened):
+    """Wherever they stand among the others."""
+    file = opened(tables)
+    samples = convert(file.read(0, 8), file.layout, fit_scaling(file))
+    index = np.array([[6, 5], [-1, -1], [4, -1]])
+    found = assemble(samples, index.reshape(3, 2, 1), file.width)
+    for part, jets in enumerate(index):
+        expected = assemble(samples, jets[:, None], file.width)
+        for one, other in zip(found, expected, strict=True):
+            for x, y in zip(one, other, strict=True):
+                assert x.dtype == y.dtype
+                np.testing.assert_array_equal(x[part], y)
+    batch, targets = found
+    assert not batch.tracks[1].any() and not batch.jet_valid[1].any()
+    assert (targets.jet_class_index[1] == -1).all() and (targets.origin_index[1] == -1).all()
+    assert (targets.object_class_index[1] == len(file.layout.hadrons.classes)).all()
+
+
 def test_valid_hadron_without_tracks_stays_valid(tables, opened):
     file = opened(tables)
     samples, _ = converted(file)

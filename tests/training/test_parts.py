@@ -42,9 +42,31 @@ def test_sample_has_evenly_spaced_rows_with_their_jets(batch, fraction, rows):
     assert used == 2 and index.tolist() == [0, 1, 2]
 
 
-def test_sample_of_everything_is_none(batch):
-    assert sample_of(*batch, 1.0) is None
-    assert sample_of(*batch, 0.99) is None
+@pytest.mark.parametrize(
+    ("fraction", "spread", "rows", "used"),
+    [
+        (0.25, 2, [[0, 2, 4]], 1),
+        (0.5, 2, [[0, 1, 2, 3, 4, 5]], 1),
+        (0.75, 2, [[0, 1, 3, 4]] * 2, 2),
+        (0.9, 3, [[0, 1, 2, 3, 4]] * 3, 2),
+        (0.01, 3, [[0]], 1),
+        (0.5, 1, [[0, 2, 4]], 1),
+    ],
+)
+def test_sample_is_of_as_few_parts_as_hold_it(batch, fraction, spread, rows, used):
+    """Two of three parts are used, whatever the loader spreads a batch over."""
+    (found, targets, index), number = sample_of(*batch, fraction, spread)
+    expected = np.asarray(rows) + ROWS * np.arange(len(rows))[:, None]
+    np.testing.assert_array_equal(found.tracks[:, :, 0, 0], expected)
+    np.testing.assert_array_equal(targets.origin_index[:, :, 0], expected)
+    np.testing.assert_array_equal(found.jets[:, ::JETS, 0], JETS * expected)
+    assert number == used and index.tolist() == list(range(len(rows)))
+
+
+@pytest.mark.parametrize("spread", [None, 1, PARTS])
+def test_sample_of_everything_is_none(batch, spread):
+    assert sample_of(*batch, 1.0, spread) is None
+    assert sample_of(*batch, 0.99, spread) is None
 
 
 def test_used_parts_of_both_halves(batch):
