@@ -356,7 +356,7 @@ class WeightingConfig:
             gradient of their only task.
         every: renew the weights of a method on the Gramian every so many steps.
         gramian_fraction: fraction of the batch whose gradients make the Gramian, rounded to whole
-            rows of tracks in every part.
+            rows of tracks, of the first parts of the batch.
         at: compare gradients with respect to the shared `parameters`, or to the `representation`
             that all tasks share, which spares the encoder (MGDA-UB).
     """
