@@ -31,7 +31,7 @@ overrides:
   training.epochs: 2
   training.batch_size: 10
   training.log_every: 5
-  training.checkpoint_every: 4
+  training.checkpoint_every: 10
 reference: default
 tests: {{t: {folder}/test.h5}}
 groups: [G]
