@@ -114,10 +114,16 @@ def cell_text(cell: Cell, column: Column) -> str:
     uncertainty = cell.uncertainty
     # A spread from rounding is none.
     if not uncertainty > 1e-9 * abs(cell.value):
-        return f"{cell.value:.{column.digits}f}"
-    decimals = max(0, 1 - math.floor(math.log10(uncertainty)))
+        return _signed(f"{cell.value:.{column.digits}f}")
+    # Two seeds that happen to agree make no number exact.
+    scale = max(uncertainty, 0.1 * cell.error if cell.error > 0 else 0.0)
+    decimals = max(0, 1 - math.floor(math.log10(scale)))
     sign = " †" if cell.remark == FEW else ""
-    return f"{cell.value:.{decimals}f} ± {uncertainty:.{decimals}f}{sign}"
+    return _signed(f"{cell.value:.{decimals}f} ± {uncertainty:.{decimals}f}{sign}")
+
+
+def _signed(number: str) -> str:
+    return number.replace("-", "−")
 
 
 class Best(NamedTuple):

@@ -1,6 +1,6 @@
 """The tables of the thesis, Section 5.6 and the appendices, and some beside them."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from maskformer_jax.evaluation.seeds import (
     Entry,
@@ -21,6 +21,8 @@ from maskformer_jax.evaluation.tables import Cell, Column, Row, Table
 JETS = {"ujets": "light", "cjets": "c", "bjets": "b"}
 SCORES = {"auc": "AUC", "precision": "precision", "recall": "recall", "f1": "F1"}
 # Signs of the thesis for the hadron properties of the default configuration.
+# Ends of the keys of residuals that are not divided by the true value.
+UNDIVIDED = ("_absolute", "_short")
 SYMBOLS = {"mass": "m", "pt": "pT", "deta": "Δη", "dphi": "Δφ"}
 
 Heading = tuple[Column, Measure]
@@ -39,12 +41,14 @@ def all_tables(entries: Sequence[Entry], reference: Entry | None = None) -> list
         b_rejections,
         lambda models: rejection_changes(models, reference or models[0]),
         c_rejections,
-        vertices,
+        exclusive_vertices,
+        inclusive_vertices,
         origin_areas,
         origin_ranges,
         valid_hadrons,
         hadron_flavours,
         residual_moments,
+        residual_medians,
         residual_widths,
     ]
     return [table for table in (build(entries) for build in builders) if not table.is_empty]
@@ -87,19 +91,28 @@ def rejection_changes(entries: Sequence[Entry], reference: Entry) -> Table:
     return _with_notes("b_tagging_changes", title, columns, rows, note)
 
 
-def vertices(entries: Sequence[Entry]) -> Table:
-    """Efficiency and purity of the vertices, and light jets with a vertex."""
-    headings = []
-    for kind in ("exclusive", "inclusive"):
-        for jets in ("bjets", "cjets"):
-            group = f"{kind}, {JETS[jets]} jets"
-            for quantity in ("efficiency", "purity"):
-                read = percent("vertexing", kind, jets, quantity)
-                headings.append((Column(f"{quantity} [%]", group, digits=2), read))
-        read = percent("vertexing", kind, "ujets", "with_vertex")
-        headings.append((Column("fake rate [%]", f"{kind}, light jets", "low", 2), read))
-    title = "Vertices: each (exclusive) and all of a jet merged (inclusive)"
-    return _table("vertices", title, headings, entries)
+def exclusive_vertices(entries: Sequence[Entry]) -> Table:
+    """Efficiency and purity of the vertices of single hadrons, and light jets with a vertex."""
+    return _vertices("exclusive", "Vertices of single hadrons (exclusive)", entries)
+
+
+def inclusive_vertices(entries: Sequence[Entry]) -> Table:
+    """The same with all vertices of a jet merged into one."""
+    return _vertices("inclusive", "All vertices of a jet merged (inclusive)", entries)
+
+
+def _vertices(kind: str, title: str, entries: Sequence[Entry]) -> Table:
+    headings = [
+        (
+            Column(f"{quantity} [%]", f"{JETS[jets]} jets", digits=2),
+            percent("vertexing", kind, jets, quantity),
+        )
+        for jets in ("bjets", "cjets")
+        for quantity in ("efficiency", "purity")
+    ]
+    fakes = percent("vertexing", kind, "ujets", "with_vertex")
+    headings.append((Column("fake rate [%]", "light jets", "low", 2), fakes))
+    return _table(f"vertices_{kind}", title, headings, entries)
 
 
 def origin_areas(entries: Sequence[Entry]) -> Table:
@@ -151,26 +164,31 @@ def hadron_flavours(entries: Sequence[Entry]) -> Table:
 
 
 def residual_moments(entries: Sequence[Entry]) -> Table:
-    """Table 5.5: mean and standard deviation of the residuals."""
+    """Table 5.5: mean and standard deviation of the residuals that are divided by the truth."""
     note = (
         "Single outliers rule these two, above all where a residual is divided by a small true "
-        "value (Δη, Δφ); the next table is robust."
+        "value (Δη, Δφ); medians and widths are robust."
     )
-    return _residuals(
-        "residual_moments",
-        "Residuals of hadron properties: mean and standard deviation",
-        {"mean": "zero", "std": "low"},
-        entries,
-        note,
-    )
+    keys = [k for k in _residual_keys(entries) if not k.endswith(UNDIVIDED)]
+    columns = {"mean": Column("mean", best="zero"), "std": Column("std. dev.", best="low")}
+    title = "Residuals of hadron properties: mean and standard deviation"
+    return _residuals("residual_moments", title, keys, columns, entries, note)
+
+
+def residual_medians(entries: Sequence[Entry]) -> Table:
+    """Beside Table 5.5: medians of the residuals."""
+    columns = {"median": Column("median", best="zero")}
+    title = "Residuals of hadron properties: median"
+    return _residuals("residual_medians", title, _residual_keys(entries), columns, entries)
 
 
 def residual_widths(entries: Sequence[Entry]) -> Table:
-    """Beside Table 5.5: median and half of the 68 % width of the residuals, and hadrons kept."""
+    """Beside Table 5.5: half of the 68 % width of the residuals, and the hadrons that enter."""
     table = _residuals(
         "residual_widths",
-        "Residuals of hadron properties: median and half of the 68 % width",
-        {"median": "zero", "half_width_68": "low"},
+        "Residuals of hadron properties: half of the 68 % width",
+        _residual_keys(entries),
+        {"half_width_68": Column("half width", best="low")},
         entries,
         "Found: true hadrons whose object is more likely real than none; only those enter.",
     )
@@ -187,18 +205,25 @@ def _found(entry: Entry) -> Cell:
     return Cell(sum(shares) / len(shares)) if shares else Cell()
 
 
+def _residual_keys(entries: Sequence[Entry]) -> list[str]:
+    return _keys(entries, "regression", "residuals")
+
+
 def _residuals(
-    name: str, title: str, statistics: dict[str, str], entries: Sequence[Entry], note: str
+    name: str,
+    title: str,
+    keys: Sequence[str],
+    columns: Mapping[str, Column],
+    entries: Sequence[Entry],
+    *notes: str,
 ) -> Table:
     headings: list[Heading] = []
-    short = {"std": "std. dev.", "half_width_68": "half width"}
-    for key in _keys(entries, "regression", "residuals"):
+    for key in keys:
         summary = next(filter(None, (_summary(entry, key) for entry in entries)))
         group = _residual_name(key, summary)
-        for statistic, best in statistics.items():
-            column = Column(short.get(statistic, statistic), group, best)
-            headings.append((column, residual(key, statistic)))
-    return _table(name, title, headings, entries, note)
+        for statistic, column in columns.items():
+            headings.append((column._replace(group=group), residual(key, statistic)))
+    return _table(name, title, headings, entries, *notes)
 
 
 def _summary(entry: Entry, key: str) -> dict | None:
@@ -208,7 +233,7 @@ def _summary(entry: Entry, key: str) -> dict | None:
 
 def _residual_name(key: str, summary: dict) -> str:
     """Such as `Δη, absolute` or `Lxy, true <= 1 mm [mm]`, from the formula of the residual."""
-    target, _, kind = key.partition("_")
+    target, _, kind = key.rpartition("_") if key.endswith(UNDIVIDED) else (key, "", "")
     condition = summary["formula"].partition(", ")[2]
     words = [SYMBOLS.get(target, target), condition, "absolute" if kind == "absolute" else ""]
     unit = f" [{summary['unit']}]" if summary.get("unit") else ""

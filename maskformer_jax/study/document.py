@@ -10,7 +10,7 @@ from maskformer_jax.evaluation.thesis_tables import all_tables
 from maskformer_jax.study.claims import Verdict, confront
 from maskformer_jax.study.collect import Collected, Test
 from maskformer_jax.study.figures import Figure
-from maskformer_jax.study.limits import what_it_allows, what_was_done
+from maskformer_jax.study.limits import resolution, what_it_allows, what_was_done
 
 
 class Listing(NamedTuple):
@@ -58,7 +58,11 @@ def compose(collected: Collected, figures: Sequence[Figure]) -> list[Part]:
         Part(
             "statistics",
             "What the statistics allow one to conclude",
-            (" ".join(what_it_allows(collected, first)),),
+            (
+                " ".join(what_it_allows(collected, first)),
+                "Two models with typical errors differ significantly from these differences on:",
+                Listing(tuple(resolution(first))),
+            ),
         ),
     ]
     for test in collected.tests:

@@ -1,7 +1,7 @@
 """What the numbers of test jets and of seeds allow to conclude."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -51,7 +51,6 @@ def what_it_allows(collected: Collected, test: Test) -> list[str]:
             "not known and not part of the errors: a difference of two of them may as well be one "
             "of two random initialisations."
         )
-    sentences += [_resolution(entries, quantity) for quantity in everything(entries)]
     sentences.append(
         "All models see the same test jets, so part of their fluctuations cancels in a difference; "
         "where an error comes from the number of jets, it is added as if they were independent "
@@ -85,13 +84,16 @@ def _errors(entries: Sequence[Entry], quantity: Quantity | None) -> list[str]:
     return [f"{text}."]
 
 
-def _resolution(entries: Sequence[Entry], quantity: Quantity) -> str:
-    """The difference of two models that is `SIGNIFICANT` times its typical error."""
-    known = estimates({str(i): entry for i, entry in enumerate(entries)}, quantity.read)
-    error = float(np.median([estimate.error for estimate in known.values()]))
+def resolution(test: Test) -> list[str]:
+    """For each quantity the difference of two models that is `SIGNIFICANT` times its error."""
+    return [_resolution(test.models, quantity) for quantity in everything(test.entries)]
+
+
+def _resolution(models: Mapping[str, Entry], quantity: Quantity) -> str:
+    error = float(np.median([e.error for e in estimates(models, quantity.read).values()]))
     smallest = SIGNIFICANT * math.sqrt(2) * error
     size = f"{100 * math.expm1(smallest):.1f} %" if quantity.is_ratio else f"{smallest:.2g}"
-    return f"Two models differ significantly in {quantity.name} from {size} on."
+    return f"{quantity.name}: {size}"
 
 
 def _plural(number: int, noun: str) -> str:
