@@ -11,7 +11,7 @@ def test_a_profile_counts_in_bins():
     profile = Profile([0, 1, 2, 4], groups=2)
     x = np.array([0.0, 0.5, 1.0, 4.0, 4.1, -0.1, np.nan, 0.5, 0.5])
     group = np.array([0, 0, 0, 0, 0, 0, 0, 1, -1])
-    passed = np.array([1, 0, 1, 0, 1, 1, 1, 1, 1], bool)
+    passed = np.array([1, 0, 1, 0, 1, 1, 1, 1, 0], bool)
     for part in (slice(0, 5), slice(5, None)):
         profile.add(x[part], group[part], passed[part])
     np.testing.assert_array_equal(profile.curve(0).value, [0.5, 1, 0])

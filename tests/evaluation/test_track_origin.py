@@ -80,6 +80,11 @@ def test_empty_classes_are_undefined_and_weigh_nothing():
     assert averages == (0.5, 1.0, 0.75, pytest.approx(6 / 7))
 
 
+def test_a_class_that_no_track_is_called_has_no_precision_in_the_mean():
+    averages = origin_averages(np.array([[3, 0], [1, 0]]), np.array([0.5, 0.5]))
+    assert averages.precision == pytest.approx(0.75 * 0.75)
+
+
 def test_without_tracks_everything_is_undefined():
     nothing, undefined = np.zeros((3, 3), int), np.full(3, np.nan)
     assert np.isnan(origin_averages(nothing, undefined)).all()
