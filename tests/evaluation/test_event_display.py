@@ -80,6 +80,15 @@ def test_chosen_rows_and_the_first_b_jets_with_a_vertex(tiny_config):
     assert nothing.events == []
 
 
+def test_neither_c_jets_nor_single_tracks_are_among_the_first(tiny_config):
+    chunk = make_chunk()
+    chunk.targets.masks[0, 0, 2] = False
+    chunk.targets.masks[1, 0, :2] = True
+    display = EventDisplay(config_with(tiny_config, first=3), make_file())
+    display.add(chunk)
+    assert [event.row for event in display.events] == [3]
+
+
 def test_a_row_beyond_the_file_is_refused(tiny_config):
     with pytest.raises(InputError, match=r"`evaluation.display.jets` must be below 8.*got 8"):
         EventDisplay(config_with(tiny_config, jets=[3, 8]), make_file())
