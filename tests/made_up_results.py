@@ -57,7 +57,7 @@ def made_up(label="model", light=100.0, auc=0.95, tpr=0.7, width=0.4, vertex=0.5
             "found": 900,
             "of": 1_000,
             "residuals": {
-                name: residual(width)
+                name: residual(name, width)
                 for name in ("pt", "Lxy", "mass", "deta", "Lxy_short", "deta_absolute")
             },
         },
@@ -86,10 +86,13 @@ def vertices(value):
     }
 
 
-def residual(width):
+def residual(name, width):
+    short = name.endswith("_short")
     return {
-        "formula": "(true - predicted)/true",
-        "unit": "",
+        "formula": f"{name}: true - predicted, true <= 1 mm"
+        if short
+        else f"{name}: true - predicted",
+        "unit": "mm" if short else "",
         "mean": -0.1,
         "std": 3 * width,
         "median": 0.01,

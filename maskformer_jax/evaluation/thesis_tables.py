@@ -170,14 +170,17 @@ def residual_moments(entries: Sequence[Entry]) -> Table:
         "value (Δη, Δφ); medians and widths are robust."
     )
     keys = [k for k in _residual_keys(entries) if not k.endswith(UNDIVIDED)]
-    columns = {"mean": Column("mean", best="zero"), "std": Column("std. dev.", best="low")}
+    columns = {
+        "mean": Column("mean", best="zero"),
+        "std": Column("std. dev.", best="low", digits=3),
+    }
     title = "Residuals of hadron properties: mean and standard deviation"
     return _residuals("residual_moments", title, keys, columns, entries, note)
 
 
 def residual_medians(entries: Sequence[Entry]) -> Table:
     """Beside Table 5.5: medians of the residuals."""
-    columns = {"median": Column("median", best="zero")}
+    columns = {"median": Column("", best="zero")}
     title = "Residuals of hadron properties: median"
     return _residuals("residual_medians", title, _residual_keys(entries), columns, entries)
 
@@ -188,7 +191,7 @@ def residual_widths(entries: Sequence[Entry]) -> Table:
         "residual_widths",
         "Residuals of hadron properties: half of the 68 % width",
         _residual_keys(entries),
-        {"half_width_68": Column("half width", best="low")},
+        {"half_width_68": Column("", best="low")},
         entries,
         "Found: true hadrons whose object is more likely real than none; only those enter.",
     )
@@ -220,9 +223,11 @@ def _residuals(
     headings: list[Heading] = []
     for key in keys:
         summary = next(filter(None, (_summary(entry, key) for entry in entries)))
-        group = _residual_name(key, summary)
+        quantity = _residual_name(key, summary)
         for statistic, column in columns.items():
-            headings.append((column._replace(group=group), residual(key, statistic)))
+            # A table of one statistic says in its title which.
+            heading = column._replace(**{"group" if column.name else "name": quantity})
+            headings.append((heading, residual(key, statistic)))
     return _table(name, title, headings, entries, *notes)
 
 
@@ -234,7 +239,7 @@ def _summary(entry: Entry, key: str) -> dict | None:
 def _residual_name(key: str, summary: dict) -> str:
     """Such as `Δη, absolute` or `Lxy, true <= 1 mm [mm]`, from the formula of the residual."""
     target, _, kind = key.rpartition("_") if key.endswith(UNDIVIDED) else (key, "", "")
-    condition = summary["formula"].partition(", ")[2]
+    condition = summary["formula"].partition(", ")[2].replace("<=", "≤")
     words = [SYMBOLS.get(target, target), condition, "absolute" if kind == "absolute" else ""]
     unit = f" [{summary['unit']}]" if summary.get("unit") else ""
     return ", ".join(filter(None, words)) + unit
