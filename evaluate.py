@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     add = parser.add_argument
     runs = "folder of a training run; several times: compare with the first"
     add("--run", type=Path, required=True, action="append", help=runs)
-    add("--label", action="append", default=[], help="of each run in plots; default: its folder")
+    add("--label", action="append", default=[], help="of each run in plots and tables")
     add("--test_file", type=Path, required=True, help="HDF5 file of jets")
     add(
         "--output_dir",
