@@ -7,6 +7,7 @@ from benchmarks import (
     data,
     export,
     gpu,
+    interactions,
     precision,
     report,
     scaling,
@@ -60,6 +61,15 @@ def parse(argv: list[str] | None, description: str) -> argparse.Namespace:
     part.add_argument("--steps", type=int, default=250, help="of each training")
     part.add_argument("--output", default="runs/weights.json", help="all numbers as JSON")
     part.set_defaults(run=weights.run)
+    part = parts.add_parser("interactions", help="cost of recording the tasks' gradients")
+    part.add_argument("--config", default="configs/quickstart.yaml", help="network and file")
+    part.add_argument(
+        "--methods", nargs="+", metavar="NAME", help=f"{interactions.DEFAULT} if none"
+    )
+    part.add_argument("--points", type=int, default=3, help="of the curvature")
+    part.add_argument("--turns", type=int, default=15, help="of each; the median counts")
+    part.add_argument("--output", default="runs/interactions.json", help="all numbers as JSON")
+    part.set_defaults(run=interactions.run)
     part = parts.add_parser("report", help="tables and plots of docs/performance.md, from the JSON")
     part.add_argument("--runs", default="runs", help="folder of the JSON files")
     part.add_argument("--docs", default="docs/performance.md", help="what is filled in")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import benchmark
+from benchmarks import interactions
 from benchmarks.aggregators import split
 from benchmarks.data import copy_plain, make
 from benchmarks.settings import OPTIONS, is_random, method
@@ -177,6 +178,15 @@ def test_aggregators_print_a_table_and_write_it(capsys, tmp_path):
     (found,) = json.loads(output.read_text())["runs"]
     assert found["tasks"] == 3 and found["rows"][0]["to_equal"] == 1.0
     assert 0 < found["rows"][1]["float64"] < 1e-4
+
+
+def test_interactions_are_counted_in_plain_steps(capsys, monkeypatch):
+    turns = interactions.Turns([0.1, 0.2, 0.1], [0.3, 0.6, 0.4], [1.1, 2.2, 1.1], (30.0, 50.0))
+    monkeypatch.setattr(interactions, "measure", lambda *arguments: turns)
+    assert benchmark.main(["interactions", "--methods", "equal", "--output", ""]) == 0
+    _, head, line = capsys.readouterr().out.splitlines()
+    assert head.startswith("method  step, CPU ms  record, steps  every 100th, %")
+    assert line.split() == ["equal", "100", "2.00", "2.00", "10.0", "30", "50"]
 
 
 def test_method_that_can_not_take_so_few_tasks_is_left_out(capsys, tmp_path):
