@@ -2,7 +2,15 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from maskformer_jax.study.interactions_answers import Answers, Crossing, Pair, Span, answer
+from maskformer_jax.study.interactions_answers import (
+    MASK_TASKS,
+    Answers,
+    Crossing,
+    Dominance,
+    Pair,
+    Span,
+    answer,
+)
 from maskformer_jax.study.interactions_record import Record
 from maskformer_jax.tasks import TASK_NAMES
 
@@ -79,38 +87,49 @@ def _sentence_on_conflicts(name: str, answers: Answers) -> str:
 
 
 def _dominance(name: str, answers: Answers) -> Iterator[str]:
-    for when, found in (("before", answers.before), ("after", answers.after)):
+    sizes = _sizes(answers)
+    for when, found in sizes:
         largest = max(range(len(found)), key=lambda task: found[task].share)
         yield (
             f"With `{name}`, {when} scaling, {LABELS[largest]} has the largest gradient in "
             f"{100 * found[largest].share:.0f} % of the steps."
         )
     yield ""
-    head = ("task", "largest before [%]", "L2 early", "late")
-    head += ("largest after [%]", "L2 early", "late")
+    head = ["task"]
+    for when, _ in sizes:
+        head += [f"largest {when} [%]", "L2 early", "late"]
     rows = [
-        (
-            LABELS[task],
-            *(
-                text
-                for x in (answers.before[task], answers.after[task])
-                for text in (f"{100 * x.share:.0f}", f"{x.early:.3g}", f"{x.late:.3g}")
-            ),
-        )
+        [LABELS[task], *(text for _, found in sizes for text in _size(found[task]))]
         for task in range(len(TASK_NAMES))
     ]
     yield from _table(head, rows)
     yield ""
 
 
+def _size(found: Dominance) -> tuple[str, str, str]:
+    return f"{100 * found.share:.0f}", f"{found.early:.3g}", f"{found.late:.3g}"
+
+
 def _masks(name: str, answers: Answers) -> Iterator[str]:
-    cosine = _crossings(answers.cosine_crossings, "from conflict to agreement", "into conflict")
+    (pair,) = (pair for pair in answers.pairs if pair.tasks == MASK_TASKS)
+    words = ("from conflict to agreement", "into conflict")
+    cosine = _crossings(answers.cosine_crossings, *words)
+    cosine = f"crosses 0 {cosine}" if cosine else f"stays {'below' if pair.late < 0 else 'above'} 0"
     yield f"With `{name}` their smoothed cosine {cosine}."
-    for when in ("before", "after"):
-        words = ("Mask CE becoming the larger", "Mask Dice becoming the larger")
-        sizes = _crossings(answers.norm_crossings[when], *words).replace("crosses 0", "cross")
-        yield f"Their smoothed L2 norms {when} scaling {sizes.replace('stays', 'stay')}."
+    for when, found in _sizes(answers):
+        ce, dice = (found[task].late for task in MASK_TASKS)
+        words = tuple(f"{LABELS[task]} becoming the larger" for task in MASK_TASKS)
+        sizes = _crossings(answers.norm_crossings[when], *words)
+        larger = LABELS[MASK_TASKS[0 if ce > dice else 1]]
+        sizes = f"cross {sizes}" if sizes else f"do not cross, {larger} is the larger"
+        yield f"Their smoothed L2 norms {when} scaling {sizes}."
     yield ""
+
+
+def _sizes(answers: Answers) -> list[tuple[str, list[Dominance]]]:
+    """Before and, where it makes a difference, after scaling."""
+    both = [("before", answers.before), ("after", answers.after)]
+    return both[:1] if answers.before == answers.after else both
 
 
 def _curvature(name: str, answers: Answers) -> Iterator[str]:
@@ -139,13 +158,9 @@ def _spans(spans: Sequence[Span]) -> str:
 
 
 def _crossings(found: Sequence[Crossing], upwards: str, downwards: str) -> str:
-    if not found:
-        return "stays on one side"
     if len(found) > SHOWN:
-        first, last = found[0].step, found[-1].step
-        return f"crosses 0 {len(found)} times between the steps {first:,} and {last:,}"
-    texts = (f"at step {x.step:,} ({upwards if x.upwards else downwards})" for x in found)
-    return "crosses 0 " + ", ".join(texts)
+        return f"{len(found)} times between the steps {found[0].step:,} and {found[-1].step:,}"
+    return ", ".join(f"at step {x.step:,} ({upwards if x.upwards else downwards})" for x in found)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
