@@ -65,7 +65,7 @@ PARTS = {
     ),
     "study": (
         {"config", "data", "errors", "evaluation", "experiment", "tasks", "training"},
-        {"PIL", "jax", "jaxtyping", "matplotlib", "numpy", "optax", "tqdm"},
+        {"PIL", "jax", "jaxtyping", "matplotlib", "numpy", "optax", "scipy", "tqdm"},
     ),
     "experiment": (
         {"config", "data", "errors", "evaluation", "model", "tasks", "training", "types"},

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from maskformer_jax.evaluation.seeds import Entry
 from maskformer_jax.study.comparison import (
+    BY_CHANCE,
     SIGNIFICANT,
     Difference,
     Estimate,
@@ -63,6 +64,10 @@ class Models(NamedTuple):
         """Names of the evaluated models of a group."""
         return [name for name, entry in self.entries.items() if entry.group == group]
 
+    def planned(self, group: str) -> list[str]:
+        """Names of all models of a group, evaluated or not."""
+        return [name for name, model in self.study.models.items() if model.group == group]
+
     def label(self, name: str) -> str:
         """Of a model."""
         return self.study.label(name)
@@ -89,17 +94,21 @@ def confront(study: StudyConfig, entries: Mapping[str, Entry]) -> list[Verdict]:
     return [judge(models) for judge, is_meant in statements if is_meant]
 
 
-def decide(differences: Sequence[Difference]) -> str:
+def decide(differences: Sequence[Difference], number: int | None = None) -> str:
     """The verdict on a statement that asks for all of these differences to be positive.
 
     It holds if each is `SIGNIFICANT`, and does not hold if one of them is as significantly
     negative as the most negative of so many would not be by chance.
+
+    Args:
+        differences: positive if they support the statement.
+        number: of the comparisons of which these are the extreme; none: these are all.
     """
     if not differences:
         return UNKNOWN
     if all(d.significance >= SIGNIFICANT for d in differences):
         return HOLDS
-    limit = threshold(len(differences))
+    limit = threshold(number or len(differences))
     return FAILS if any(d.significance <= -limit for d in differences) else UNDECIDED
 
 
@@ -126,21 +135,22 @@ def gradient_above_loss(models: Models) -> Verdict:
 def dwa_is_best(models: Models) -> Verdict:
     """DWA rejects more light jets than every other loss-based method."""
     claim = "DWA is the best loss-based method in light-jet rejection."
-    others = [name for name in models.of(LOSS) if name != DWA]
-    return _one_against_all(models, claim, "Section 5.6.1, Table 5.1", DWA, others, 1)
+    return _one_against_all(models, claim, "Section 5.6.1, Table 5.1", DWA, models.planned(LOSS), 1)
 
 
 def famo_is_worst(models: Models) -> Verdict:
     """FAMO rejects fewer light jets than every other method and the reference."""
     claim = "FAMO is the worst method in light-jet rejection."
-    rivals = [*models.of(LOSS), *models.of(GRADIENT), models.study.reference]
-    others = [name for name in dict.fromkeys(rivals) if name != FAMO and name in models.entries]
-    return _one_against_all(models, claim, "Section 5.6.1, Table 5.1", FAMO, others, -1)
+    rivals = [*models.planned(LOSS), *models.planned(GRADIENT), models.study.reference]
+    return _one_against_all(models, claim, "Section 5.6.1, Table 5.1", FAMO, rivals, -1)
 
 
 def _one_against_all(
-    models: Models, claim: str, source: str, name: str, others: Sequence[str], sign: int
+    models: Models, claim: str, source: str, name: str, rivals: Sequence[str], sign: int
 ) -> Verdict:
+    """A superlative: `sign` times the rejection of a model is above that of all its rivals."""
+    planned = [other for other in dict.fromkeys(rivals) if other != name]
+    others = [other for other in planned if other in models.entries]
     quantity = mean_rejection(list(models.entries.values()), "ujets", "light")
     if not (quantity and name in models.entries and others):
         return Verdict(claim, source, UNKNOWN, _lacking(quantity, "the models"))
@@ -158,7 +168,11 @@ def _one_against_all(
         f"{closest.text}, {_sigmas(closest)}; {_significant(found)} of {len(found)} comparisons "
         "are significantly in favour."
     )
-    return Verdict(claim, source, decide(found), evidence, tuple(found))
+    verdict = decide(found)
+    if len(others) < len(planned):
+        evidence += f" {len(planned) - len(others)} more have not been evaluated."
+        verdict = UNDECIDED if verdict == HOLDS else verdict
+    return Verdict(claim, source, verdict, evidence, tuple(found))
 
 
 def poly_pairs(study: StudyConfig) -> dict[str, str]:
@@ -208,7 +222,7 @@ def poly_helps(models: Models) -> Verdict:
         f"{sum(d.value > 0 for d in found)} of {len(found)} quantities improve, "
         f"{_significant(found)} significantly. Of the {len(single)} "
         f"single comparisons {_significant(single)} are significantly better and {worse} "
-        f"significantly worse, where {2 * 0.0228 * len(single):.1f} would be by chance."
+        f"significantly worse, where {2 * BY_CHANCE * len(single):.1f} would be by chance."
     )
     return Verdict(claim, source, decide(found), evidence, tuple(found))
 
@@ -255,7 +269,9 @@ def origin_is_indifferent(models: Models) -> Verdict:
     )
     if famo is not None:
         evidence += f" FAMO has {famo.value:.4f} ± {famo.error:.4f}."
-    return Verdict(claim, source, decide([found]), evidence, (found,))
+    # The range is the largest of the differences of all ordered pairs.
+    verdict = decide([found], len(known) * (len(known) - 1))
+    return Verdict(claim, source, verdict, evidence, (found,))
 
 
 def _group_difference(

@@ -6,11 +6,14 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import stdtrit
 
 from maskformer_jax.evaluation.seeds import Entry, Measure, Measurement, measure
 
-# A difference counts when it is this many times its uncertainty: 2.3 % on one side.
+# A difference counts when it is this many times its uncertainty, which by chance it is on one side
+# with this probability.
 SIGNIFICANT = 2.0
+BY_CHANCE = NormalDist().cdf(-SIGNIFICANT)
 # With fewer degrees of freedom the spread over seeds is not known well enough to stand alone.
 ENOUGH_FREEDOM = 5
 # A difference below this comes from the order of a sum.
@@ -41,8 +44,8 @@ class Difference(NamedTuple):
 
     @property
     def significance(self) -> float:
-        """The difference in units of its uncertainty."""
-        if abs(self.value) < ROUNDING:
+        """The difference in units of its uncertainty; 0 where that is unknown."""
+        if abs(self.value) < ROUNDING or math.isnan(self.error):
             return 0.0
         return self.value / self.error if self.error > 0 else math.copysign(math.inf, self.value)
 
@@ -105,11 +108,24 @@ def pooled_spread(entries: Iterable[Entry], read: Measure) -> Spread:
     return Spread(math.sqrt(squares / freedom) if freedom else math.nan, freedom)
 
 
+def student(freedom: int) -> float:
+    """How much larger an error is whose spread is known with few degrees of freedom.
+
+    `SIGNIFICANT` times the enlarged error is exceeded by chance as seldom as if the spread were
+    known exactly (Student's t distribution).
+
+    >>> round(student(5), 2), round(student(10**9), 2)
+    (1.32, 1.0)
+    """
+    return float(-stdtrit(freedom, BY_CHANCE) / SIGNIFICANT)
+
+
 def estimates(models: Mapping[str, Entry], read: Measure) -> dict[str, Estimate]:
     """Of every model that has the measurement.
 
-    The error is the pooled spread over seeds / sqrt(number of seeds); where no model has several
-    seeds it is the statistical error of the test jets, and where only few have, the larger one.
+    The error is the pooled spread over seeds / sqrt(number of seeds), times `student`; where no
+    model has several seeds it is the statistical error of the test jets, and where only few have,
+    the larger one.
     """
     spread = pooled_spread(models.values(), read)
     found = {}
@@ -118,7 +134,9 @@ def estimates(models: Mapping[str, Entry], read: Measure) -> dict[str, Estimate]
         if not seeds:
             continue
         statistical = math.sqrt(np.mean([x.error**2 for x in seeds]))
-        error = spread.value / math.sqrt(len(seeds))
+        error = math.nan
+        if spread.freedom:
+            error = student(spread.freedom) * spread.value / math.sqrt(len(seeds))
         if spread.freedom < ENOUGH_FREEDOM:
             error = float(np.fmax(error, statistical))
         found[name] = Estimate(float(np.mean([x.value for x in seeds])), error)
@@ -138,15 +156,18 @@ def group_contrast(
     """Mean of some models minus the mean of others.
 
     The standard error of each mean is the larger of what the models' own errors give and what
-    their scatter gives, so that it holds for methods of the kind and not for these alone.
+    their scatter gives, times `student`, so that it holds for methods of the kind and not for these
+    alone.
     """
     value, variance = 0.0, 0.0
     for sign, names in ((1, plus), (-1, minus)):
         mean = contrast(known, dict.fromkeys(names, 1 / len(names)))
         value += sign * mean.value
         values = [known[name].value for name in names]
-        scatter = np.var(values, ddof=1) / len(values) if len(values) > 1 else 0.0
-        variance += max(mean.error**2, float(scatter))
+        scatter = 0.0
+        if len(values) > 1:
+            scatter = student(len(values) - 1) * float(np.std(values, ddof=1)) / len(values) ** 0.5
+        variance += max(mean.error, scatter) ** 2
     return Estimate(value, math.sqrt(variance))
 
 
@@ -156,5 +177,4 @@ def threshold(number: int) -> float:
     >>> round(threshold(1), 6), round(threshold(7), 1)
     (2.0, 2.7)
     """
-    normal = NormalDist()
-    return -normal.inv_cdf(normal.cdf(-SIGNIFICANT) / number)
+    return -NormalDist().inv_cdf(BY_CHANCE / number)

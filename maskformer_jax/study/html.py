@@ -8,7 +8,7 @@ from pathlib import Path
 from maskformer_jax.evaluation.table_formats import plain_text, to_html
 from maskformer_jax.evaluation.tables import Table
 from maskformer_jax.study.claims import FAILS, HOLDS, UNDECIDED, UNKNOWN, Verdict
-from maskformer_jax.study.comparison import Difference
+from maskformer_jax.study.comparison import SIGNIFICANT, Difference
 from maskformer_jax.study.document import Block, Gallery, Listing, Part
 from maskformer_jax.study.figures import Figure
 
@@ -112,7 +112,7 @@ def _bar(significance: float) -> str:
     start, width = min(0.0, end), abs(end)
     return (
         f'<svg viewBox="-{LONGEST} 0 {2 * LONGEST} 1" preserveAspectRatio="none">'
-        '<rect class=band x="-2" width="4" height="1"/>'
+        f'<rect class=band x="-{SIGNIFICANT}" width="{2 * SIGNIFICANT}" height="1"/>'
         f'<rect class="{"plus" if end > 0 else "minus"}" x="{start:.2f}" y=".25" '
         f'width="{width:.2f}" height=".5"/><rect class=zero x="-.03" width=".06" height="1"/></svg>'
     )

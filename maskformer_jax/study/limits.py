@@ -51,6 +51,12 @@ def what_it_allows(collected: Collected, test: Test) -> list[str]:
             "not known and not part of the errors: a difference of two of them may as well be one "
             "of two random initialisations."
         )
+    else:
+        sentences.append(
+            "Errors from seeds are enlarged for the few degrees of freedom of their spread, which "
+            "counts as the same for all models. They hold for these test jets: they say how far "
+            "another initialisation would move a result, not another sample of jets."
+        )
     sentences.append(
         "All models see the same test jets, so part of their fluctuations cancels in a difference; "
         "where an error comes from the number of jets, it is added as if they were independent "
