@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.results import CURVES_FILE, METRICS_FILE, Results, read_results
@@ -63,7 +63,7 @@ def collect(study: StudyConfig, runs: Sequence[Run]) -> Collected:
 
     Raises:
         InputError: there is no result at all, a file is damaged, or the runs of a test were
-            evaluated on different files.
+            evaluated on different files or with different options.
     """
     tests, missing = [], []
     for name in study.tests:
@@ -85,7 +85,7 @@ def collect(study: StudyConfig, runs: Sequence[Run]) -> Collected:
 
 def _collect_test(study: StudyConfig, runs: Sequence[Run], test: str) -> tuple[Test, list[str]]:
     found: dict[str, dict[int, Results]] = {}
-    files: dict[str, Path] = {}
+    records: list[tuple[dict[str, Any], Path]] = []
     missing = []
     for run in runs:
         folder = evaluation_folder(run.folder, test)
@@ -93,18 +93,26 @@ def _collect_test(study: StudyConfig, runs: Sequence[Run], test: str) -> tuple[T
             missing.append(f"{run.name}, on {test}")
             continue
         found.setdefault(run.model, {})[run.seed] = read_results(folder, study.label(run.model))
-        files.setdefault(_file_of(folder), folder)
-    if len(files) > 1:
-        raise InputError(
-            f"`tests.{test}` was evaluated on different files, {', '.join(files)}: see "
-            f"{' and '.join(map(str, files.values()))}; repeat with `python study.py run --again`"
-        )
+        records.append((_record_of(folder), folder))
+    _check_are_alike(test, records)
     models = {name: found[name] for name in _in_order(study, found)}
     entries = {
         name: Entry(study.label(name), study.models[name].group, seeds)
         for name, seeds in models.items()
     }
-    return Test(test, next(iter(files), ""), entries), missing
+    return Test(test, records[0][0]["file"] if records else "", entries), missing
+
+
+def _check_are_alike(test: str, records: Sequence[tuple[dict[str, Any], Path]]) -> None:
+    """Results on other jets, or at other working points, are not beside each other in a table."""
+    for record, folder in records[1:]:
+        first, first_folder = records[0]
+        changed = [key for key in {**first, **record} if first.get(key) != record.get(key)]
+        if changed:
+            raise InputError(
+                f"`tests.{test}` was evaluated with different {', '.join(changed)}: see "
+                f"{first_folder} and {folder}; repeat with `python study.py run --again`"
+            )
 
 
 def _in_order(study: StudyConfig, names: Mapping[str, object]) -> list[str]:
@@ -122,8 +130,10 @@ def _is_there(folder: Path) -> bool:
     return all((folder / name).exists() for name in (METRICS_FILE, CURVES_FILE, RECORD_FILE))
 
 
-def _file_of(folder: Path) -> str:
+def _record_of(folder: Path) -> dict[str, Any]:
     try:
-        return json.loads((folder / RECORD_FILE).read_text())["file"]
-    except (ValueError, KeyError) as error:
+        record = json.loads((folder / RECORD_FILE).read_text())
+        record["file"]
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder / RECORD_FILE}: damaged; evaluate the run again") from error
+    return record
