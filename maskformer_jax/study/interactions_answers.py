@@ -150,8 +150,9 @@ def spans_below_zero(steps: np.ndarray, values: Float[np.ndarray, " S"]) -> list
 
 
 def crossings(steps: np.ndarray, values: Float[np.ndarray, " S"]) -> list[Crossing]:
-    """Where the sign changes."""
-    found = []
+    """Where the sign changes, between points that are known."""
+    known = np.isfinite(values)
+    steps, values, found = steps[known], values[known], []
     for i in np.flatnonzero((values[:-1] < 0) != (values[1:] < 0)):
         fraction = values[i] / (values[i] - values[i + 1])
         step = steps[i] + fraction * (steps[i + 1] - steps[i])

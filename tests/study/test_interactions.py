@@ -130,6 +130,8 @@ def test_answers_on_curvature(runs):
         ([1, -1, -1, 2, -2], [Span(2, 3, 2), Span(5, 5, 1)], [(2, False), (3, True), (4, False)]),
         ([-1, -1, -1, -1, -1], [Span(1, 5, 5)], []),
         ([0, 0, 1, 0, 2], [], []),
+        # Windows without a gradient.
+        ([-1, np.nan, np.nan, 2, 2], [Span(1, 1, 1)], [(2, True)]),
     ],
 )
 def test_spans_and_crossings(values, spans, expected):
