@@ -612,7 +612,8 @@ class Config:
     """A training run.
 
     Attributes:
-        name: prefix of the model's fields in the prediction file.
+        name: prefix of the model's fields in the prediction file, and part of names of plots; not
+            `baseline`, which is what the impact-parameter tagger is called.
         output_dir: the run folder.
         data: files and layout.
         model: the network.
@@ -634,6 +635,8 @@ class Config:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
     def __post_init__(self):
+        usable = self.name not in ("", "baseline") and "/" not in self.name
+        _check(usable, "name", "be a name without `/`, other than `baseline`", self.name)
         missing = sorted(set(self.model.position_fields) - set(self.data.tracks.inputs))
         _check(
             not missing,
