@@ -212,6 +212,6 @@ class TaggingSection:
         return fraction_scan(
             lambda f: jets.by_flavour(tag.discriminant(jets.log_prob, COLUMNS, f)),
             tag.signal,
-            get_fx_values(SCAN_POINTS),
+            np.union1d(get_fx_values(SCAN_POINTS), tag.fraction),
             tag.fixed_efficiency,
         )

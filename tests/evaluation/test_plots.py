@@ -69,14 +69,21 @@ def test_pictures_of_several_runs_have_the_first_as_reference(results_of, drawn,
     np.testing.assert_allclose(histogram.unc, np.sqrt(histogram.hist / 300))
 
 
-def test_the_cross_of_the_scan_is_the_rejection_of_the_table(results_of, drawn, tmp_path):
+@pytest.mark.parametrize(
+    ("signal", "point", "other"), [("b", "0.7", "cjets"), ("c", "0.3", "bjets")]
+)
+def test_the_cross_of_the_scan_is_the_rejection_of_the_table(
+    signal, point, other, results_of, drawn, tmp_path
+):
     result = results_of("A")
     tagging.draw([result], tmp_path)
-    line, cross = drawn["fraction_scan_b.png"].plot_objects.values()
-    values = result.metrics["tagging"]["b"]["points"]["Tagger"]["0.7"]["rejections"]
+    line, cross = drawn[f"fraction_scan_{signal}.png"].plot_objects.values()
+    values = result.metrics["tagging"][signal]["points"]["Tagger"][point]["rejections"]
     assert cross.x_values == pytest.approx([values["ujets"]["value"]], rel=1e-6)
-    assert cross.y_values == pytest.approx([values["cjets"]["value"]], rel=1e-6)
-    assert len(line.x_values) == 40
+    assert cross.y_values == pytest.approx([values[other]["value"]], rel=1e-6)
+    scanned = result.curves["tagging"]["fraction_scan"][signal]["Tagger"]["ujets"]["x"]
+    assert result.metrics["tagging"][signal]["fraction"] in scanned
+    assert len(line.x_values) == len(scanned) >= 39
 
 
 def test_bins_without_jets_are_cut_off_at_both_ends(drawn, tmp_path):
