@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from maskformer_jax.config import Config
+from maskformer_jax.config import Config, TransformConfig
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.comparison_report import change, comparison
 from maskformer_jax.evaluation.output import write_whole
@@ -137,10 +137,20 @@ def _check_comparable(runs: Sequence[Path], configs: Sequence[Config]) -> Config
 def _predicted(config: Config) -> dict[str, Any]:
     data = config.data
     return {
-        "jets.classes": list(data.jets.classes),
-        "tracks.origin_classes": list(data.tracks.origin_classes),
-        "hadrons.classes": list(data.hadrons.classes),
+        **{
+            f"{part}.{name}": list(getattr(getattr(data, part), name).items())
+            for part, name in (
+                ("jets", "classes"),
+                ("tracks", "origin_classes"),
+                ("hadrons", "classes"),
+            )
+        },
         "hadrons.targets": data.hadrons.targets,
+        # The transform of a target decides which residuals are formed.
+        "hadrons.transforms": {
+            target: dataclasses.asdict(data.hadrons.transforms.get(target, TransformConfig()))
+            for target in data.hadrons.targets
+        },
     }
 
 

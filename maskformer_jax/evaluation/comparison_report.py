@@ -17,7 +17,7 @@ from maskformer_jax.evaluation.report import TAGS
 from maskformer_jax.evaluation.results import Results
 
 # Longer labels are cut, so that the tables fit into 100 columns.
-LONGEST_LABEL = 20
+LONGEST_LABEL = 18
 
 Column = tuple[str, Callable[[Mapping[str, Any]], str]]
 

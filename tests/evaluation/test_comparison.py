@@ -78,11 +78,21 @@ def test_options_of_the_evaluation_are_those_of_the_first(run, other, test_path,
     assert [fraction for fraction, *_ in evaluated[2:]] == [0.5, 0.5]
 
 
-def test_runs_that_predict_different_things_are_refused(run, other, test_path, config, evaluated):
-    hadrons = dataclasses.replace(config.data.hadrons, targets=["pt", "Lxy"])
-    data = dataclasses.replace(config.data, hadrons=hadrons)
+@pytest.mark.parametrize(
+    ("part", "change", "found"),
+    [
+        ("hadrons", {"targets": ["pt", "Lxy"]}, r"hadrons.targets` is \['pt', 'Lxy'\]"),
+        ("hadrons", {"transforms": {}}, r"hadrons.transforms` is .*'Lxy': \{'name': 'identity'.*"),
+        ("jets", {"classes": {"bjets": 0, "cjets": 1, "ujets": 5}}, r"jets.classes` is .*5\)\]"),
+    ],
+)
+def test_runs_that_predict_different_things_are_refused(
+    part, change, found, run, other, test_path, config, evaluated
+):
+    layout = dataclasses.replace(getattr(config.data, part), **change)
+    data = dataclasses.replace(config.data, **{part: layout})
     configuration.save(dataclasses.replace(config, data=data), other / "config.yaml")
-    message = r"other: `data.hadrons.targets` is \['pt', 'Lxy'\], and .* in .*cannot be compared"
+    message = rf"other: `data.{found}, and .* in .*cannot be compared"
     with pytest.raises(InputError, match=message):
         compare([run, other], test_path)
     assert evaluated == []
@@ -131,6 +141,13 @@ def test_change_is_in_percent_and_undefined_for_a_limit(read_metrics):
 
 
 def test_report_of_several_runs(read_metrics):
+    def four_points(values):
+        for points in values["tagging"]["b"]["points"].values():
+            points.update(dict.fromkeys(("0.6", "0.77", "0.85"), points["0.7"]))
+
+    wide = [Results("a name that is much longer", read_metrics(four_points, light_passing=5), {})]
+    lines = comparison([*wide, Results("B", read_metrics(four_points), {})]).splitlines()
+    assert max(map(len, lines)) <= 100
     results = [
         Results(label, read_metrics(light_passing=n), {})
         for label, n in (("reference", 10), ("a name that is much longer", 5), ("none", 0))
@@ -139,6 +156,6 @@ def test_report_of_several_runs(read_metrics):
     rows = [line.split() for line in text.splitlines()]
     assert ["none", ">", "334"] in rows and ["reference", "100", "+-", "31"] in rows
     # Light jets +100 %, c jets unchanged; a limit has no change.
-    assert ["a", "name", "that", "is", "much", "+100.0", "+0.0"] in rows
+    assert ["a", "name", "that", "is", "muc", "+100.0", "+0.0"] in rows
     assert ["none", "-", "+0.0"] in rows and "change of the rejection to reference" in text
     assert max(map(len, text.splitlines())) <= 100
