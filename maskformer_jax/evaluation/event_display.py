@@ -11,10 +11,9 @@ from maskformer_jax.data import JetFile, Records
 from maskformer_jax.data.h5 import kept_tracks, select
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.discriminants import flavour_indices
-from maskformer_jax.evaluation.section import Chunk
+from maskformer_jax.evaluation.section import MEV_PER_GEV, Chunk
 from maskformer_jax.evaluation.trajectories import GEV_PER_TESLA_MM, Trajectories
 
-MEV_PER_GEV = 1000.0
 PILEUP, NONE = "pileup", "none"
 # Fields of the tracks without which there is no picture.
 NEEDED = ("track_d0", "track_deta", "track_dphi")
@@ -94,8 +93,9 @@ class EventDisplay:
             file: the test file.
 
         Raises:
-            InputError: the file has no such row, or lacks the field of the tracks that
-                `evaluation.fields` names as `track_d0`, `track_deta` or `track_dphi`.
+            InputError: the file has no such row, has no truth by which to choose the first jets, or
+                lacks the field of the tracks that `evaluation.fields` names as `track_d0`,
+                `track_deta` or `track_dphi`.
         """
         display = config.evaluation.display
         beyond = [row for row in display.jets if row >= file.num_jets]
@@ -103,6 +103,11 @@ class EventDisplay:
             raise InputError(
                 f"`evaluation.display.jets` must be below {file.num_jets:,}, the number of jets of "
                 f"{file.path}; got {beyond[0]}"
+            )
+        if display.first and not file.has_truth:
+            raise InputError(
+                f"`evaluation.display.first` chooses by the true vertices, and {file.path} has no "
+                "truth; choose rows by `evaluation.display.jets`"
             )
         if display.jets or display.first:
             _check_fields(file, config)
@@ -115,7 +120,7 @@ class EventDisplay:
     def add(self, chunk: Chunk) -> None:
         """Takes in some jets and keeps those that are to be drawn."""
         wanted = np.isin(chunk.records.rows, list(self._rows))
-        if self._missing and chunk.records.hadrons is not None:
+        if self._missing:
             vertex = (chunk.targets.masks.sum(axis=-1) >= MIN_VERTEX_TRACKS).any(axis=-1)
             vertex &= chunk.targets.jet_class_index == self._signal
             first = np.flatnonzero(vertex)[: self._missing]

@@ -4,9 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from maskformer_jax.config import Config
-from maskformer_jax.evaluation.section import Chunk, Curve
-
-MEV_PER_GEV = 1000.0
+from maskformer_jax.evaluation.section import MEV_PER_GEV, Chunk, Curve
 
 
 def jet_pt(chunk: Chunk, config: Config) -> Float[np.ndarray, " N"]:

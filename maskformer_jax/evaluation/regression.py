@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 
 from maskformer_jax.config import Config, FieldsConfig, TransformConfig
 from maskformer_jax.evaluation.distributions import histogram, profile, round_up, spread
-from maskformer_jax.evaluation.section import Chunk
+from maskformer_jax.evaluation.section import MEV_PER_GEV, Chunk
 
 # A matched object is a hadron when its probability of being none is below this.
 NONE_PROB_CUT = 0.5
@@ -25,7 +25,6 @@ SIGNED_RANGE = (-4.0, 4.0)
 
 # Edges of the true transverse momentum [GeV]: hadrons of top quarks, then of a heavy resonance.
 PT_EDGES = np.array([5, 10, 15, 20, 30, 40, 50, 70, 100, 150, 200, 300, 500, 800, 1200, 2000.0])
-MEV_PER_GEV = 1000.0
 
 
 class Residual(NamedTuple):

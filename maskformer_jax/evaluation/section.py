@@ -9,6 +9,9 @@ from maskformer_jax.data import Records
 from maskformer_jax.evaluation.predict import Predictions
 from maskformer_jax.types import Targets
 
+# Momenta and masses are MeV in files and metrics, GeV in curves and pictures.
+MEV_PER_GEV = 1000.0
+
 
 class Chunk(NamedTuple):
     """Some jets of the test file, on the host, without padding jets.

@@ -64,10 +64,12 @@ def config_with(tiny_config, fields=None, **display):
     return dataclasses.replace(tiny_config, evaluation=evaluation)
 
 
-def make_file(num_jets=8, without=()):
+def make_file(num_jets=8, without=(), has_truth=True):
     """What a display asks of a file of jets."""
     records = make_chunk(without=without).records
-    return SimpleNamespace(num_jets=num_jets, path="test.h5", read=lambda start, stop: records)
+    return SimpleNamespace(
+        num_jets=num_jets, path="test.h5", has_truth=has_truth, read=lambda start, stop: records
+    )
 
 
 def test_chosen_rows_and_the_first_b_jets_with_a_vertex(tiny_config):
@@ -92,6 +94,15 @@ def test_neither_c_jets_nor_single_tracks_are_among_the_first(tiny_config):
 def test_a_row_beyond_the_file_is_refused(tiny_config):
     with pytest.raises(InputError, match=r"`evaluation.display.jets` must be below 8.*got 8"):
         EventDisplay(config_with(tiny_config, jets=[3, 8]), make_file())
+
+
+def test_without_truth_jets_are_chosen_by_their_rows(tiny_config):
+    file = make_file(has_truth=False)
+    with pytest.raises(InputError, match=r"`evaluation.display.first` .*test.h5 has no truth"):
+        EventDisplay(config_with(tiny_config, first=1), file)
+    display = EventDisplay(config_with(tiny_config, jets=[2]), file)
+    display.add(without_truth(make_chunk()))
+    assert [event.row for event in display.events] == [2] and display.events[0].truth is None
 
 
 def test_tracks_of_the_event(tiny_config):
