@@ -108,8 +108,7 @@ def evaluate_trained(trained: Trained, test_file: Path, folder: Path, label: str
         summary += f", {rate:,.0f} jets/s after the first batch"
     if tally is None:
         return Evaluated(None, summary)
-    metrics = {"test_file": str(test_file.resolve()), **tally.results()}
-    write_results(metrics, tally.curves(), folder)
+    _write_results(tally, test_file, folder)
     results = read_results(folder, label)
     write_tables([results], folder)
     draw_plots([results], folder)
@@ -150,6 +149,8 @@ def measure(
 ) -> None:
     """Writes metrics.json and curves.json of the best checkpoint, and no plots.
 
+    Results that are there are replaced, those of another file too.
+
     Args:
         run: folder of a training run.
         test_file: HDF5 file in the layout of the run's configuration, with truth.
@@ -170,7 +171,12 @@ def measure(
         )
     finally:
         file.close()
-    write_results(tally.results(), tally.curves(), output_dir)
+    _write_results(tally, test_file, output_dir)
+
+
+def _write_results(tally: Tally, test_file: Path, folder: Path) -> None:
+    metrics = {"test_file": str(test_file.resolve()), **tally.results()}
+    write_results(metrics, tally.curves(), folder)
 
 
 def write_predictions(
