@@ -11,6 +11,9 @@ from maskformer_jax.errors import InputError
 
 BOTTOM, CHARM, LIGHT = "b", "c", "u"
 
+# With fewer passing background jets the binomial error is no longer close to a normal one.
+FEW_JETS = 10
+
 # Chance of seeing no jet at all pass where the true rejection is the quoted lower limit.
 _LIMIT_PROB = 0.05
 
@@ -22,6 +25,15 @@ def flavour_name(class_name: str) -> str:
     'b'
     """
     return class_name.removesuffix("jets")
+
+
+def jets_name(class_name: str) -> str:
+    """The name of a jet class in the results, whatever the file calls it.
+
+    >>> jets_name("b"), jets_name("cjets")
+    ('bjets', 'cjets')
+    """
+    return f"{flavour_name(class_name)}jets"
 
 
 class FlavourIndices(NamedTuple):

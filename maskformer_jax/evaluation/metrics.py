@@ -6,6 +6,7 @@ import numpy as np
 
 from maskformer_jax.config import Config
 from maskformer_jax.evaluation.baseline import Baseline
+from maskformer_jax.evaluation.discriminants import jets_name
 from maskformer_jax.evaluation.hadrons import HadronSection
 from maskformer_jax.evaluation.regression import RegressionSection
 from maskformer_jax.evaluation.section import Chunk, Section
@@ -56,7 +57,7 @@ class JetSection:
 
     def __init__(self, config: Config):
         """Starts empty."""
-        self._classes = list(config.data.jets.classes)
+        self._classes = list(map(jets_name, config.data.jets.classes))
         self._counts = np.zeros(len(self._classes) + 1, np.int64)
 
     def add(self, chunk: Chunk) -> None:

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 
 from maskformer_jax.config import Config
 from maskformer_jax.evaluation.classification import Fraction, fraction
+from maskformer_jax.evaluation.discriminants import jets_name
 from maskformer_jax.evaluation.profile import Profile, jet_pt
 from maskformer_jax.evaluation.section import Chunk
 
@@ -167,7 +168,7 @@ class VertexingSection:
     def __init__(self, config: Config):
         """Starts empty."""
         self._config = config
-        self._classes = list(config.data.jets.classes)
+        self._classes = list(map(jets_name, config.data.jets.classes))
         targets, length = config.data.hadrons.targets, config.evaluation.fields.hadron_length
         self._column = targets.index(length) if length in targets else None
         edges = {"pt": tuple(config.evaluation.pt_edges)}

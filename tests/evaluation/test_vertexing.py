@@ -6,6 +6,7 @@ import pytest
 from puma.utils.vertexing import calculate_vertex_metrics
 
 from maskformer_jax.config import EvaluationConfig, FieldsConfig, HadronsConfig
+from maskformer_jax.evaluation.metrics import JetSection
 from maskformer_jax.evaluation.vertexing import (
     VertexingSection,
     flight_length,
@@ -146,6 +147,14 @@ def test_metrics_by_class(section):
         assert parts == list(expected), (kind, name)
     assert np.isnan(found["exclusive"]["ujets"].efficiency.value)
     assert found["exclusive"]["all"].efficiency.error == pytest.approx(np.sqrt(2 / 27))
+
+
+def test_classes_have_the_usual_names_in_the_results(config):
+    jets = replace(config.data.jets, classes={"b": 0, "c": 1, "u": 2})
+    named = replace(config, data=replace(config.data, jets=jets))
+    usual = ["bjets", "cjets", "ujets"]
+    assert list(VertexingSection(named).metrics()["exclusive"]) == [*usual, "all"]
+    assert list(JetSection(named).metrics()["classes"]) == usual
 
 
 def filled(curve):

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from maskformer_jax.evaluation.discriminants import flavour_name
 from maskformer_jax.evaluation.plots.canvas import COLOURS, DPI, draw_and_save
 from maskformer_jax.evaluation.plots.profile import draw_profile
 from maskformer_jax.evaluation.results import Results
@@ -65,8 +64,7 @@ def _fixed(results: Sequence[Results], signal: str) -> str:
 
 
 def _numbers(results: Sequence[Results]) -> dict[str, int]:
-    classes = results[0].metrics["jets"]["classes"]
-    return {f"{flavour_name(name)}jets": number for name, number in classes.items()}
+    return results[0].metrics["jets"]["classes"]
 
 
 def _draw_roc(results: Sequence[Results], signal: str, path: Path) -> Path:
