@@ -4,8 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-# With fewer passing background jets the binomial error is no longer close to a normal one.
-FEW_JETS = 10
+from maskformer_jax.evaluation.discriminants import FEW_JETS
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -25,8 +24,17 @@ def with_error(value: float, error: float) -> str:
     """
     if not (math.isfinite(value) and error > 0):
         return significant(value)
-    digits = min(max(0, 1 - math.floor(math.log10(error))), 4)
+    digits = min(decimals(error), 4)
     return f"{value:.{digits}f} +- {error:.{digits}f}"
+
+
+def decimals(error: float) -> int:
+    """Digits after the point that two significant digits of a positive error need.
+
+    >>> decimals(0.678), decimals(45.0)
+    (2, 0)
+    """
+    return max(0, 1 - math.floor(math.log10(error)))
 
 
 def number(value: float, digits: int = 4) -> str:

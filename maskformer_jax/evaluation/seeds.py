@@ -6,11 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from maskformer_jax.evaluation.discriminants import FEW_JETS
 from maskformer_jax.evaluation.results import Results
 from maskformer_jax.evaluation.tables import FEW, LIMIT, Cell
-
-# With fewer passing background jets the binomial error is no longer close to a normal one.
-FEW_JETS = 10
 
 
 class Entry(NamedTuple):

@@ -4,13 +4,16 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
+from maskformer_jax.evaluation.cells import decimals
+from maskformer_jax.evaluation.discriminants import FEW_JETS
+
 MISSING = "-"
 
 # Remarks of a cell, with the sign that is printed and what its footnote says.
 LIMIT, FEW = "limit", "few"
 FOOTNOTES = {
     LIMIT: "A number after > is a lower limit at 95 % confidence: no background jet passes.",
-    FEW: "† Fewer than 10 background jets pass.",
+    FEW: f"† Fewer than {FEW_JETS} background jets pass.",
 }
 
 
@@ -111,15 +114,14 @@ def cell_text(cell: Cell, column: Column) -> str:
         return MISSING
     if cell.remark == LIMIT:
         return f"> {cell.value:.3g}"
-    uncertainty = cell.uncertainty
+    uncertainty, sign = cell.uncertainty, " †" if cell.remark == FEW else ""
     # A spread from rounding is none.
     if not uncertainty > 1e-9 * abs(cell.value):
-        return _signed(f"{cell.value:.{column.digits}f}")
+        return _signed(f"{cell.value:.{column.digits}f}{sign}")
     # Two seeds that happen to agree make no number exact.
     scale = max(uncertainty, 0.1 * cell.error if cell.error > 0 else 0.0)
-    decimals = max(0, 1 - math.floor(math.log10(scale)))
-    sign = " †" if cell.remark == FEW else ""
-    return _signed(f"{cell.value:.{decimals}f} ± {uncertainty:.{decimals}f}{sign}")
+    digits = decimals(scale)
+    return _signed(f"{cell.value:.{digits}f} ± {uncertainty:.{digits}f}{sign}")
 
 
 def _signed(number: str) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from maskformer_jax.evaluation.discriminants import Rejection, rejection, rejection_of, threshold
+from maskformer_jax.evaluation.distributions import histogram
 from maskformer_jax.evaluation.profile import Profile
 from maskformer_jax.evaluation.section import Curve
 
@@ -107,8 +108,4 @@ def histograms(
     if edges is None:
         low, high = np.quantile(np.concatenate(list(scores.values())), HISTOGRAM_RANGE)
         edges = np.linspace(low, high, HISTOGRAM_BINS + 1)
-    counts = {
-        name: np.histogram(np.clip(score, edges[0], edges[-1]), edges)[0]
-        for name, score in scores.items()
-    }
-    return {name: Curve(edges, number, np.sqrt(number)) for name, number in counts.items()}
+    return {name: histogram(score, edges) for name, score in scores.items()}

@@ -82,6 +82,7 @@ def test_markdown_by_hand():
         (Cell(0.95, 1e-16), "0.9500"),
         (Cell(1234.5, NAN, NAN, LIMIT), "> 1.23e+03"),
         (Cell(12.0, NAN, 5.0, FEW), "12.0 ± 5.0 †"),
+        (Cell(12.0, 0.0, 5.0, FEW), "12.0000 †"),
     ],
 )
 def test_numbers_have_two_digits_of_their_uncertainty(cell, text):

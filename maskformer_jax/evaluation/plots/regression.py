@@ -1,13 +1,14 @@
 """Residuals of the hadron properties, and the response against transverse momentum."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from maskformer_jax.evaluation.cells import decimals
 from maskformer_jax.evaluation.plots.canvas import COLOURS, SYMBOLS, save
+from maskformer_jax.evaluation.plots.panels import binned, filled_range
 from maskformer_jax.evaluation.results import Results
 
 RESIDUALS_FILE = "residuals.png"
@@ -115,30 +116,12 @@ def _draw_response(results: Sequence[Results], path: Path) -> Path:
 def _response_panel(
     results: Sequence[Results], name: str, kind: str, main: Any, ratio: Any
 ) -> None:
-    reference = None
-    limits = []
-    for run, result in enumerate(results):
-        curve = result.curves["regression"]["response"].get(name, {}).get(kind)
-        if curve is None:
-            continue
-        edges, value, error = (np.array(curve[key]) for key in ("x", "value", "error"))
-        # The runs stand beside each other, so that their errors can be told apart.
-        position = 0.5 + 0.12 * (run - (len(results) - 1) / 2)
-        centre = edges[:-1] * (edges[1:] / edges[:-1]) ** np.clip(position, 0.1, 0.9)
-        reference = value if reference is None else reference
-        panels = [(main, value, error)]
-        if ratio is not None:
-            panels.append((ratio, value / reference, error / reference))
-        for panel, height, uncertainty in panels:
-            panel.errorbar(
-                centre, height, uncertainty, [centre - edges[:-1], edges[1:] - centre],
-                fmt="o", markersize=3.5, color=colour(run), linewidth=1.2,
-            )  # fmt: skip
-        filled = np.flatnonzero(np.isfinite(value))
-        limits += [edges[filled], edges[filled + 1]]
+    curves = [(run.label, run.curves["regression"]["response"][name][kind]) for run in results]
     main.set_xscale("log")
-    if np.concatenate(limits).size:
-        main.set_xlim(np.min(np.concatenate(limits)), np.max(np.concatenate(limits)))
+    binned(main, curves, ratio)
+    limits = filled_range([curve for _, curve in curves])
+    if limits is not None:
+        main.set_xlim(limits)
 
 
 def _grid(results: Sequence[Results], columns: int, rows: int) -> tuple[Any, list[tuple]]:
@@ -202,7 +185,7 @@ def _with_width(median: float, half_width: float) -> str:
     """Two significant digits of the width, and the same digits of the median."""
     if not half_width > 0:
         return f"{median:.3g}"
-    digits = max(0, 1 - math.floor(math.log10(half_width)))
+    digits = decimals(half_width)
     return f"{median:+.{digits}f} ± {half_width:.{digits}f}".replace("-", "−")
 
 
