@@ -80,7 +80,12 @@ def flavour_accuracy(
 
 
 class HadronSection:
-    """Classes of the objects, each matched to the truth slot that it explains best."""
+    """Classes of the objects, each matched to the truth slot that it explains best.
+
+    The cost of a match knows the true class and properties, as in training, so that a hadron is
+    given an object of its own class where there is one: b and c hadrons are confused less than they
+    would be in a matching by tracks alone.
+    """
 
     def __init__(self, config: Config):
         """Starts empty."""

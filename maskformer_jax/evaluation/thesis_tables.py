@@ -20,9 +20,9 @@ from maskformer_jax.evaluation.tables import Cell, Column, Row, Table
 
 JETS = {"ujets": "light", "cjets": "c", "bjets": "b"}
 SCORES = {"auc": "AUC", "precision": "precision", "recall": "recall", "f1": "F1"}
-# Signs of the thesis for the hadron properties of the default configuration.
 # Ends of the keys of residuals that are not divided by the true value.
 UNDIVIDED = ("_absolute", "_short")
+# Signs of the thesis for the hadron properties of the default configuration.
 SYMBOLS = {"mass": "m", "pt": "pT", "deta": "Δη", "dphi": "Δφ"}
 
 Heading = tuple[Column, Measure]
@@ -160,7 +160,12 @@ def hadron_flavours(entries: Sequence[Entry]) -> Table:
         (Column(f"{name} [%]", digits=2), percent("hadrons", "flavour", key))
         for key, name in names.items()
     ]
-    return _table("hadron_flavours", "Flavour accuracy of hadrons (p > 0.5)", headings, entries)
+    note = (
+        "Objects are matched to hadrons with their true class and properties in the cost, which "
+        "favours objects of the right class."
+    )
+    title = "Flavour accuracy of hadrons (p > 0.5)"
+    return _table("hadron_flavours", title, headings, entries, note)
 
 
 def residual_moments(entries: Sequence[Entry]) -> Table:
