@@ -235,6 +235,7 @@ def read_weights(run):
         (["--every=0"], "`training.record_interactions` must be at least 1; got 0"),
         (["--every=1", "--curvature=1"], "`training.record_curvature` must be at least 2; got 1"),
         (["--every=1", "--data.train_file=none.h5"], "none.h5: no such file"),
+        (["--every=1", "--training.monitor=val/none"], "`training.monitor` must be one of"),
     ],
 )
 def test_wrong_command_lines(command, options, message, tmp_path, capsys):
