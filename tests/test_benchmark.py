@@ -105,7 +105,7 @@ def fake_trainer(monkeypatch):
         state=SimpleNamespace(params=np.zeros(1234)),
         step=lambda state, *_: (state, SimpleNamespace(finite=True)),
     )
-    monkeypatch.setattr("benchmarks.training.loop.build", lambda *_: trainer)
+    monkeypatch.setattr("benchmarks.training.loop.build", lambda *_, spread: trainer)
     monkeypatch.setattr("benchmarks.training.use_cache", lambda: None)
     return trainer
 
