@@ -198,7 +198,7 @@ def command(tmp_path_factory):
         *(f"--data.{name}_file={folder / name}.h5" for name in ("train", "val")),
         *("--data.tracks.cap=8", "--data.block_size=10", "--data.group_blocks=3"),
         *("--model.embed_dim=16", "--model.num_heads=2", "--model.head_widths=[16]"),
-        *("--model.encoder_layers=1", "--model.decoder_layers=2"),
+        *("--model.encoder_layers=1", "--model.decoder_layers=1"),
         *("--training.batch_size=2", "--training.epochs=1"),
     ]
 
