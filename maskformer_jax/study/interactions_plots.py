@@ -232,7 +232,7 @@ def _curvatures(records: Mapping[str, Record], folder: Path) -> Path:
         for axis, curve in zip(axes, values, strict=True):
             axis.plot(records[name].smoothed_steps, curve, color=colour, label=name)
         smallest = min(smallest, np.nanquantile(np.abs(values[0]), 0.1))
-    axes[0].set_yscale("symlog", linthresh=smallest)
+    axes[0].set_yscale("symlog", linthresh=smallest or 1.0)
     axes[0].set_ylabel(r"Curvature $\mathcal{H}$ along the update", fontsize=9)
     axes[1].set_ylabel(r"$\mathcal{H}\,/\,\|\nabla L\|^2$", fontsize=9)
     for axis in axes:

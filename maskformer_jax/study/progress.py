@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from maskformer_jax.config import Config
+from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.output import write_whole
 from maskformer_jax.evaluation.results import CURVES_FILE, METRICS_FILE
 from maskformer_jax.study.plan import Run
@@ -112,7 +113,10 @@ def _parse(path: Path, changed: int) -> tuple[dict[str, Any], ...]:
     """Whole lines of a log; the last may be in the making."""
     del changed
     lines = path.read_text().split("\n")[:-1]
-    return tuple(json.loads(line) for line in lines)
+    try:
+        return tuple(json.loads(line) for line in lines)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: damaged log ({error}); remove the run folder") from error
 
 
 def _record(config: Config, file: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import h5py
 import pytest
 
+from maskformer_jax.errors import InputError
 from maskformer_jax.study import config as configuration
 from maskformer_jax.study import plan, progress, run, workers
 from maskformer_jax.training import loop
@@ -241,3 +242,9 @@ def test_cost_and_time_left(argv, tmp_path):
     # 30 steps of the first model and 60 of the second, at half a second each.
     assert progress.seconds_left(runs, states) == pytest.approx(45.0)
     assert "0 of 2 runs" in progress.table(runs, states, study.tests)
+
+
+def test_a_damaged_log_is_named(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"step": \n{"step": 3}\n')
+    with pytest.raises(InputError, match=r"metrics\.jsonl: damaged log \(.*\); remove the run"):
+        progress.read_cost(tmp_path)
