@@ -247,4 +247,4 @@ def test_cost_and_time_left(argv, tmp_path):
 def test_a_damaged_log_is_named(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"step": \n{"step": 3}\n')
     with pytest.raises(InputError, match=r"metrics\.jsonl: damaged log \(.*\); remove the run"):
-        progress.read_cost(tmp_path)
+        progress.read_cost(tmp_path, batch_size=10)
