@@ -4,7 +4,10 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from maskformer_jax.evaluation.cells import (
+from maskformer_jax.evaluation.discriminants import flavour_name
+from maskformer_jax.evaluation.report import TAGS
+from maskformer_jax.evaluation.results import Results
+from maskformer_jax.evaluation.tables.cells import (
     aligned,
     footnotes,
     number,
@@ -12,9 +15,6 @@ from maskformer_jax.evaluation.cells import (
     rejection,
     significant,
 )
-from maskformer_jax.evaluation.discriminants import flavour_name
-from maskformer_jax.evaluation.report import TAGS
-from maskformer_jax.evaluation.results import Results
 
 # Longer labels are cut, so that the tables fit into 100 columns.
 LONGEST_LABEL = 18

@@ -55,7 +55,7 @@ def quantile_error(values: Float[np.ndarray, " N"], level: float) -> float:
     return float(high - low) / 2
 
 
-def profile(
+def binned_spread(
     values: Float[np.ndarray, " H"], x: Float[np.ndarray, " H"], edges: Float[np.ndarray, " E"]
 ) -> dict[str, Curve]:
     """Median and half 68 % width of `values` in bins of `x`.

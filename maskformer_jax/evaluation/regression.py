@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from maskformer_jax.config import Config, FieldsConfig, TransformConfig
-from maskformer_jax.evaluation.distributions import histogram, profile, round_up, spread
+from maskformer_jax.evaluation.distributions import binned_spread, histogram, round_up, spread
 from maskformer_jax.evaluation.section import MEV_PER_GEV, Chunk
 
 # A matched object is a hadron when its probability of being none is below this.
@@ -198,7 +198,7 @@ class RegressionSection:
                 true, predicted = hadrons.true[:, column], hadrons.predicted[:, column]
                 kept = found & definition.admits(true)
                 ratio = predicted[kept].astype(np.float64) / true[kept]
-                response[name] = profile(ratio, hadrons.pt[kept], PT_EDGES)
+                response[name] = binned_spread(ratio, hadrons.pt[kept], PT_EDGES)
         return {"histograms": histograms, "response": response}
 
     def _all(self) -> _Hadrons:

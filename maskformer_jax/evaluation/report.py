@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from maskformer_jax.evaluation.cells import (
+from maskformer_jax.evaluation.tables.cells import (
     aligned,
     footnotes,
     number,

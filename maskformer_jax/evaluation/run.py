@@ -27,9 +27,9 @@ from maskformer_jax.evaluation.results import (
     write_results,
 )
 from maskformer_jax.evaluation.section import Chunk
-from maskformer_jax.evaluation.seeds import Entry
-from maskformer_jax.evaluation.table_formats import to_markdown
-from maskformer_jax.evaluation.thesis_tables import all_tables
+from maskformer_jax.evaluation.tables.formats import to_markdown
+from maskformer_jax.evaluation.tables.seeds import Entry
+from maskformer_jax.evaluation.tables.thesis import all_tables
 from maskformer_jax.evaluation.trained import Trained, load_run
 from maskformer_jax.types import Targets
 

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 
 from maskformer_jax.config import Config, EvaluationConfig
 from maskformer_jax.evaluation.baseline import Baseline
+from maskformer_jax.evaluation.binned_efficiency import jet_pt
 from maskformer_jax.evaluation.classification import accuracy
 from maskformer_jax.evaluation.discriminants import (
     FlavourIndices,
@@ -17,7 +18,6 @@ from maskformer_jax.evaluation.discriminants import (
     threshold,
     working_point,
 )
-from maskformer_jax.evaluation.profile import jet_pt
 from maskformer_jax.evaluation.section import Chunk, Curve
 from maskformer_jax.evaluation.tagging_curves import (
     DISCRIMINANT_EDGES,

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
+from maskformer_jax.evaluation.binned_efficiency import BinnedEfficiency
 from maskformer_jax.evaluation.discriminants import Rejection, rejection, rejection_of, threshold
 from maskformer_jax.evaluation.distributions import histogram
-from maskformer_jax.evaluation.profile import Profile
 from maskformer_jax.evaluation.section import Curve
 
 # Bins of the discriminants, the same for every network, so that they can be compared.
@@ -85,9 +85,9 @@ def against_pt(
         edges: of the bins.
         groups: number of flavours.
     """
-    profile = Profile(edges, groups)
-    profile.add(pt, flavour, score >= cut)
-    return [profile.curve(group) for group in range(groups)]
+    efficiency = BinnedEfficiency(edges, groups)
+    efficiency.add(pt, flavour, score >= cut)
+    return [efficiency.curve(group) for group in range(groups)]
 
 
 def inverse(efficiency: Curve) -> Curve:

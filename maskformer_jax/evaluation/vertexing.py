@@ -7,9 +7,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from maskformer_jax.config import Config
+from maskformer_jax.evaluation.binned_efficiency import BinnedEfficiency, jet_pt
 from maskformer_jax.evaluation.classification import Fraction, fraction
 from maskformer_jax.evaluation.discriminants import jets_name
-from maskformer_jax.evaluation.profile import Profile, jet_pt
 from maskformer_jax.evaluation.section import Chunk
 
 # Fractions of the tracks of the true and of the predicted vertex that a match must share.
@@ -135,7 +135,7 @@ class _Counts:
         # The last row is that of the jets without a class.
         self.totals = {name: np.zeros((classes + 1, 2), np.int64) for name in names}
         self.profiles = {
-            name: {axis: Profile(values, classes) for axis, values in edges.items()}
+            name: {axis: BinnedEfficiency(values, classes) for axis, values in edges.items()}
             for name in names
         }
         # A jet without a vertex has no flight length.

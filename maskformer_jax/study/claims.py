@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from maskformer_jax.evaluation.seeds import Entry
+from maskformer_jax.evaluation.tables.seeds import Entry
 from maskformer_jax.study.comparison import (
     BY_CHANCE,
     SIGNIFICANT,

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.results import CURVES_FILE, METRICS_FILE, Results, read_results
-from maskformer_jax.evaluation.seeds import Entry
+from maskformer_jax.evaluation.tables.seeds import Entry
 from maskformer_jax.study.config import StudyConfig
 from maskformer_jax.study.plan import Run
 from maskformer_jax.study.progress import RECORD_FILE, Cost, evaluation_folder, read_cost

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import stdtrit
 
-from maskformer_jax.evaluation.seeds import Entry, Measure, Measurement, measure
+from maskformer_jax.evaluation.tables.seeds import Entry, Measure, Measurement, measure
 
 # A difference counts when it is this many times its uncertainty, which by chance it is on one side
 # with this probability.

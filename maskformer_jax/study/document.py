@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from maskformer_jax.evaluation.seeds import Measurement, over_seeds
-from maskformer_jax.evaluation.tables import Cell, Column, Row, Table
-from maskformer_jax.evaluation.thesis_tables import all_tables
+from maskformer_jax.evaluation.tables.seeds import Measurement, over_seeds
+from maskformer_jax.evaluation.tables.table import Cell, Column, Row, Table
+from maskformer_jax.evaluation.tables.thesis import all_tables
 from maskformer_jax.study.claims import Verdict, confront
 from maskformer_jax.study.collect import Collected, Test
 from maskformer_jax.study.figures import Figure

@@ -13,7 +13,7 @@ import numpy as np
 from maskformer_jax.evaluation.output import write_whole
 from maskformer_jax.evaluation.plots import draw_plots
 from maskformer_jax.evaluation.results import Results
-from maskformer_jax.evaluation.seeds import Entry
+from maskformer_jax.evaluation.tables.seeds import Entry
 from maskformer_jax.study.collect import Collected, Test
 
 # Pictures of lines need no more, and their files are a quarter as large.

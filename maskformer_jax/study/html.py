@@ -5,8 +5,8 @@ import html
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from maskformer_jax.evaluation.table_formats import plain_text, to_html
-from maskformer_jax.evaluation.tables import Table
+from maskformer_jax.evaluation.tables.formats import plain_text, to_html
+from maskformer_jax.evaluation.tables.table import Table
 from maskformer_jax.study.claims import FAILS, HOLDS, UNDECIDED, UNKNOWN, Verdict
 from maskformer_jax.study.comparison import SIGNIFICANT, Difference
 from maskformer_jax.study.document import Block, Gallery, Listing, Part

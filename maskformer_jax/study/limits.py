@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from maskformer_jax.evaluation.seeds import Entry, at
+from maskformer_jax.evaluation.tables.seeds import Entry, at
 from maskformer_jax.study.collect import Collected, Test
 from maskformer_jax.study.comparison import SIGNIFICANT, estimates, pooled_spread
 from maskformer_jax.study.quantities import Quantity, everything, mean_rejection

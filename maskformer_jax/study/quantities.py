@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from maskformer_jax.evaluation.seeds import (
+from maskformer_jax.evaluation.tables.seeds import (
     Entry,
     Measure,
     Measurement,

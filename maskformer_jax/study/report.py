@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from maskformer_jax.evaluation.output import not_writable, write_whole
-from maskformer_jax.evaluation.table_formats import plain_text, to_csv, to_latex, to_markdown
-from maskformer_jax.evaluation.tables import Table
+from maskformer_jax.evaluation.tables.formats import plain_text, to_csv, to_latex, to_markdown
+from maskformer_jax.evaluation.tables.table import Table
 from maskformer_jax.study.claims import Verdict
 from maskformer_jax.study.collect import Collected, collect
 from maskformer_jax.study.comparison import Difference

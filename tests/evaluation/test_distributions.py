@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 from maskformer_jax.evaluation.distributions import (
+    binned_spread,
     histogram,
-    profile,
     quantile_error,
     round_up,
     spread,
@@ -67,7 +67,7 @@ def test_profile_has_the_spread_of_each_bin_and_errors_that_repetition_shows():
         [
             [
                 (curve.value[0], curve.error[0])
-                for curve in profile(generator.normal(1, 2, len(x)), x, edges).values()
+                for curve in binned_spread(generator.normal(1, 2, len(x)), x, edges).values()
             ]
             for _ in range(300)
         ]
@@ -76,7 +76,7 @@ def test_profile_has_the_spread_of_each_bin_and_errors_that_repetition_shows():
         values, errors = repeated[:, column].T
         assert errors.mean() == pytest.approx(values.std(), rel=0.15)
     values = generator.normal(1, 2, len(x))
-    curves = profile(values, x, edges)
+    curves = binned_spread(values, x, edges)
     second = spread(values[400:800])
     assert curves["median"].value[1] == second.median
     assert curves["half_width_68"].value[1] == second.half_width_68

@@ -13,8 +13,7 @@ import pytest
 from made_up_results import made_up
 from sklearn.metrics import roc_auc_score
 
-from maskformer_jax.evaluation.seeds import Entry, area_error, cell, number, rejection
-from maskformer_jax.evaluation.table_formats import (
+from maskformer_jax.evaluation.tables.formats import (
     latex_text,
     plain_text,
     to_csv,
@@ -22,7 +21,8 @@ from maskformer_jax.evaluation.table_formats import (
     to_latex,
     to_markdown,
 )
-from maskformer_jax.evaluation.tables import (
+from maskformer_jax.evaluation.tables.seeds import Entry, area_error, cell, number, rejection
+from maskformer_jax.evaluation.tables.table import (
     FEW,
     LIMIT,
     Cell,
@@ -32,7 +32,7 @@ from maskformer_jax.evaluation.tables import (
     best_cells,
     cell_text,
 )
-from maskformer_jax.evaluation.thesis_tables import all_tables
+from maskformer_jax.evaluation.tables.thesis import all_tables
 
 NAN = math.nan
 

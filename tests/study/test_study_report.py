@@ -17,7 +17,7 @@ from scipy import stats
 
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.results import Results, write_results
-from maskformer_jax.evaluation.seeds import Entry, rejection
+from maskformer_jax.evaluation.tables.seeds import Entry, rejection
 from maskformer_jax.study import claims, comparison, config, figures
 from maskformer_jax.study.claims import FAILS, HOLDS, UNDECIDED, UNKNOWN
 from maskformer_jax.study.collect import collect

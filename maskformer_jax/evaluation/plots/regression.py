@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from maskformer_jax.evaluation.cells import decimals
 from maskformer_jax.evaluation.plots.canvas import COLOURS, SYMBOLS, save
 from maskformer_jax.evaluation.plots.panels import binned, filled_range
 from maskformer_jax.evaluation.results import Results
+from maskformer_jax.evaluation.tables.cells import decimals
 
 RESIDUALS_FILE = "residuals.png"
 RESPONSE_FILE = "response.png"

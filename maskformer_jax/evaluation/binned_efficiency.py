@@ -16,7 +16,7 @@ def jet_pt(chunk: Chunk, config: Config) -> Float[np.ndarray, " N"]:
     return jets[field] / MEV_PER_GEV
 
 
-class Profile:
+class BinnedEfficiency:
     """Fraction of trials that pass in bins of a quantity, for each of several groups.
 
     A bin holds its lower edge, the last one both. Trials outside the edges, with a quantity that

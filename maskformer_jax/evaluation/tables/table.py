@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
-from maskformer_jax.evaluation.cells import decimals
 from maskformer_jax.evaluation.discriminants import FEW_JETS
+from maskformer_jax.evaluation.tables.cells import decimals
 
 MISSING = "-"
 
@@ -68,7 +68,7 @@ class Row(NamedTuple):
 
 
 class Table(NamedTuple):
-    """What is printed as Markdown, CSV, LaTeX and HTML by `table_formats`.
+    """What is printed as Markdown, CSV, LaTeX and HTML by `formats`.
 
     Labels and headings are plain text with formulas between dollar signs.
 

@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from maskformer_jax.evaluation.tables import Best, Table, best_cells, cell_text, spans
+from maskformer_jax.evaluation.tables.table import Best, Table, best_cells, cell_text, spans
 
 # What LaTeX writes for each sign that may stand in a label, a heading or a note.
 _LATEX = {

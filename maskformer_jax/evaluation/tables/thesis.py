@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from maskformer_jax.evaluation.seeds import (
+from maskformer_jax.evaluation.tables.seeds import (
     Entry,
     Measure,
     area,
@@ -16,7 +16,7 @@ from maskformer_jax.evaluation.seeds import (
     residual,
     uncertainty_notes,
 )
-from maskformer_jax.evaluation.tables import Cell, Column, Row, Table
+from maskformer_jax.evaluation.tables.table import Cell, Column, Row, Table
 
 JETS = {"ujets": "light", "cjets": "c", "bjets": "b"}
 SCORES = {"auc": "AUC", "precision": "precision", "recall": "recall", "f1": "F1"}

@@ -8,7 +8,7 @@ import numpy as np
 
 from maskformer_jax.evaluation.discriminants import FEW_JETS
 from maskformer_jax.evaluation.results import Results
-from maskformer_jax.evaluation.tables import FEW, LIMIT, Cell
+from maskformer_jax.evaluation.tables.table import FEW, LIMIT, Cell
 
 
 class Entry(NamedTuple):

@@ -1,0 +1,1 @@
+"""Tables of measurements: cells, formats, and the tables of the thesis."""
