@@ -96,6 +96,7 @@ def evaluate_trained(trained: Trained, test_file: Path, folder: Path, label: str
     check_free(folder / METRICS_FILE, test_file)
     file = JetFile(test_file, trained.config.data, truth="optional")
     try:
+        left_out = _left_out(file, trained.config.evaluation.fields.jet_pt)
         tally = Tally(trained.config, trained.baseline) if file.has_truth else None
         display = EventDisplay(trained.config, file)
         takers = [display] if tally is None else [tally, display]
@@ -106,6 +107,7 @@ def evaluate_trained(trained: Trained, test_file: Path, folder: Path, label: str
     summary = f"{file.num_jets:,} jets written to {folder}"
     if rate:
         summary += f", {rate:,.0f} jets/s after the first batch"
+    summary += left_out
     if tally is None:
         return Evaluated(None, summary)
     _write_results(tally, test_file, folder)
@@ -113,6 +115,15 @@ def evaluate_trained(trained: Trained, test_file: Path, folder: Path, label: str
     write_tables([results], folder)
     draw_plots([results], folder)
     return Evaluated(results, summary)
+
+
+def _left_out(file: JetFile, jet_pt: str) -> str:
+    if jet_pt in file.read(0, 1).jets.dtype.names:
+        return ""
+    return (
+        f"\nthe jets have no field `{jet_pt}`, so curves against pT are empty; name it by "
+        "`--evaluation.fields.jet_pt`"
+    )
 
 
 def check_free(path: Path, test_file: Path) -> None:

@@ -184,6 +184,13 @@ def test_options_reach_the_evaluation(main, run, test_path, tmp_path, capsys):
     assert (tmp_path / "event_3.png").stat().st_size > 10_000
 
 
+def test_a_missing_jet_pt_is_said(run, test_path, tmp_path, output):
+    assert "the jets have no field `pt_btagJes`, so curves against pT are empty" in output[1]
+    there = output[2]["jets"].dtype.names[0]
+    report = evaluate(run, test_path, tmp_path, [f"--evaluation.fields.jet_pt={there}"])
+    assert "curves against pT" not in report
+
+
 def test_results_of_another_file_are_not_replaced(
     main, run, test_path, make_tables, write_tables, tmp_path, capsys
 ):
