@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import stdtrit
 
+from maskformer_jax.evaluation.tables.cells import decimals
 from maskformer_jax.evaluation.tables.seeds import Entry, Measure, Measurement, measure
 
 # A difference counts when it is this many times its uncertainty, which by chance it is on one side
@@ -57,7 +58,7 @@ class Difference(NamedTuple):
         '+50 % (+36 % to +66 %)'
         """
         if not self.is_ratio:
-            digits = max(0, 1 - math.floor(math.log10(self.error))) if self.error > 0 else 3
+            digits = decimals(self.error) if self.error > 0 else 3
             return f"{self.value:+.{digits}f} ± {self.error:.{digits}f}"
         middle, low, high = (
             100 * math.expm1(self.value + shift * self.error) for shift in (0, -1, 1)
