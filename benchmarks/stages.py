@@ -138,6 +138,7 @@ def programs(config: Config) -> dict[str, Program]:
     sums, gradient = jax.jit(partial(gradients, groups[-1]))(made.params, part)
     state = weigh.method.init(made.params)
     if not weigh.scalarise:
+        gradient = pullback.spread(gradient, len(sums.count))
         found["weighting"] = program(
             lambda *x: weigh.method.update(*x[:3], losses=x[3]),
             *(gradient, state, made.params, sums.mean()),

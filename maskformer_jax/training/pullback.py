@@ -7,6 +7,7 @@ it: one in a head, fewer than K in a branch, K in the trunk. Which, is found fro
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,7 +23,9 @@ Rule = Callable[[JaxprEqn, Sequence[Any]], Sequence[Any]]
 BEYOND = object()
 
 
-class Rows(NamedTuple):
+@partial(jax.tree_util.register_dataclass, data_fields=["values"], meta_fields=["tasks"])
+@dataclass(frozen=True)
+class Rows:
     """A value of the reverse pass for the tasks that reach it.
 
     Attributes:
@@ -47,7 +50,10 @@ class Sum(NamedTuple):
 
 
 def separate(pullback: Pullback, cotangents: Sequence[Float[Array, ""]]) -> PyTree:
-    """The gradient of every loss, leaves `[K, ...]`.
+    """The gradient of every loss, as `Rows` of those alone that reach a parameter.
+
+    Gradients of several batches can be added up as they are; `spread` makes leaves `[K, ...]` of
+    them.
 
     Args:
         pullback: from one cotangent per loss to gradients, linear. Rules of its own that someone
@@ -56,9 +62,23 @@ def separate(pullback: Pullback, cotangents: Sequence[Float[Array, ""]]) -> PyTr
     """
     linear, tree = _trace(pullback, cotangents)
     inputs = [Rows((task,), x[None]) for task, x in enumerate(cotangents)]
-    every = tuple(range(len(cotangents)))
     found = _evaluate(linear.jaxpr, linear.consts, inputs, _by_rows)
-    return tree.unflatten([_spread(x, every) for x in found])
+    # A parameter that no loss reaches has a zero here.
+    return tree.unflatten(x if isinstance(x, Rows) else Rows((), x[None][:0]) for x in found)
+
+
+def spread(gradients: PyTree, num_tasks: int) -> PyTree:
+    """The gradient of every loss, leaves `[K, ...]`; leaves that are arrays stay as they are.
+
+    Args:
+        gradients: result of `separate`, or sums of them.
+        num_tasks: K.
+    """
+    return jax.tree.map(
+        lambda x: _spread(x, range(num_tasks)) if isinstance(x, Rows) else x,
+        gradients,
+        is_leaf=lambda x: isinstance(x, Rows),
+    )
 
 
 def weighted(
@@ -198,8 +218,8 @@ def _spread(x: Rows | Array, tasks: Sequence[int]) -> Array:
         return jnp.broadcast_to(x, (len(tasks), *jnp.shape(x)))
     if x.tasks == tuple(tasks):
         return x.values
-    nothing = jnp.zeros_like(x.values[:1])
-    rows = dict(zip(x.tasks, jnp.split(x.values, len(x.tasks)), strict=True))
+    nothing = jnp.zeros((1, *x.values.shape[1:]), x.values.dtype)
+    rows = dict(zip(x.tasks, jnp.split(x.values, max(len(x.tasks), 1)), strict=False))
     return jnp.concatenate([rows.get(task, nothing) for task in tasks])
 
 

@@ -136,7 +136,8 @@ def task_gradients(
             return TaskGradients(sums, jax.lax.map(pull, jnp.diag(cotangents)))
         return TaskGradients(sums, pullback.separate(pull, tuple(cotangents)))
 
-    return of_parts.add_up(pull_back, parts)
+    found = of_parts.add_up(pull_back, parts)
+    return found._replace(gradients=pullback.spread(found.gradients, len(found.sums.count)))
 
 
 def _halves(parts: Parts) -> Iterator[Parts]:

@@ -92,8 +92,30 @@ def test_rows_are_the_gradients_of_the_losses(case):
     _, pull, rows = case
     cotangents = jnp.asarray([1.0, 2.0, -3.0])
     expected = jax.tree.map(lambda g: jax.vmap(jnp.multiply)(cotangents, g), rows)
-    close(pullback.separate(pull, tuple(cotangents)), expected)
-    close(jax.jit(lambda x: pullback.separate(pull, tuple(x)))(cotangents), expected)
+    close(pullback.spread(pullback.separate(pull, tuple(cotangents)), 3), expected)
+    found = jax.jit(lambda x: pullback.separate(pull, tuple(x)))(cotangents)
+    close(pullback.spread(found, 3), expected)
+
+
+def test_a_gradient_has_rows_of_the_losses_that_reach_it(case):
+    _, pull, rows = case
+    found = pullback.separate(pull, ONES)
+    for name, expected in rows.items():
+        reached = np.asarray(expected).reshape(3, -1).any(1)
+        assert set(np.flatnonzero(reached)) <= set(found[name].tasks)
+        assert len(found[name].values) == len(found[name].tasks)
+
+
+def test_rows_add_up_as_their_gradients_do(params):
+    _, pull = jax.vjp(heads, params)
+    found = pullback.separate(lambda x: pull(tuple(x))[0], ONES)
+    twice = jax.tree.map(jnp.add, found, found)
+    assert {name: x.tasks for name, x in twice.items()} == {
+        **{"x": (0, 1, 2), "trunk": (0, 1, 2)},
+        **{"a": (0,), "b": (1,), "c": (2,)},
+    }
+    expected = jax.tree.map(lambda x: 2 * x, pullback.spread(found, 3))
+    close(pullback.spread(twice, 3), expected)
 
 
 @pytest.mark.parametrize("fewest", [2, 3, 0])
