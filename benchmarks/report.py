@@ -129,10 +129,11 @@ def _draw_sizes(tables: dict[str, Table]):
         table = tables[name]
         for head in table.columns:
             if head.endswith(", ms"):
-                axes.plot(table.rows and [row[0] for row in table.rows], table.column(head), "o-")
-                axes.lines[-1].set_label(head)
+                axes.plot([row[0] for row in table.rows], table.column(head), "o-", label=head)
         axes.set_xlabel(next(iter(table.columns)))
-        axes.set_xscale("log", base=2)
+        axes.set_xscale("log")
+        axes.set_xticks([row[0] for row in table.rows], [row[0] for row in table.rows])
+        axes.minorticks_off()
         axes.set_yscale("log")
         axes.legend(fontsize="small")
     return figure
