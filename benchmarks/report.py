@@ -127,12 +127,14 @@ def _draw_sizes(tables: dict[str, Table]):
     figure, several = _axes(len(SIZES), width=12.0, height=3.0)
     for axes, name in zip(several, SIZES, strict=True):
         table = tables[name]
+        axis = next(iter(table.columns))
+        sizes = table.column(axis)
         for head in table.columns:
             if head.endswith(", ms"):
-                axes.plot([row[0] for row in table.rows], table.column(head), "o-", label=head)
-        axes.set_xlabel(next(iter(table.columns)))
+                axes.plot(sizes, table.column(head), "o-", label=head)
+        axes.set_xlabel(axis)
         axes.set_xscale("log")
-        axes.set_xticks([row[0] for row in table.rows], [row[0] for row in table.rows])
+        axes.set_xticks(sizes, sizes)
         axes.minorticks_off()
         axes.set_yscale("log")
         axes.legend(fontsize="small")

@@ -64,7 +64,9 @@ def separate(pullback: Pullback, cotangents: Sequence[Float[Array, ""]]) -> PyTr
     inputs = [Rows((task,), x[None]) for task, x in enumerate(cotangents)]
     found = _evaluate(linear.jaxpr, linear.consts, inputs, _by_rows)
     # A parameter that no loss reaches has a zero here.
-    return tree.unflatten(x if isinstance(x, Rows) else Rows((), x[None][:0]) for x in found)
+    return tree.unflatten(
+        x if isinstance(x, Rows) else Rows((), jnp.asarray(x)[None][:0]) for x in found
+    )
 
 
 def spread(gradients: PyTree, num_tasks: int) -> PyTree:
@@ -219,7 +221,7 @@ def _spread(x: Rows | Array, tasks: Sequence[int]) -> Array:
     if x.tasks == tuple(tasks):
         return x.values
     nothing = jnp.zeros((1, *x.values.shape[1:]), x.values.dtype)
-    rows = dict(zip(x.tasks, jnp.split(x.values, max(len(x.tasks), 1)), strict=False))
+    rows = {task: x.values[at : at + 1] for at, task in enumerate(x.tasks)}
     return jnp.concatenate([rows.get(task, nothing) for task in tasks])
 
 

@@ -129,15 +129,15 @@ def task_gradients(
     """The gradient of every loss, from one forward pass over the parts."""
     before = of_parts.counts(sums_of, params, parts)
 
-    def pull_back(part: PyTree) -> TaskGradients:
+    def pull_back(part: PyTree) -> tuple[LossSums, PyTree]:
         sums, pull = of_parts.vjp(sums_of, params, part)
         cotangents = of_parts.per_term(of_parts.whole(parts, sums.count, before))
         if backward == "map":
-            return TaskGradients(sums, jax.lax.map(pull, jnp.diag(cotangents)))
-        return TaskGradients(sums, pullback.separate(pull, tuple(cotangents)))
+            return sums, jax.lax.map(pull, jnp.diag(cotangents))
+        return sums, pullback.separate(pull, tuple(cotangents))
 
-    found = of_parts.add_up(pull_back, parts)
-    return found._replace(gradients=pullback.spread(found.gradients, len(found.sums.count)))
+    sums, gradients = of_parts.add_up(pull_back, parts)
+    return TaskGradients(sums, pullback.spread(gradients, len(sums.count)))
 
 
 def _halves(parts: Parts) -> Iterator[Parts]:
