@@ -17,10 +17,11 @@ def class_index(values: np.ndarray, classes: Mapping[str, int]) -> np.ndarray:
     Returns:
         Integers in the shape of `values`.
     """
-    index = np.full(values.shape, -1, np.int32)
-    for position, value in enumerate(classes.values()):
-        index[values == value] = position
-    return index
+    # Counted from 1; many times as fast as an assignment to the places that equal a value.
+    index = np.zeros(values.shape, np.int32)
+    for number, value in enumerate(classes.values(), 1):
+        np.maximum(index, (values == value) * np.int32(number), out=index)
+    return index - 1
 
 
 def object_class_index(hadrons: np.ndarray, layout: HadronsConfig) -> np.ndarray:
@@ -58,7 +59,7 @@ def track_masks(
         valid: `[n, M]` True for a real object.
 
     Returns:
-        Booleans `[T, M]`.
+        Booleans `[M, T]`.
     """
-    same = np.repeat(hadron_link, counts, axis=0) == track_link[:, None]
-    return same & np.repeat(valid, counts, axis=0) & (track_link >= 0)[:, None]
+    wanted = np.repeat(np.where(valid, hadron_link, -1).T, counts, axis=1)
+    return (wanted == track_link) & (track_link >= 0)

@@ -175,7 +175,7 @@ class _OrderedBatches:
         records = self._file.read(int(rows[0]), int(rows[-1]) + 1)
         if len(rows) < len(records.jets):
             records = select(records, rows - rows[0])
-        samples = convert(records, self._file.layout, self._scaling)
+        samples = convert([records], self._file.layout, self._scaling)
         generator = np.random.default_rng([ROW_ORDER, number])
         return records, *self._finish(samples, np.arange(len(rows)), generator)
 
@@ -250,7 +250,8 @@ class _ShuffledBatches:
     def _group(self, number: int, group: int) -> tuple[Samples, np.ndarray]:
         key = (number, group)
         if key not in self._groups:
-            samples = join([self._block(int(b)) for b in self._epoch(number).groups[group]])
+            blocks = (self._read(int(block)) for block in self._epoch(number).groups[group])
+            samples = convert(blocks, self._file.layout, self._scaling)
             generator = np.random.default_rng([self._seed, JET_ORDER, number, group])
             order = generator.permutation(len(samples.counts) - 1)
             # Two groups: a batch may end in one and begin in the one before.
@@ -258,11 +259,9 @@ class _ShuffledBatches:
             self._groups = dict([*kept, (key, (samples, order))])
         return self._groups[key]
 
-    def _block(self, block: int) -> Samples:
+    def _read(self, block: int) -> Records:
         start = block * self.block_size
         stop = min(start + self.block_size, len(self._labelled))
         records = self._file.read(start, stop)
         labelled = self._labelled[start:stop]
-        if not labelled.all():
-            records = select(records, np.flatnonzero(labelled))
-        return convert(records, self._file.layout, self._scaling)
+        return records if labelled.all() else select(records, np.flatnonzero(labelled))

@@ -6,7 +6,6 @@ planned for it; one with more tracks than usual goes on into spare ones. All sha
 and a step computes only the parts that are used.
 """
 
-import heapq
 from typing import NamedTuple
 
 import numpy as np
@@ -141,14 +140,14 @@ def _rows_needed(draws: np.ndarray, parts: int, seats: int, width: int) -> int:
         return rows
     rows = max(rows, *(-(-int(counts.sum()) // width) for counts in spread))
     for counts in spread:
-        while (_deal(counts.tolist(), rows, seats, width)[0] < 0).any():
+        while (_deal(counts.tolist(), rows, seats, width) < 0).any():
             rows += max(rows // 100, 1)
     # What doesn't fit costs a part more: the whole batch again where there is one.
     return rows + (int(np.ceil(MARGIN * rows)) if parts == 1 else 0)
 
 
-def _deal(counts: list[int], rows: int, seats: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row and seat of each jet, -1 where there is none; the emptiest row takes the next jet.
+def _deal(counts: list[int], rows: int, seats: int, width: int) -> np.ndarray:
+    """Place of each jet, row times `seats` plus seat, or -1; the emptiest row takes the next jet.
 
     Args:
         counts: tracks of the jets, the largest first.
@@ -156,23 +155,22 @@ def _deal(counts: list[int], rows: int, seats: int, width: int) -> tuple[np.ndar
         seats: jets of a row.
         width: tracks of a row.
     """
-    # Tracks and number of a row as one integer: the heap compares nothing else.
-    free, full = list(range(rows)), (width + 1) * rows
-    row_of, seat_of, taken = [-1] * len(counts), [-1] * len(counts), [0] * rows
-    for jet, count in enumerate(counts):
-        if not free:
-            break
-        after = free[0] + count * rows
-        if after >= full:
-            continue
-        row_of[jet] = row = after % rows
-        seat_of[jet] = taken[row]
-        taken[row] += 1
-        if taken[row] < seats:
-            heapq.heapreplace(free, after)
-        else:
-            heapq.heappop(free)
-    return np.array(row_of), np.array(seat_of)
+    places: list[int] = []
+    # The next place of the rows that have one, by the tracks that they hold. Only jets without
+    # tracks leave a row as empty as it was.
+    free: list[list[int]] = [[] for _ in range(width + 1)]
+    free[0] = list(range(0, rows * seats, seats))
+    for tracks in range(width + 1):
+        while free[tracks]:
+            while len(places) < len(counts) and tracks + counts[len(places)] > width:
+                places.append(-1)
+            takers, free[tracks] = sorted(free[tracks]), []
+            # The last takers may find no jet.
+            for place, count in zip(takers, counts[len(places) :], strict=False):
+                places.append(place)
+                if (place + 1) % seats:
+                    free[tracks + count].append(place + 1)
+    return np.array(places + [-1] * (len(counts) - len(places)))
 
 
 def seat(counts: np.ndarray, layout: Layout, generator: np.random.Generator) -> np.ndarray:
@@ -202,10 +200,10 @@ def seat(counts: np.ndarray, layout: Layout, generator: np.random.Generator) -> 
             group = waiting[part] if part < len(waiting) else left
             if not len(group):
                 break
-            row_of, seat_of = _deal(counts[group].tolist(), layout.rows, layout.jets, layout.width)
-            placed = row_of >= 0
-            order = generator.permutation(layout.rows)
-            seats[batch, part, order[row_of[placed]], seat_of[placed]] = group[placed]
-            waits[group[placed]] = False
+            places = _deal(counts[group].tolist(), layout.rows, layout.jets, layout.width)
+            placed = places >= 0
+            group, (row, seat) = group[placed], np.divmod(places[placed], layout.jets)
+            seats[batch, part, generator.permutation(layout.rows)[row], seat] = group
+            waits[group] = False
             left = left[waits[left]]
     return seats.reshape(-1, layout.rows, layout.jets)

@@ -61,20 +61,20 @@ class FieldScaling(NamedTuple):
             InputError: a value is not finite, or outside the domain of its transform.
         """
         values = self._transformed(table, rows, path, np.float32)
-        values -= self.mean.astype(np.float32)
-        values /= self.std.astype(np.float32)
-        return values
+        values -= self.mean.astype(np.float32)[:, None]
+        values /= self.std.astype(np.float32)[:, None]
+        return np.ascontiguousarray(values.T)
 
     def _transformed(self, table, rows, path, dtype) -> np.ndarray:
-        values = np.empty((len(table), len(self.fields)), dtype)
+        """transform(x), `[F, n]`."""
+        values = np.empty((len(self.fields), len(table)), dtype)
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            for column, (name, transform) in enumerate(
-                zip(self.fields, self.transforms, strict=True)
-            ):
-                forward = TRANSFORMS[transform.name].forward
-                values[:, column] = forward(table[name].astype(dtype), transform.scale)
+            for row, name, transform in zip(values, self.fields, self.transforms, strict=True):
+                row[:] = table[name]
+                if transform.name != "identity":
+                    row[:] = TRANSFORMS[transform.name].forward(row, transform.scale)
         if not np.isfinite(values).all():
-            entry, column = np.argwhere(~np.isfinite(values))[0]
+            entry, column = np.argwhere(~np.isfinite(values.T))[0]
             self._refuse(int(column), table[self.fields[column]][entry], int(rows[entry]), path)
         return values
 
@@ -189,7 +189,7 @@ def fit_scaling(
     for records in _labelled_blocks(file, num_jets):
         for part, (table, rows) in _tables(records, file.layout).items():
             values = parts[part]._transformed(table, rows, records.path, np.float64)
-            moments[part].add(values)
+            moments[part].add(np.ascontiguousarray(values.T))
     fitted = {}
     for part, scaling in parts.items():
         given = norm.get(scaling.dataset, {})

@@ -40,7 +40,7 @@ def test_masks_join_equal_links_of_the_same_jet():
         np.array([[True, True], [True, True], [True, True]]),
     )
     expected = [[1, 0], [0, 1], [0, 0], [1, 0], [0, 0]]
-    np.testing.assert_array_equal(masks, np.array(expected, bool))
+    np.testing.assert_array_equal(masks, np.array(expected, bool).T)
 
 
 def test_padding_never_matches():
@@ -49,7 +49,7 @@ def test_padding_never_matches():
     hadron = np.array([[-1, 0, 7]])
     masks = track_masks(link, counts, hadron, np.array([[True, True, False]]))
     expected = [[0, 0, 0], [0, 1, 0], [0, 0, 0]]
-    np.testing.assert_array_equal(masks, np.array(expected, bool))
+    np.testing.assert_array_equal(masks, np.array(expected, bool).T)
 
 
 @pytest.mark.parametrize(

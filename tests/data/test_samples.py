@@ -11,7 +11,7 @@ from maskformer_jax.errors import InputError
 def converted(file, start=0, stop=None):
     scaling = fit_scaling(file)
     records = file.read(start, file.num_jets if stop is None else stop)
-    return convert(records, file.layout, scaling), scaling
+    return convert([records], file.layout, scaling), scaling
 
 
 def seats(index, number):
@@ -106,7 +106,7 @@ def test_padding_is_exact(tables, opened):
 def test_parts_without_jets_are_padding(tables, opened):
     """Wherever they stand among the others."""
     file = opened(tables)
-    samples = convert(file.read(0, 8), file.layout, fit_scaling(file))
+    samples = convert([file.read(0, 8)], file.layout, fit_scaling(file))
     index = np.array([[6, 5], [-1, -1], [4, -1]])
     found = assemble(samples, index.reshape(3, 2, 1), file.width)
     for part, jets in enumerate(index):
@@ -168,7 +168,7 @@ def test_file_without_truth_has_the_same_inputs_and_empty_targets(tables, opened
     with_truth, _ = assemble(samples, seats(np.arange(50), 50), file.width)
     tables.pop("truth_hadrons")
     file = opened(tables, truth="optional")
-    samples = convert(file.read(0, 50), file.layout, scaling)
+    samples = convert([file.read(0, 50)], file.layout, scaling)
     batch, targets = assemble(samples, seats(np.arange(50), 50), file.width)
     for before, after in zip(with_truth, batch, strict=True):
         np.testing.assert_array_equal(before, after)
@@ -181,7 +181,9 @@ def test_file_without_truth_has_the_same_inputs_and_empty_targets(tables, opened
 def test_taking_and_joining_change_nothing(index, tables, opened):
     file = opened(tables)
     samples, scaling = converted(file)
-    halves = [convert(file.read(a, b), file.layout, scaling) for a, b in ((0, 5), (5, 6), (6, 50))]
+    halves = [
+        convert([file.read(a, b)], file.layout, scaling) for a, b in ((0, 5), (5, 6), (6, 50))
+    ]
     index = np.array(index, int)
     expected = assemble(samples, seats(index, 4), file.width)
     for other, at in ((join(halves), index), (take(samples, index), np.arange(len(index)))):
@@ -190,9 +192,33 @@ def test_taking_and_joining_change_nothing(index, tables, opened):
                 np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.parametrize("truth", ["required", "optional"])
+def test_blocks_are_converted_as_if_they_had_been_read_at_once(truth, tables, opened):
+    scaling = fit_scaling(opened(tables))
+    if truth == "optional":
+        tables.pop("truth_hadrons")
+    file = opened(tables, truth=truth)
+    whole = convert([file.read(0, 50)], file.layout, scaling)
+    blocks = (file.read(start, stop) for start, stop in ((0, 5), (5, 6), (6, 50)))
+    for name, before, after in zip(
+        whole._fields, whole, convert(blocks, file.layout, scaling), strict=True
+    ):
+        assert before.dtype == after.dtype, name
+        np.testing.assert_array_equal(before, after, err_msg=name)
+
+
+def test_the_row_of_a_bad_value_is_that_of_its_block(tables, opened):
+    scaling = fit_scaling(opened(tables))
+    tables["truth_hadrons"]["pt"][31, 0] = np.inf
+    file = opened(tables)
+    blocks = [file.read(40, 50), file.read(30, 40)]
+    with pytest.raises(InputError, match="field `pt` of dataset `truth_hadrons` is inf in row 31"):
+        convert(blocks, file.layout, scaling)
+
+
 def test_values_that_are_not_finite_are_refused_in_any_file(tables, opened):
     _, scaling = converted(opened(tables))
     tables["tracks"]["d0"][17, 0] = np.nan
     file = opened(tables)
     with pytest.raises(InputError, match=r"jets1\.h5: field `d0` of .* is nan in row 17"):
-        convert(file.read(12, 30), file.layout, scaling)
+        convert([file.read(12, 30)], file.layout, scaling)

@@ -103,7 +103,7 @@ def test_training_reads_the_files(made):
         assert file.num_jets == jets
         assert file.width == 50
         records = file.read(0, jets)
-        samples = convert(records, LAYOUT, fit_scaling(file))
+        samples = convert([records], LAYOUT, fit_scaling(file))
         counts = samples.counts[:-1]
         assert (counts == records.jets["n_tracks"]).all() and counts.min() >= 1
         assert np.isfinite(samples.tracks).all()
