@@ -61,5 +61,5 @@ def track_masks(
     Returns:
         Booleans `[M, T]`.
     """
-    wanted = np.repeat(np.where(valid, hadron_link, -1).T, counts, axis=1)
-    return (wanted == track_link) & (track_link >= 0)
+    same = np.repeat(hadron_link.T, counts, axis=1) == track_link
+    return same & np.repeat(valid.T, counts, axis=1) & (track_link >= 0)

@@ -202,8 +202,8 @@ def seat(counts: np.ndarray, layout: Layout, generator: np.random.Generator) -> 
                 break
             places = _deal(counts[group].tolist(), layout.rows, layout.jets, layout.width)
             placed = places >= 0
-            group, (row, seat) = group[placed], np.divmod(places[placed], layout.jets)
-            seats[batch, part, generator.permutation(layout.rows)[row], seat] = group
+            group, (row, column) = group[placed], np.divmod(places[placed], layout.jets)
+            seats[batch, part, generator.permutation(layout.rows)[row], column] = group
             waits[group] = False
             left = left[waits[left]]
     return seats.reshape(-1, layout.rows, layout.jets)

@@ -154,20 +154,20 @@ def assemble(samples: Samples, seats: np.ndarray, width: int) -> tuple[Batch, Ta
     begins = _begins(counts)
     # Of each real track: where it comes from, and its slot in the rows.
     source = _source(samples, jets, begins)
-    first = np.arange(len(jets))
-    row = first // num_jets
+    seat = np.arange(len(jets))
+    row = seat // num_jets
     slot = np.arange(len(source))
     slot += np.repeat(row * width - begins[row * num_jets], counts)
     of_slots = np.full(len(jets) // num_jets * width, len(samples.tracks) - 1)
     of_slots[slot] = source
     # The tracks of a jet have a row for itself in `valid`, one for each object in `masks`.
-    own = np.repeat((first - row) * width, counts) + slot
+    own = np.repeat((seat - row) * width, counts) + slot
     valid = np.zeros(len(jets) * width, bool)
     valid[own] = True
     masks = np.zeros(len(jets) * num_objects * width, bool)
     belongs = np.flatnonzero(samples.masks.take(source, axis=1))
     object_index, track = np.divmod(belongs, max(len(source), 1))
-    own = np.repeat((first * num_objects - row) * width, counts) + slot
+    own = np.repeat((seat * num_objects - row) * width, counts) + slot
     masks[own[track] + object_index * width] = True
     # Of the whole result; a slice is filled faster than a list of parts.
     whole = slice(len(used)) if not len(used) or used[-1] == len(used) - 1 else used

@@ -32,11 +32,15 @@ def test_objects_are_cut_and_padded_to_the_cap():
     np.testing.assert_array_equal(object_class_index(table, HadronsConfig(cap=4)), [[0, 1, 2, 2]])
 
 
-def test_masks_join_equal_links_of_the_same_jet():
+@pytest.mark.parametrize(
+    ("dtype", "nothing", "a"), [("i1", -1, 7), ("i4", -1, 7), ("u4", 0, 7), ("u8", 0, 2**60)]
+)
+def test_masks_join_equal_links_of_the_same_jet(dtype, nothing, a):
+    b, c = a + 1, a + 2
     masks = track_masks(
-        np.array([7, 8, -1, 8, 7]),
+        np.array([a, b, nothing, b, a], dtype),
         np.array([3, 0, 2]),
-        np.array([[7, 8], [7, 8], [8, 9]]),
+        np.array([[a, b], [a, b], [b, c]], dtype),
         np.array([[True, True], [True, True], [True, True]]),
     )
     expected = [[1, 0], [0, 1], [0, 0], [1, 0], [0, 0]]
