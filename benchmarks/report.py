@@ -1,12 +1,12 @@
 """Puts what was measured into docs/performance.md: tables between two marks each, and plots."""
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks import training
 from benchmarks.tables import Table, load, markdown
 from maskformer_jax.errors import InputError
 
@@ -28,7 +28,7 @@ def run(runs: str, docs: str) -> str:
         raise InputError(f"{page}: no such file")
     tables = load(str(folder / "scaling.json")) | load(str(folder / "weights.json"))
     if (folder / "training.json").is_file():
-        tables["training"] = training_table(folder / "training.json")
+        tables["training"] = training.load_table(folder / "training.json")
     before = page.read_text()
     names = [name for _, name, _ in MARKS.findall(before) if name in tables]
     drawn = draw(tables, page.with_suffix(""))
@@ -54,23 +54,6 @@ def filled(page: str, tables: dict[str, Table], plots: dict[str, str]) -> str:
         return f"{begin}{markdown(tables[name])}\n{picture}{end}"
 
     return MARKS.sub(fill, page)
-
-
-def training_table(path: Path) -> Table:
-    """Jets/s of the turns that `benchmark.py training` wrote, and ratios to the reference."""
-    found = json.loads(path.read_text())
-    rows = []
-    for label, turns in found["turns"].items():
-        rates = np.array([jets / seconds for jets, seconds, _ in turns])
-        before = [jets / seconds for jets, seconds, _ in found["reference_before"][label]]
-        ratio = float(np.median(rates / before)) if before else None
-        waiting = sum(turn[2] for turn in turns) / sum(turn[1] for turn in turns)
-        spread = [float(x) for x in (np.median(rates), rates.min(), rates.max())]
-        rows.append([label, found["parameters"][label], *spread, ratio, waiting])
-    reference = next(iter(found["turns"]))
-    columns = {"training": "", "parameters": ",d", "jets/s": ",.0f", "least": ",.0f"}
-    columns |= {"most": ",.0f", f"to {reference}": ".3f", "waiting for data": ".2%"}
-    return Table(f"Training on batches of {found['batch_size']} jets", columns, rows)
 
 
 def draw(tables: dict[str, Table], folder: Path) -> list[str]:

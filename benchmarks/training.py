@@ -19,6 +19,7 @@ import optax
 
 from benchmarks.fresh import loader_of
 from benchmarks.salt_peer import Ask, salt, settings
+from benchmarks.tables import Table, text
 from benchmarks.turns import bind, end_of_work
 from maskformer_jax import config as configuration
 from maskformer_jax.config import Config
@@ -126,8 +127,7 @@ def run(
         about["reference_before"] = {row.label: row.before for row in rows}
         Path(output).parent.mkdir(parents=True, exist_ok=True)
         Path(output).write_text(json.dumps(about, indent=1) + "\n")
-    counts = ", ".join(f"{label} {size:,}" for label, size in sizes.items())
-    return f"parameters: {counts}\n{table(rows)}"
+    return text(table(rows, sizes, batch_size))
 
 
 def configs_of(methods: Sequence[str] | None, options: Sequence[str]) -> dict[str, Config]:
@@ -205,23 +205,39 @@ def interleaved(trainings: dict[str, Training], pairs: int, steps: int) -> list[
     return list(rows.values())
 
 
-def table(rows: Sequence[Row]) -> str:
-    """Medians of the turns, and between which values all of them lie."""
-    reference = rows[0].label
-    lines = [
-        f"{'':24}{'jets/s':>8}{'least':>8}{'most':>8}"
-        f"{'to ' + reference:>11}{'least':>8}{'most':>8}{'waiting for data':>18}"
-    ]
+def table(rows: Sequence[Row], parameters: dict[str, int], batch_size: int) -> Table:
+    """Medians of the turns and of their ratios, and between which values all of them lie.
+
+    Args:
+        rows: the reference first.
+        parameters: label -> number of them.
+        batch_size: jets of a batch.
+    """
+    ratio = f"to {rows[0].label}"
+    columns = {"training": "", "parameters": ",d", "jets/s": ",.0f", "least": ",.0f"}
+    columns |= {"most": ",.0f", ratio: ".3f", "least ratio": ".3f", "most ratio": ".3f"}
+    lines = []
     for row in rows:
-        rates = np.array([turn.jets / turn.seconds for turn in row.turns])
+        rates = _rates(row.turns)
+        ratios = _spread(rates / _rates(row.before)) if row.before else 3 * [None]
         waiting = sum(turn.waiting for turn in row.turns) / sum(turn.seconds for turn in row.turns)
-        cells = f"{row.label:24}" + "".join(f"{value:8.0f}" for value in _spread(rates))
-        ratios = f"{'-':>11}{'-':>8}{'-':>8}"
-        if row.before:
-            median, *ends = _spread(rates / [turn.jets / turn.seconds for turn in row.before])
-            ratios = f"{median:11.3f}" + "".join(f"{value:8.3f}" for value in ends)
-        lines.append(f"{cells}{ratios}{waiting:18.2%}")
-    return "\n".join(lines)
+        lines.append([row.label, parameters[row.label], *_spread(rates), *ratios, waiting])
+    title = f"Training on batches of {batch_size} jets"
+    return Table(title, columns | {"waiting for data": ".2%"}, lines)
+
+
+def load_table(path: Path) -> Table:
+    """The table of the turns that `run` wrote."""
+    found = json.loads(path.read_text())
+    rows = []
+    for label, turns in found["turns"].items():
+        before = found["reference_before"][label]
+        rows.append(Row(label, [Turn(*turn) for turn in turns], [Turn(*turn) for turn in before]))
+    return table(rows, found["parameters"], found["batch_size"])
+
+
+def _rates(turns: Sequence[Turn]) -> np.ndarray:
+    return np.array([turn.jets / turn.seconds for turn in turns])
 
 
 def _spread(values: np.ndarray) -> tuple[float, float, float]:

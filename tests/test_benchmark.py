@@ -17,6 +17,7 @@ from benchmarks import interactions
 from benchmarks.aggregators import split
 from benchmarks.data import copy_plain, make
 from benchmarks.settings import OPTIONS, is_random, method
+from benchmarks.tables import text
 from benchmarks.training import PEERS, Row, Turn, table
 from maskformer_jax.config import DataConfig
 from maskformer_jax.weighting import METHODS
@@ -116,10 +117,11 @@ def test_training_takes_turns_with_salt(affinity, capsys, fake_trainer, noise, p
     options += ["--batch_size", "25", "--pairs", "2", "--steps", "2", "--output", str(output)]
     options += ["--peers", "--peer_python", str(python)]
     assert benchmark.main(["training", *options]) == 0
-    sizes, head, *lines = capsys.readouterr().out.splitlines()
-    assert re.fullmatch(r"parameters: (Salt.*? 1,000, ){3}equal 1,234", sizes)
-    assert head.split()[:5] == ["jets/s", "least", "most", "to", "Salt"]
-    assert [line.split("  ")[0] for line in lines] == [*PEERS, "equal"]
+    title, head, *lines = capsys.readouterr().out.splitlines()
+    assert title == "Training on batches of 25 jets"
+    assert re.split("  +", head)[2:6] == ["jets/s", "least", "most", "to Salt"]
+    cells = [re.split("  +", line)[:2] for line in lines]
+    assert cells == [*([label, "1,000"] for label in PEERS), ["equal", "1,234"]]
     found = json.loads(output.read_text())
     # Batches of 25, 25 and 10 jets, the first of which is not measured.
     assert [jets for jets, *_ in found["turns"]["equal"]] == [35, 50]
@@ -144,9 +146,11 @@ def test_a_training_is_divided_by_the_turn_before_it():
             [slow, fast, slow],
         ),
     ]
-    _, salt, equal = table(rows).splitlines()
-    assert salt.split() == ["Salt", "50", "50", "100", "-", "-", "-", "6.00%"]
-    assert equal.split() == ["equal", "200", "100", "200", "2.000", "2.000", "4.000", "10.00%"]
+    found = table(rows, {"Salt": 7, "equal": 1000}, 100)
+    *_, salt, equal = text(found).splitlines()
+    assert salt.split() == ["Salt", "7", "50", "50", "100", "-", "-", "-", "6.00%"]
+    expected = ["equal", "1,000", "200", "100", "200", "2.000", "2.000", "4.000", "10.00%"]
+    assert equal.split() == expected
 
 
 FAILING = {

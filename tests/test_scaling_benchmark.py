@@ -227,7 +227,7 @@ def test_report_fills_in_tables_and_draws(capsys, tmp_path):
     assert benchmark.main(["report", "--runs", str(tmp_path), "--docs", str(page)]) == 0
     expected = "tables: training, tasks; plots: training, stages, sizes, weights\n"
     assert capsys.readouterr().out == expected
-    assert "| b | 10 | 300 | 200 | 400 | 3.000 | 0.00% |" in page.read_text()
+    assert "| b | 10 | 300 | 200 | 400 | 3.000 | 2.000 | 4.000 | 0.00% |" in page.read_text()
     assert re.findall(r"\]\((.*?)\)", page.read_text()) == [
         "page/training.png",
         "page/sizes.png",
