@@ -21,7 +21,8 @@ def class_index(values: np.ndarray, classes: Mapping[str, int]) -> np.ndarray:
     index = np.zeros(values.shape, np.int32)
     for number, value in enumerate(classes.values(), 1):
         np.maximum(index, (values == value) * np.int32(number), out=index)
-    return index - 1
+    index -= 1
+    return index
 
 
 def object_class_index(hadrons: np.ndarray, layout: HadronsConfig) -> np.ndarray:

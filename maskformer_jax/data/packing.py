@@ -156,8 +156,8 @@ def _deal(counts: list[int], rows: int, seats: int, width: int) -> np.ndarray:
         width: tracks of a row.
     """
     places: list[int] = []
-    # The next place of the rows that have one, by the tracks that they hold. Only jets without
-    # tracks leave a row as empty as it was.
+    # The next place of the rows that have one, by the tracks that they hold. A row that takes a jet
+    # without tracks is as empty as before and is looked at again.
     free: list[list[int]] = [[] for _ in range(width + 1)]
     free[0] = list(range(0, rows * seats, seats))
     for tracks in range(width + 1):

@@ -189,6 +189,7 @@ def fit_scaling(
     for records in _labelled_blocks(file, num_jets):
         for part, (table, rows) in _tables(records, file.layout).items():
             values = parts[part]._transformed(table, rows, records.path, np.float64)
+            # Field by field in memory, the sums would differ in their last digits.
             moments[part].add(np.ascontiguousarray(values.T))
     fitted = {}
     for part, scaling in parts.items():

@@ -11,7 +11,7 @@ from maskformer_jax.data import (
     plan_layout,
     read_sequential,
 )
-from maskformer_jax.data.packing import plan, seat
+from maskformer_jax.data.packing import _deal, plan, seat
 
 WIDTH, OBJECTS = 40, 5
 
@@ -51,6 +51,26 @@ def test_every_jet_has_a_seat_even_where_the_plan_was_for_others(planned, found,
     for number in (60, 59, 7, 1):
         counts = draw(found, number, seed=1)
         assert_good(seat(counts, layout, np.random.default_rng(0)), counts, layout)
+
+
+@pytest.mark.parametrize("name", ["as in t-tbar", "long", "one", "full"])
+@pytest.mark.parametrize("seats", [1, 2, 5])
+def test_the_emptiest_row_takes_the_longest_jet_that_is_left(name, seats):
+    counts, rows = np.sort(np.maximum(draw(name, 100), 1))[::-1].tolist(), 25
+    tracks, taken, expected = [0] * rows, [0] * rows, []
+    for count in counts:
+        row = min(
+            (row for row in range(rows) if taken[row] < seats),
+            key=lambda row: (tracks[row], row),
+            default=None,
+        )
+        if row is None or tracks[row] + count > WIDTH:
+            expected.append(-1)
+            continue
+        expected.append(row * seats + taken[row])
+        tracks[row] += count
+        taken[row] += 1
+    assert _deal(counts, rows, seats, WIDTH).tolist() == expected
 
 
 @pytest.mark.parametrize("parts", [1, None])

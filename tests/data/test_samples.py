@@ -1,5 +1,6 @@
 """Records become batches: values against a loop over jets, padding, no truth."""
 
+import h5py
 import numpy as np
 import pytest
 
@@ -192,11 +193,30 @@ def test_taking_and_joining_change_nothing(index, tables, opened):
                 np.testing.assert_array_equal(one, two)
 
 
+def big_endian(dtype):
+    return dtype.newbyteorder(">")
+
+
+def aligned(dtype):
+    return np.dtype(dtype.descr, align=True)
+
+
+def with_string(dtype):
+    return np.dtype([("comment", h5py.string_dtype()), *dtype.descr])
+
+
+@pytest.mark.parametrize("change_type", [np.dtype, big_endian, aligned, with_string])
 @pytest.mark.parametrize("truth", ["required", "optional"])
-def test_blocks_are_converted_as_if_they_had_been_read_at_once(truth, tables, opened):
+def test_blocks_are_converted_as_if_they_had_been_read_at_once(truth, change_type, tables, opened):
     scaling = fit_scaling(opened(tables))
     if truth == "optional":
         tables.pop("truth_hadrons")
+    for name, table in tables.items():
+        tables[name] = np.zeros(table.shape, change_type(table.dtype))
+        for field in table.dtype.names:
+            tables[name][field] = table[field]
+        if change_type is with_string:
+            tables[name]["comment"] = "of any length"
     file = opened(tables, truth=truth)
     whole = convert([file.read(0, 50)], file.layout, scaling)
     blocks = (file.read(start, stop) for start, stop in ((0, 5), (5, 6), (6, 50)))

@@ -101,6 +101,13 @@ BAD = {
         lambda t: t["tracks"]["d0"].__setitem__((5, 2), np.nan),
         r"field `d0` of dataset `tracks` is nan in row 5;",
     ),
+    "two, the second field first": (
+        lambda t: (
+            t["jets"]["pt"].__setitem__(9, np.nan),
+            t["jets"]["eta"].__setitem__(8, np.nan),
+        ),
+        r"field `eta` of dataset `jets` is nan in row 8;",
+    ),
     "infinite track": (
         lambda t: t["tracks"]["qOverP"].__setitem__((10, 0), np.inf),
         r"field `qOverP` of dataset `tracks` is inf in row 10;",

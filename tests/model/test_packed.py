@@ -40,7 +40,7 @@ def packed(request, padded):
         origin_index=per_track(targets.origin_index, -1),
         object_class_index=per_jet(targets.object_class_index, 2),
         object_valid=per_jet(targets.object_valid, False),
-        masks=per_track(targets.masks.swapaxes(1, 2), False),
+        masks=per_track(targets.masks.swapaxes(1, 2), False).T,
         regression=per_jet(targets.regression, 0),
     )
     batch, targets = assemble(samples, seats, WIDTH)
