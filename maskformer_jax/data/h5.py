@@ -266,11 +266,12 @@ def _first(table: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 def _track_index(valid: np.ndarray, sort_by: np.ndarray | None, width: int) -> np.ndarray:
     """Columns of the kept tracks `[n, width]`, -1 for padding, from `valid [n, L]`."""
-    columns, valid = np.arange(width), np.ascontiguousarray(valid)
+    columns, valid = np.arange(width, dtype=np.int32), np.ascontiguousarray(valid)
     if sort_by is not None:
         order = np.lexsort((-np.abs(sort_by.astype(np.float64)), ~valid), axis=1)[:, :width]
     elif (valid[:, 1:] > valid[:, :-1]).any():
         order = np.argsort(~valid, axis=1, kind="stable")[:, :width]
     else:
         order = columns
-    return np.where(columns < valid.sum(axis=1)[:, None], order, -1)
+    counts = valid.sum(axis=1, dtype=np.int32)
+    return np.where(columns < counts[:, None], order, np.int32(-1))

@@ -166,18 +166,19 @@ def assemble(samples: Samples, seats: np.ndarray, width: int) -> tuple[Batch, Ta
     # Of the whole result; a slice is filled faster than a list of parts.
     whole = slice(len(used)) if not len(used) or used[-1] == len(used) - 1 else used
 
-    def parts(of_used: np.ndarray, fill: np.ndarray, *shape: int) -> np.ndarray:
+    def parts(of_used: np.ndarray, fill: np.generic, *shape: int) -> np.ndarray:
         # Memory of zeros costs nothing before it is touched; most parts are spare ones.
         shape = (len(by_part), *shape)
-        found = np.full(shape, fill) if fill.any() else np.zeros(shape, of_used.dtype)
+        found = np.full(shape, fill) if fill else np.zeros(shape, of_used.dtype)
         found[whole] = of_used.reshape(len(used), *shape[1:])
         return found.reshape(*lead, *shape[1:])
 
     def of_jets(array: np.ndarray) -> np.ndarray:
-        return parts(array.take(jets, axis=0), array[-1], num_seats, *array.shape[1:])
+        return parts(array.take(jets, axis=0), array.flat[-1], num_seats, *array.shape[1:])
 
     def of_tracks(array: np.ndarray) -> np.ndarray:
-        return parts(array.take(of_slots, axis=0), array[-1], num_rows, width, *array.shape[1:])
+        taken = array.take(of_slots, axis=0)
+        return parts(taken, array.flat[-1], num_rows, width, *array.shape[1:])
 
     batch = Batch(
         jets=of_jets(samples.jets),
