@@ -166,32 +166,32 @@ def assemble(samples: Samples, seats: np.ndarray, width: int) -> tuple[Batch, Ta
     # Of the whole result; a slice is filled faster than a list of parts.
     whole = slice(len(used)) if not len(used) or used[-1] == len(used) - 1 else used
 
-    def parts(of_used: np.ndarray, fill: np.generic, *shape: int) -> np.ndarray:
+    def parts(of_used: np.ndarray, fill: int, *shape: int) -> np.ndarray:
         # Memory of zeros costs nothing before it is touched; most parts are spare ones.
-        shape = (len(by_part), *shape)
-        found = np.full(shape, fill) if fill else np.zeros(shape, of_used.dtype)
+        shape, dtype = (len(by_part), *shape), of_used.dtype
+        found = np.full(shape, fill, dtype) if fill else np.zeros(shape, dtype)
         found[whole] = of_used.reshape(len(used), *shape[1:])
         return found.reshape(*lead, *shape[1:])
 
-    def of_jets(array: np.ndarray) -> np.ndarray:
-        return parts(array.take(jets, axis=0), array.flat[-1], num_seats, *array.shape[1:])
+    def of_jets(array: np.ndarray, fill: int = 0) -> np.ndarray:
+        return parts(array.take(jets, axis=0), fill, num_seats, *array.shape[1:])
 
-    def of_tracks(array: np.ndarray) -> np.ndarray:
-        taken = array.take(of_slots, axis=0)
-        return parts(taken, array.flat[-1], num_rows, width, *array.shape[1:])
+    def of_tracks(array: np.ndarray, fill: int = 0) -> np.ndarray:
+        return parts(array.take(of_slots, axis=0), fill, num_rows, width, *array.shape[1:])
 
     batch = Batch(
         jets=of_jets(samples.jets),
         tracks=of_tracks(samples.tracks),
-        valid=parts(valid, np.False_, num_seats, width),
-        jet_valid=parts(jet_valid, np.False_, num_seats),
+        valid=parts(valid, 0, num_seats, width),
+        jet_valid=parts(jet_valid, 0, num_seats),
     )
+    none = int(samples.object_class_index[-1, 0])
     targets = Targets(
-        jet_class_index=of_jets(samples.jet_class_index),
-        origin_index=of_tracks(samples.origin_index),
-        object_class_index=of_jets(samples.object_class_index),
+        jet_class_index=of_jets(samples.jet_class_index, -1),
+        origin_index=of_tracks(samples.origin_index, -1),
+        object_class_index=of_jets(samples.object_class_index, none),
         object_valid=of_jets(samples.object_valid),
-        masks=parts(masks, np.False_, num_seats, num_objects, width),
+        masks=parts(masks, 0, num_seats, num_objects, width),
         regression=of_jets(samples.regression),
     )
     return batch, targets
