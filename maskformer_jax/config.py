@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 
 from maskformer_jax.errors import InputError
+
+# A mapping with `class_path` inside options of any type is data, never a call.
+set_parsing_settings(instantiate_subclass_spec_in_any=False)
 
 Kind = TypeVar("Kind")
 

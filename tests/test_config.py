@@ -1,6 +1,7 @@
 """YAML files, overlays and overrides; what is refused, with which words; what is shipped."""
 
 import dataclasses
+import json
 import math
 from pathlib import Path
 
@@ -311,3 +312,11 @@ def test_rules_hold_for_objects_as_for_files():
         LossConfig(none_weight=-1.0)
     with pytest.raises(InputError, match=r"`model.position_fields` must be among"):
         Config(model=ModelConfig(position_fields=["pt"]))
+
+
+def test_options_of_any_type_are_data_and_never_called(tmp_path):
+    here = tmp_path / "here"
+    call = {"class_path": "subprocess.Popen", "init_args": {"args": f"touch {here}", "shell": True}}
+    overlay = write(tmp_path / "a.yaml", json.dumps({"weighting": {"options": {"x": call}}}))
+    assert configuration.load([overlay]).weighting.options == {"x": call}
+    assert not here.exists()
