@@ -1,5 +1,8 @@
 """The one exception that the command lines turn into a line of text and exit code 2."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class InputError(ValueError):
     """Something that the user gave is wrong: a file, a field, an option, a run folder.
@@ -7,3 +10,25 @@ class InputError(ValueError):
     The message is one line: what is wrong, where, the value received and, when it is known, the
     cure. Anything that is not an `InputError` is a fault of the program and keeps its traceback.
     """
+
+
+def check(condition: bool, argument: str, rule: str, value: object) -> None:
+    """Raises InputError unless the condition holds: "`argument` must rule; got value"."""
+    if not condition:
+        raise InputError(f"`{argument}` must {rule}; got {value!r}")
+
+
+def known(name: str, names: Iterable[str], what: str) -> None:
+    """Raises InputError unless the name is one of those that there are; suggests the nearest.
+
+    Args:
+        name: what was given.
+        names: what there is.
+        what: what it is, in words: "loss of `weighting.options.weights`".
+    """
+    names = list(names)
+    if name in names:
+        return
+    near = difflib.get_close_matches(name, names, 1)
+    hint = f"; did you mean `{near[0]}`?" if near else ""
+    raise InputError(f"no {what} is called {name!r}{hint}; there are: {', '.join(names) or 'none'}")

@@ -1,93 +1,115 @@
-"""The axis letters and the three pytrees that flow through the package.
+"""The axis letters and the pytrees that flow through the package.
 
 Axis letters, the same in annotations, einsums and documentation:
 
-    B  jets of a batch            Q  object queries
-    N  rows of tracks             M  truth objects (heavy hadrons), M = Q
-    J  jets of a row, B = N J     C  classes
-    L  tracks of a row            R  regression targets
-    I  input features of a jet    K  tasks
-    F  input features of a track  E  embedding width
+    B  jets of a batch               Q  object queries
+    N  rows of constituents          M  truth objects (heavy hadrons), M <= Q
+    J  jets of a row, B = N J        P  pairs of constituents of a row
+    L  constituents of a row         C  classes
+    I  input features of a jet       R  regression targets
+    F  features of a constituent     K  losses
+                                     E  embedding width
 
-A row of tracks holds one jet (J = 1, N = B: the padded layout) or several, one after the other
-(the packed layout, whose arithmetic follows the number of real tracks). Jet b stands in row b // J.
+A jet has one or several *streams* of constituents (tracks, electrons, flow), or none. A row of a
+stream holds the constituents of one jet (J = 1, N = B: the padded layout) or of several, one after
+the other (the packed layout, whose arithmetic follows the number of real constituents). Jet b
+stands in row b // J of every stream, and each stream has its own L:
 
-*mask* always means the set of tracks of an object. Padding is `valid`, True = real. `..._index` is
-an integer class or position, `..._logits` are unnormalised log-probabilities.
+    row n     jet nJ      jet nJ + 1     padding
+    tracks    t t t t t   t t t          . .
+    electrons e           e e            .
+
+*mask* always means the set of constituents of an object. Padding is `valid`, True = real.
+`..._index` is an integer class or position, `..._logits` are unnormalised log-probabilities.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from jaxtyping import Array, Bool, Float, Int
 
 
-class Batch(NamedTuple):
-    """Inputs of the model, normalised; padded entries are zero.
+class Stream(NamedTuple):
+    """One kind of constituents of the jets, normalised; padded entries are zero.
 
     Attributes:
-        jets: jet inputs.
-        tracks: track inputs, the real tracks of a row first.
-        valid: True where a track of the row is a real track of the jet.
+        values: inputs, the real constituents of a row first.
+        valid: True where a constituent of the row is a real one of the jet.
+    """
+
+    values: Float[Array, "N L F"]
+    valid: Bool[Array, "B L"]
+
+    def jets_of_rows(self) -> Bool[Array, "N J L"]:
+        """True where a real constituent belongs to a jet of its row."""
+        num_rows, width, _ = self.values.shape
+        return self.valid.reshape(num_rows, -1, width)
+
+
+class Pairs(NamedTuple):
+    """Unordered pairs of real constituents of one jet, as places in their row.
+
+    Attributes:
+        first: place of one constituent; 0 for padding.
+        second: place of the other, after it; 0 for padding.
+        valid: False for padding.
+    """
+
+    first: Int[Array, "N P"]
+    second: Int[Array, "N P"]
+    valid: Bool[Array, "N P"]
+
+
+class Batch(NamedTuple):
+    """Inputs of the model.
+
+    Attributes:
+        jets: jet inputs, normalised; zero for padding.
         jet_valid: True for a real jet; False fills up a row or a batch.
+        streams: constituents by the name of their stream.
+        pairs: of the streams that a task on edges reads.
     """
 
     jets: Float[Array, "B I"]
-    tracks: Float[Array, "N L F"]
-    valid: Bool[Array, "B L"]
     jet_valid: Bool[Array, " B"]
+    streams: Mapping[str, Stream]
+    pairs: Mapping[str, Pairs]
 
 
-def jets_of_rows(batch: Batch) -> Bool[Array, "N J L"]:
-    """True where a real track belongs to a jet of its row."""
-    num_rows, width, _ = batch.tracks.shape
-    return batch.valid.reshape(num_rows, -1, width)
-
-
-class Targets(NamedTuple):
-    """What the six tasks should predict.
+class ObjectLabels(NamedTuple):
+    """The truth objects of a jet and their constituents.
 
     Attributes:
-        jet_class_index: class of the jet, -1 for a padding jet.
-        origin_index: class of each track, -1 for padding and for unlabelled tracks.
-        object_class_index: class of each truth object, the last class (`none`) for padding.
-        object_valid: True for a real hadron, whether or not any of its tracks was reconstructed.
-        masks: True where the track belongs to the object.
-        regression: hadron properties, transformed and standardised; zero for padding.
+        valid: True for a real object, whether or not any of its constituents was reconstructed.
+        masks: True where the constituent belongs to the object.
     """
 
-    jet_class_index: Int[Array, " B"]
-    origin_index: Int[Array, "N L"]
-    object_class_index: Int[Array, "B M"]
-    object_valid: Bool[Array, "B M"]
+    valid: Bool[Array, "B M"]
     masks: Bool[Array, "B M L"]
-    regression: Float[Array, "B M R"]
+
+
+# What the tasks should predict, by name. Classes are an index, -1 for padding and for what no
+# class lists (for objects: the number of classes, `none`); integers such as the vertex of a
+# constituent are as in the file, -1 for padding; regression targets are transformed and
+# standardised, zero for padding and NaN where the file has NaN. The axes are those of what they
+# are of: jets `[B]`, a stream `[N, L]`, objects `[B, M]`, each with `R` behind for regression.
+# Objects are `ObjectLabels`.
+Labels = Mapping[str, Any]
 
 
 class Objects(NamedTuple):
-    """Predictions of one decoder layer for every object query.
+    """Predictions of one decoder layer for every object query; none for a loss that isn't there.
 
     Attributes:
-        class_logits: classes in the order of the config, `none` last.
-        mask_logits: one per track of the row; the value at a track of another jet has no meaning.
-        regression: hadron properties in the scale of `Targets.regression`.
+        class_logits: classes in the order of the label, `none` last.
+        mask_logits: one per constituent of the row; no meaning at one of another jet.
+        regression: properties in the scale of the label.
     """
 
-    class_logits: Float[Array, "B Q C"]
-    mask_logits: Float[Array, "B Q L"]
-    regression: Float[Array, "B Q R"]
+    class_logits: Float[Array, "B Q C"] | None
+    mask_logits: Float[Array, "B Q L"] | None
+    regression: Float[Array, "B Q R"] | None
 
 
-class Outputs(NamedTuple):
-    """Everything that the model predicts for a batch.
-
-    Attributes:
-        jet_class_logits: jet flavour.
-        origin_logits: origin of each track.
-        objects: predictions of the last decoder layer.
-        intermediate: those of the layers before it; empty unless auxiliary losses are on.
-    """
-
-    jet_class_logits: Float[Array, "B C"]
-    origin_logits: Float[Array, "N L C"]
-    objects: Objects
-    intermediate: tuple[Objects, ...] = ()
+# What the network predicts, by the name of the task: logits, values, or what `tasks/` says.
+Outputs = Mapping[str, Any]

@@ -1,0 +1,195 @@
+"""What is in a file of jets: datasets, inputs, objects and labels."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from maskformer_jax.errors import check, known
+
+JETS = "jets"
+
+
+@dataclass(frozen=True)
+class TransformConfig:
+    """An invertible function of a field, applied before it is standardised.
+
+    Attributes:
+        name: identity, log: log(x/scale), log1p: log(1 + x/scale), or asinh: asinh(x/scale).
+        scale: the unit of x, in the unit of the file.
+    """
+
+    name: Literal["identity", "log", "log1p", "asinh"] = "identity"
+    scale: float = 1.0
+
+    def __post_init__(self):
+        check(self.scale > 0, "transform.scale", "be positive", self.scale)
+
+
+@dataclass(frozen=True)
+class JetsConfig:
+    """Where the jets are in the file.
+
+    Attributes:
+        dataset: name of the dataset.
+        inputs: fields that the model sees.
+        transforms: field -> transform, for inputs that should not enter linearly; those of fields
+            that are no inputs do nothing.
+    """
+
+    dataset: str = "jets"
+    inputs: list[str] = field(default_factory=list)
+    transforms: dict[str, TransformConfig] = field(default_factory=dict)
+
+    def __post_init__(self):
+        _check_inputs("data.jets", self.inputs)
+
+
+@dataclass(frozen=True)
+class StreamConfig:
+    """One kind of constituents of the jets, such as tracks.
+
+    Attributes:
+        dataset: name of the dataset.
+        inputs: fields that the model sees.
+        transforms: field -> transform, for inputs that should not enter linearly; those of fields
+            that are no inputs do nothing.
+        valid: boolean field, True for a real constituent.
+        cap: most constituents of a jet that are read.
+        sort_by: keep those with the largest absolute value of this field; none: the first.
+    """
+
+    dataset: str
+    inputs: list[str]
+    transforms: dict[str, TransformConfig] = field(default_factory=dict)
+    valid: str = "valid"
+    cap: int = 50
+    sort_by: str | None = None
+
+    def __post_init__(self):
+        check(self.cap >= 1, "data.streams.cap", "be at least 1", self.cap)
+        check(len(self.inputs) > 0, "data.streams.inputs", "name at least one field", self.inputs)
+        _check_inputs("data.streams", self.inputs)
+
+
+@dataclass(frozen=True)
+class ObjectsConfig:
+    """Truth objects of the jets, such as heavy hadrons, and the constituents that belong to them.
+
+    Only objects whose value is listed in every label `of` them that has classes are objects to be
+    found; the others are as good as padding.
+
+    Attributes:
+        dataset: name of the dataset.
+        of: stream of their constituents.
+        valid: boolean field, True for a real object.
+        key: field that identifies the object inside its jet.
+        link: field of the constituents that holds the key of their object; negative: none.
+        cap: most objects of a jet.
+    """
+
+    dataset: str
+    of: str
+    key: str
+    link: str
+    valid: str = "valid"
+    cap: int = 5
+
+    def __post_init__(self):
+        check(self.cap >= 1, "data.objects.cap", "be at least 1", self.cap)
+
+
+@dataclass(frozen=True)
+class LabelConfig:
+    """A field that tasks read, of jets, of a stream or of objects.
+
+    Attributes:
+        of: `jets`, a stream or objects.
+        field: name of the field.
+        classes: class name -> value of the field, or several; the order here is the order of the
+            outputs. None: the numbers as they are, such as the vertex of a track or a weight.
+        unlisted: entries that no class lists: `skip` (jets only) leaves the jet out, with a count;
+            `ignore` leaves the entry out of the loss; `error` stops. None: `skip` for jets,
+            `ignore` for others.
+    """
+
+    of: str
+    field: str
+    classes: dict[str, int | list[int]] | None = None
+    unlisted: Literal["skip", "ignore", "error"] | None = None
+
+    def __post_init__(self):
+        skips = self.unlisted == "skip" and self.of != JETS
+        check(not skips, "data.labels.unlisted", "be `skip` for jets only", self.of)
+        if self.classes is not None:
+            values = [v for listed in self.classes.values() for v in _listed(listed)]
+            distinct = len(set(values)) == len(values) > 0 and all(
+                _listed(v) for v in self.classes.values()
+            )
+            rule = "give each class a value of its own"
+            check(distinct, "data.labels.classes", rule, self.classes)
+            check("none" not in self.classes, "data.labels.classes", "not list `none`", "none")
+
+    def values(self) -> dict[str, list[int]]:
+        """Values of the field of each class; empty without classes."""
+        return {name: _listed(value) for name, value in (self.classes or {}).items()}
+
+    def skips(self) -> bool:
+        """Whether a jet that no class lists is left out."""
+        return self.classes is not None and self.of == JETS and self.unlisted in (None, "skip")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Files, what is in them and the order of reading.
+
+    Attributes:
+        train_file: HDF5 file to train on.
+        val_file: HDF5 file for the validation after each epoch.
+        norm_file: means and standard deviations in Salt's form; none: computed on `train_file`.
+            Fields with a transform are always computed.
+        class_file: class weights in Salt's form, for tasks whose `class_weights` are `file`.
+        jets: the jets.
+        streams: their constituents, by a name of one's own choice.
+        objects: their truth objects, likewise.
+        labels: fields that tasks read, likewise.
+        train_jets: use only the first jets of `train_file`; none: all.
+        val_jets: use only the first jets of `val_file`; none: all.
+        block_size: contiguous rows read at once, rounded up to whole chunks of the file.
+        group_blocks: blocks whose jets are shuffled together.
+    """
+
+    train_file: str | None = None
+    val_file: str | None = None
+    norm_file: str | None = None
+    class_file: str | None = None
+    jets: JetsConfig = field(default_factory=JetsConfig)
+    streams: dict[str, StreamConfig] = field(default_factory=dict)
+    objects: dict[str, ObjectsConfig] = field(default_factory=dict)
+    labels: dict[str, LabelConfig] = field(default_factory=dict)
+    train_jets: int | None = None
+    val_jets: int | None = None
+    block_size: int = 1000
+    group_blocks: int = 8
+
+    def __post_init__(self):
+        check(self.block_size >= 1, "data.block_size", "be at least 1", self.block_size)
+        check(self.group_blocks >= 1, "data.group_blocks", "be at least 1", self.group_blocks)
+        for name in ("train_jets", "val_jets"):
+            jets = getattr(self, name)
+            check(jets is None or jets >= 1, f"data.{name}", "be at least 1", jets)
+        names = [JETS, *self.streams, *self.objects, *self.labels]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        check(not twice, "data", "give jets, streams, objects and labels different names", twice)
+        for name, objects in self.objects.items():
+            known(objects.of, self.streams, f"stream (`data.objects.{name}.of`)")
+        for name, label in self.labels.items():
+            places = [JETS, *self.streams, *self.objects]
+            known(label.of, places, f"place of a label (`data.labels.{name}.of`)")
+
+
+def _listed(value: int | list[int]) -> list[int]:
+    return value if isinstance(value, list) else [value]
+
+
+def _check_inputs(section: str, inputs: list[str]) -> None:
+    twice = sorted({name for name in inputs if inputs.count(name) > 1})
+    check(not twice, f"{section}.inputs", "name a field once", twice)
