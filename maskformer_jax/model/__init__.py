@@ -1,1 +1,1 @@
-"""The network: `maskformer.build` gives a pure function and its parameters."""
+"""The network: `network.build` gives a pure function and its parameters."""

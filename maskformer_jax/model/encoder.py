@@ -1,12 +1,11 @@
-"""Embedding of the tracks and the self-attention encoder (Section 4.1 of the thesis)."""
+"""Embedding of the constituents and the self-attention encoder (Section 4.1 of the thesis)."""
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Key
 
 from maskformer_jax.model.attention import MultiHeadAttention
-from maskformer_jax.model.layers import FeedForward, Residual
+from maskformer_jax.model.layers import Dense, FeedForward, Residual, Style, key_of
 
 # Angular frequencies of the positional encoding, in units of the standardised field: from one
 # turn over the whole range of a field to one over a tenth of its finest structure.
@@ -14,11 +13,11 @@ LOWEST_FREQUENCY = 0.01
 HIGHEST_FREQUENCY = 100.0
 
 
-def sinusoids(positions: Float[Array, "B L P"], embed_dim: int) -> Float[Array, "B L E"]:
+def sinusoids(positions: Float[Array, "N L P"], embed_dim: int) -> Float[Array, "N L E"]:
     """Sines and cosines of each position at geometrically spaced frequencies.
 
     Args:
-        positions: standardised fields of each track.
+        positions: standardised fields of each constituent.
         embed_dim: width E; each of the P fields gets E // 2P frequencies, the rest is zero.
 
     Source: arXiv 1706.03762, Section 3.5, with continuous positions.
@@ -30,75 +29,139 @@ def sinusoids(positions: Float[Array, "B L P"], embed_dim: int) -> Float[Array, 
     return jnp.pad(encoding, ((0, 0), (0, 0), (0, embed_dim - encoding.shape[-1])))
 
 
-class TrackEmbedding(nnx.Module):
-    """Track and jet inputs through two linear layers, plus the positional encoding.
+class Embedding(nnx.Module):
+    """Inputs of a constituent through linear layers, plus the positional encoding.
 
     Args:
-        num_inputs: track and jet inputs together, F + J.
+        num_inputs: inputs of a constituent, with those of its jet that are joined to them.
+        widths: hidden layers.
         embed_dim: width E.
-        position_index: columns of the track inputs that are encoded as positions.
-        dtype: type of the arithmetic.
+        position_index: inputs that are encoded as positions.
+        style: of the network.
         rngs: source of the initial parameters.
     """
 
     def __init__(
         self,
         num_inputs: int,
+        widths: tuple[int, ...],
         embed_dim: int,
         position_index: tuple[int, ...],
-        *,
-        dtype: jnp.dtype,
+        style: Style,
         rngs: nnx.Rngs,
     ):
-        self.embed_dim = embed_dim
-        self.position_index = position_index
-        self.hidden = nnx.Linear(num_inputs, embed_dim, dtype=dtype, rngs=rngs)
-        self.output = nnx.Linear(embed_dim, embed_dim, dtype=dtype, rngs=rngs)
+        self.embed_dim, self.position_index = embed_dim, position_index
+        style = style._replace(head_dropout=0.0)
+        self.network = Dense(num_inputs, widths, embed_dim, style, rngs)
 
-    def __call__(
-        self, jets: Float[Array, "N L I"], tracks: Float[Array, "N L F"]
-    ) -> Float[Array, "N L E"]:
-        inputs = jnp.concatenate([tracks, jets], axis=-1)
-        embedding = self.output(jax.nn.relu(self.hidden(inputs))).astype(jnp.float32)
+    def __call__(self, values: Float[Array, "N L F"]) -> Float[Array, "N L E"]:
+        embedding = self.network(values)
         if not self.position_index:
             return embedding
-        return embedding + sinusoids(tracks[..., self.position_index], self.embed_dim)
+        return embedding + sinusoids(values[..., self.position_index], self.embed_dim)
 
 
 class EncoderLayer(nnx.Module):
-    """Pre-norm self-attention and feed-forward, each added to its input.
+    """Self-attention and feed-forward, each added to its input.
 
     Args:
         embed_dim: width E.
         num_heads: attention heads.
         hidden_dim: width of the feed-forward layer.
-        dropout: probability of dropping an activation.
-        dtype: type of the arithmetic.
+        style: of the network.
+        rngs: source of the initial parameters.
+    """
+
+    def __init__(
+        self, embed_dim: int, num_heads: int, hidden_dim: int, style: Style, rngs: nnx.Rngs
+    ):
+        self.attention = MultiHeadAttention(embed_dim, num_heads, dtype=style.dtype, rngs=rngs)
+        self.feedforward = FeedForward(embed_dim, hidden_dim, style, rngs)
+        self.attended = Residual(embed_dim, style, rngs)
+        self.fed_forward = Residual(embed_dim, style, rngs)
+
+    def __call__(
+        self,
+        states: Float[Array, "N L E"],
+        attend: Bool[Array, "N #L L"],
+        key: Key[Array, ""] | None,
+    ) -> Float[Array, "N L E"]:
+        states = self.attended(
+            states, lambda x: self.attention(x, x, attend), key_of(key, "attention")
+        )
+        return self.fed_forward(states, self.feedforward, key_of(key, "feedforward"))
+
+
+def same_jet(own: Bool[Array, "N J L"]) -> Bool[Array, "N #L L"]:
+    """True where a constituent may look at another: both are of one jet."""
+    if own.shape[1] == 1:
+        return own
+    jet = own.argmax(1)
+    return (jet[:, :, None] == jet[:, None, :]) & own.any(1)[:, None]
+
+
+class Encoder(nnx.Module):
+    """Layers of self-attention over all constituents of a jet and its registers, then a norm.
+
+    Args:
+        embed_dim: width E.
+        num_layers: at least 1.
+        num_heads: attention heads.
+        hidden_dim: width of the feed-forward layers.
+        registers: learnt constituents that every jet has beside its own.
+        output_dim: width of the result; none: E, without a layer more.
+        norm_after: whether the norm stands behind the layer to `output_dim`.
+        style: of the network.
         rngs: source of the initial parameters.
     """
 
     def __init__(
         self,
         embed_dim: int,
+        num_layers: int,
         num_heads: int,
         hidden_dim: int,
-        dropout: float,
-        *,
-        dtype: jnp.dtype,
+        registers: int,
+        output_dim: int | None,
+        norm_after: bool,
+        style: Style,
         rngs: nnx.Rngs,
     ):
-        self.attention_norm = nnx.LayerNorm(embed_dim, dtype=dtype, rngs=rngs)
-        self.attention = MultiHeadAttention(embed_dim, num_heads, dtype=dtype, rngs=rngs)
-        self.feedforward_norm = nnx.LayerNorm(embed_dim, dtype=dtype, rngs=rngs)
-        self.feedforward = FeedForward(embed_dim, hidden_dim, dtype=dtype, rngs=rngs)
-        self.residual = Residual(dropout)
+        self.registers = nnx.Param(rngs.normal((registers, embed_dim))) if registers else None
+        self.layers = nnx.List(
+            EncoderLayer(embed_dim, num_heads, hidden_dim, style, rngs) for _ in range(num_layers)
+        )
+        self.output = None
+        if output_dim is not None:
+            self.output = nnx.Linear(embed_dim, output_dim, dtype=style.dtype, rngs=rngs)
+        self.norm_after = norm_after and output_dim is not None
+        self.norm = style.make_norm(output_dim if self.norm_after else embed_dim, rngs)
 
     def __call__(
         self,
-        tracks: Float[Array, "N L E"],
-        attend: Bool[Array, "N #L L"],
-        rngs: nnx.Rngs | None,
-    ) -> Float[Array, "N L E"]:
-        normed = self.attention_norm(tracks)
-        tracks = self.residual(tracks, self.attention(normed, normed, attend), rngs)
-        return self.residual(tracks, self.feedforward(self.feedforward_norm(tracks)), rngs)
+        states: Float[Array, "N L E"],
+        own: Bool[Array, "N J L"],
+        jet_valid: Bool[Array, " B"],
+        key: Key[Array, ""] | None,
+    ) -> tuple[Float[Array, "N T D"], Bool[Array, "N J T"]]:
+        """States of the constituents and, behind them, of the registers; whose they are."""
+        if self.registers is not None:
+            states, own = self._with_registers(states, own, jet_valid)
+        attend = same_jet(own)
+        for number, layer in enumerate(self.layers):
+            states = layer(states, attend, key_of(key, str(number)))
+        if self.output is None:
+            return self.norm(states).astype(jnp.float32), own
+        if self.norm_after:
+            return self.norm(self.output(states)).astype(jnp.float32), own
+        return self.output(self.norm(states)).astype(jnp.float32), own
+
+    def _with_registers(
+        self, states: Float[Array, "N L E"], own: Bool[Array, "N J L"], jet_valid: Bool[Array, " B"]
+    ) -> tuple[Float[Array, "N T E"], Bool[Array, "N J T"]]:
+        num_rows, num_jets, _ = own.shape
+        registers = self.registers[...]
+        tiled = jnp.tile(registers, (num_rows, num_jets, 1))
+        of_jet = jnp.repeat(jnp.eye(num_jets, dtype=bool), len(registers), axis=1)
+        of_jet = of_jet & jet_valid.reshape(num_rows, num_jets, 1)
+        return jnp.concatenate([states, tiled], 1), jnp.concatenate([own, of_jet], 2)

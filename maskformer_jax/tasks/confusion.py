@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Int
 
-from maskformer_jax.types import Batch, Targets, jets_of_rows
 
 
 def confusion_matrix(
@@ -93,45 +92,3 @@ def object_metrics(confusion: Int[np.ndarray, "C C"]) -> ObjectMetrics:
         class_accuracy=fraction(int(np.trace(real[:, :-1])), int(np.sum(real))),
         overall_accuracy=accuracy(confusion),
     )
-
-
-class Confusions(NamedTuple):
-    """Confusion matrices of the three classifications; those of several batches add up.
-
-    Attributes:
-        flavour: of the jets.
-        track_origin: of the tracks.
-        objects: of the objects, `none` last.
-    """
-
-    flavour: Int[Array, "C C"]
-    track_origin: Int[Array, "C C"]
-    objects: Int[Array, "C C"]
-
-
-def confusions(
-    jet_class_logits: Float[Array, "B jet_classes"],
-    origin_logits: Float[Array, "N L origins"],
-    object_class_logits: Float[Array, "B M object_classes"],
-    batch: Batch,
-    targets: Targets,
-) -> Confusions:
-    """Confusion matrices of a batch; logits may be probabilities.
-
-    Args:
-        jet_class_logits: flavours.
-        origin_logits: track origins.
-        object_class_logits: of the object that is matched to each truth object.
-        batch: says what is padding.
-        targets: true classes; jets and tracks of class -1 do not count.
-    """
-    objects = jnp.broadcast_to(batch.jet_valid[:, None], targets.object_class_index.shape)
-    return Confusions(
-        flavour=_likeliest(jet_class_logits, targets.jet_class_index, batch.jet_valid),
-        track_origin=_likeliest(origin_logits, targets.origin_index, jets_of_rows(batch).any(1)),
-        objects=_likeliest(object_class_logits, targets.object_class_index, objects),
-    )
-
-
-def _likeliest(logits: Array, true_index: Array, counted: Array) -> Array:
-    return confusion_matrix(true_index, jnp.argmax(logits, axis=-1), counted, logits.shape[-1])

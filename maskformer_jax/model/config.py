@@ -1,0 +1,137 @@
+"""The network: embedding of the inputs, encoder and pooling; tasks bring their own heads."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from maskformer_jax.errors import check
+
+
+@dataclass(frozen=True)
+class EmbeddingConfig:
+    """How the inputs of a constituent become its first state; each stream has its own network.
+
+    Attributes:
+        widths: hidden layers between the inputs and `model.embed_dim`; none: one of that width.
+        positions: stream -> inputs that enter through sines and cosines as well.
+    """
+
+    widths: list[int] | None = None
+    positions: dict[str, list[str]] = field(default_factory=dict)
+
+    def __post_init__(self):
+        _check_widths("model.embedding.widths", self.widths or [])
+
+
+@dataclass(frozen=True)
+class NormConfig:
+    """Normalisation of the states.
+
+    Attributes:
+        name: layer_norm, or rms_norm: without a mean.
+        learnt: with a learnt scale (and shift).
+        epsilon: added to the variance.
+    """
+
+    name: Literal["layer_norm", "rms_norm"] = "layer_norm"
+    learnt: bool = True
+    epsilon: float = 1e-6
+
+    def __post_init__(self):
+        check(self.epsilon > 0, "model.encoder.norm.epsilon", "be positive", self.epsilon)
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Self-attention over all constituents of a jet.
+
+    Attributes:
+        layers: of self-attention; 0: no encoder and no norm after it.
+        registers: learnt constituents that every jet has beside its own.
+        norm: of all layers, those of a decoder too.
+        norm_position: `pre` normalises the input of a layer, `post` the sum behind it.
+        gated: feed-forward layers with a gate: activation(a) * b.
+        output_dim: width after the encoder; none: `model.embed_dim`.
+        output_norm: whether the last norm stands `before` or `after` the layer to `output_dim`.
+    """
+
+    layers: int = 4
+    registers: int = 0
+    norm: NormConfig = field(default_factory=NormConfig)
+    norm_position: Literal["pre", "post"] = "pre"
+    gated: bool = False
+    output_dim: int | None = None
+    output_norm: Literal["before", "after"] = "before"
+
+    def __post_init__(self):
+        check(self.layers >= 0, "model.encoder.layers", "be at least 0", self.layers)
+        check(self.registers >= 0, "model.encoder.registers", "be at least 0", self.registers)
+        given = self.output_dim is not None
+        check(not given or self.output_dim >= 1, "model.encoder.output_dim", "be at least 1", 0)
+        rule = "be left out without `model.encoder.layers`"
+        check(self.layers > 0 or not given, "model.encoder.output_dim", rule, self.output_dim)
+        check(self.layers > 0 or not self.registers, "model.encoder.registers", rule, 0)
+
+
+@dataclass(frozen=True)
+class PoolingConfig:
+    """How the constituents of a jet become one vector; zero for a jet without any.
+
+    Attributes:
+        name: attention: mean weighted by the softmax of a learnt score; mean; or sum.
+    """
+
+    name: Literal["attention", "mean", "sum"] = "attention"
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network.
+
+    Attributes:
+        embed_dim: width E of the states.
+        num_heads: attention heads.
+        feedforward_factor: width of the feed-forward layers in units of `embed_dim`.
+        head_widths: hidden layers of the head of a task that has none of its own.
+        jet_inputs: what the inputs of the jets are joined to: all `constituents`, the `pooled`
+            jet, or `both`; without a stream they are all that there is.
+        activation: between the layers of embedding, feed-forward and heads.
+        dropout: probability of dropping an activation of encoder and decoder in training.
+        head_dropout: likewise, between the layers of the heads.
+        embedding: of the inputs.
+        encoder: self-attention.
+        pooling: of the jet.
+        compute_dtype: type of the arithmetic; parameters and sums stay in float32.
+    """
+
+    embed_dim: int = 256
+    num_heads: int = 8
+    feedforward_factor: int = 2
+    head_widths: list[int] = field(default_factory=lambda: [128, 128, 64])
+    jet_inputs: Literal["constituents", "pooled", "both"] = "constituents"
+    activation: Literal["relu", "silu", "gelu", "mish"] = "relu"
+    dropout: float = 0.0
+    head_dropout: float = 0.0
+    embedding: EmbeddingConfig = field(default_factory=EmbeddingConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    pooling: PoolingConfig = field(default_factory=PoolingConfig)
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"
+
+    def __post_init__(self):
+        for name in ("embed_dim", "num_heads", "feedforward_factor"):
+            check(getattr(self, name) >= 1, f"model.{name}", "be at least 1", getattr(self, name))
+        _check_widths("model.head_widths", self.head_widths)
+        for name in ("dropout", "head_dropout"):
+            value = getattr(self, name)
+            check(0 <= value < 1, f"model.{name}", "be in [0, 1)", value)
+        heads = f"be a multiple of `model.num_heads` = {self.num_heads}"
+        widths = {"embed_dim": self.embed_dim, "encoder.output_dim": self.encoder.output_dim}
+        for name, width in widths.items():
+            good = width is None or width % self.num_heads == 0
+            check(good, f"model.{name}", heads, width)
+        for stream, fields in self.embedding.positions.items():
+            rule = f"hold a sine and a cosine of each of `model.embedding.positions.{stream}`"
+            check(self.embed_dim >= 2 * len(fields), "model.embed_dim", rule, self.embed_dim)
+
+
+def _check_widths(name: str, widths: list[int]) -> None:
+    check(all(width >= 1 for width in widths), name, "be widths of at least 1", widths)

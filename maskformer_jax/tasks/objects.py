@@ -1,0 +1,433 @@
+"""Objects of a jet, such as its heavy hadrons: class, constituents and properties of each.
+
+The head is the decoder. Its queries are assigned to the truth objects by the cheapest sum of
+pairwise costs, and the losses are those of the assigned (Eq. 4.1 and 4.2 of the thesis).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from maskformer_jax.data.config import TransformConfig
+from maskformer_jax.data.schema import Needs, Targets
+from maskformer_jax.errors import InputError, check, known
+from maskformer_jax.gradients import LossSums
+from maskformer_jax.model.decoder import Decoded, Decoder, ObjectHeads
+from maskformer_jax.model.network import Features
+from maskformer_jax.tasks import losses
+from maskformer_jax.tasks.classification import ClassWeights, class_weights_of
+from maskformer_jax.tasks.confusion import confusion_matrix, object_metrics
+from maskformer_jax.tasks.matching import assign
+from maskformer_jax.tasks.task import (
+    Context,
+    Kind,
+    Task,
+    check_weight,
+    label_of,
+    weighted_sum,
+    weights_of,
+)
+from maskformer_jax.types import Batch, Labels, ObjectLabels, Objects, Outputs
+
+NONE = "none"
+Match = Callable[[Objects, Batch, Labels], Int[Array, "B M"]]
+
+
+@dataclass(frozen=True)
+class ObjectClassConfig:
+    """Cross-entropy of the class of every query.
+
+    Attributes:
+        label: a label of the objects, with classes; `none` is added as the last.
+        none_weight: weight of the class `none`.
+        class_weights: class -> weight in the loss, or `file`: those of `data.class_file`, which
+            multiply `none_weight`.
+    """
+
+    label: str
+    none_weight: float = 0.5
+    class_weights: ClassWeights = None
+
+    def __post_init__(self):
+        check(self.none_weight > 0, "object_class.none_weight", "be positive", self.none_weight)
+
+
+@dataclass(frozen=True)
+class MaskCEConfig:
+    """Binary cross-entropy of the mask of every object.
+
+    Attributes:
+        normalisation: divide it by the `cap` of the stream, or by the number of `valid`
+            constituents of the jet.
+        poly_epsilon: epsilon of the Poly-1 term epsilon (1 - p_t).
+        focal_gamma: exponent of the focal factor (1 - p_t)^gamma.
+    """
+
+    normalisation: Literal["cap", "valid"] = "cap"
+    poly_epsilon: float = 0.0
+    focal_gamma: float = 0.0
+
+    def __post_init__(self):
+        check(self.focal_gamma >= 0, "mask_ce.focal_gamma", "be at least 0", self.focal_gamma)
+
+
+@dataclass(frozen=True)
+class MaskDiceConfig:
+    """Dice loss of the mask of every object."""
+
+
+@dataclass(frozen=True)
+class ObjectRegressionConfig:
+    """Mean absolute difference of the properties of every object.
+
+    Attributes:
+        targets: field -> transform, before it is standardised.
+    """
+
+    targets: dict[str, TransformConfig]
+
+    def __post_init__(self):
+        check(len(self.targets) > 0, "regression.targets", "name a field", self.targets)
+
+
+@dataclass(frozen=True)
+class ObjectLossesConfig:
+    """The losses of objects; one that is not listed does not exist.
+
+    Attributes:
+        object_class: of their classes.
+        mask_ce: cross-entropy of their masks.
+        mask_dice: Dice loss of their masks.
+        regression: of their properties.
+    """
+
+    object_class: ObjectClassConfig | None = None
+    mask_ce: MaskCEConfig | None = None
+    mask_dice: MaskDiceConfig | None = None
+    regression: ObjectRegressionConfig | None = None
+
+
+@dataclass(frozen=True)
+class MatchingConfig:
+    """Weights of the pairwise costs in the assignment of queries to objects (Eq. 4.1).
+
+    Attributes:
+        object_class: weight of the class cost.
+        mask_ce: weight of the mask cross-entropy cost.
+        mask_dice: weight of the mask Dice cost.
+        regression: weight of the regression cost.
+    """
+
+    object_class: float = 2.0
+    mask_ce: float = 10.0
+    mask_dice: float = 2.0
+    regression: float = 1.0
+
+    def __post_init__(self):
+        for name, weight in vars(self).items():
+            check(0 <= weight < np.inf, f"matching.{name}", "be finite and at least 0", weight)
+
+
+@dataclass(frozen=True)
+class ObjectsTaskConfig:
+    """Objects to be found in every jet.
+
+    Attributes:
+        objects: an entry of `data.objects`.
+        losses: of the objects.
+        matching: weights of the assignment; those of losses that do not exist do nothing.
+        queries: object queries of a jet; none: as many as objects are read.
+        decoder_layers: layers that exchange information between queries and constituents.
+        auxiliary: add the losses of the intermediate decoder layers.
+        sample_weight: label of jets or of the objects, of the weights in the losses; none: 1.
+        head_widths: hidden layers of each head; none: those of the model.
+        prefix: before the names of the losses, to tell two such tasks apart.
+    """
+
+    objects: str
+    losses: ObjectLossesConfig
+    matching: MatchingConfig = field(default_factory=MatchingConfig)
+    queries: int | None = None
+    decoder_layers: int = 3
+    auxiliary: bool = False
+    sample_weight: str | None = None
+    head_widths: list[int] | None = None
+    prefix: str = ""
+
+    def __post_init__(self):
+        check(self.decoder_layers >= 1, "decoder_layers", "be at least 1", self.decoder_layers)
+
+    def loss_names(self) -> dict[str, str]:
+        """Kind of each loss that exists -> its name."""
+        kinds = [f.name for f in fields(self.losses) if getattr(self.losses, f.name) is not None]
+        return {kind: f"{self.prefix}{kind}" for kind in kinds}
+
+    def without(self, kinds: Sequence[str]) -> "ObjectsTaskConfig":
+        """The same with some kinds of losses left out."""
+        return replace(self, losses=replace(self.losses, **dict.fromkeys(kinds)))
+
+
+class ObjectsHead(nnx.Module):
+    """The decoder on the constituents of a stream.
+
+    Args:
+        of: the stream.
+        decoder: `decoder(rngs)`.
+        rngs: source of the initial parameters.
+    """
+
+    def __init__(self, of: str, decoder: Callable[[nnx.Rngs], Decoder], rngs: nnx.Rngs):
+        self.of, self.decoder = of, decoder(rngs)
+
+    def __call__(
+        self, features: Features, outputs: Outputs, batch: Batch, key: Key[Array, ""] | None
+    ) -> Decoded:
+        del outputs, batch
+        return self.decoder(features.streams[self.of], features.own[self.of], key)
+
+
+def reorder(objects: Objects, query_index: Int[Array, "B M"]) -> Objects:
+    """Predictions in the order of the truth objects that they are matched to."""
+    return jax.tree.map(
+        lambda x: jnp.take_along_axis(x, query_index[..., None], axis=1), objects
+    )
+
+
+class ObjectsTask:
+    """Losses, matching and figures of an objects task.
+
+    Args:
+        name: of the task.
+        options: its configuration.
+        context: what it is built with.
+
+    Raises:
+        InputError: something that it names is not there, or no loss is left.
+    """
+
+    def __init__(self, name: str, options: ObjectsTaskConfig, context: Context):
+        known(options.objects, context.data.objects, f"objects (`tasks.{name}.objects`)")
+        self.name, self.options, self.context = name, options, context
+        self.entry = context.data.objects[options.objects]
+        self.kinds = options.loss_names()
+        check(len(self.kinds) > 0, f"tasks.{name}.losses", "list at least one loss", "none")
+        queries, cap = options.queries or self.entry.cap, self.entry.cap
+        rule = f"be at least the {cap} objects that are read (`data.objects.{options.objects}.cap`)"
+        check(queries >= cap, f"tasks.{name}.queries", rule, queries)
+        self.queries, self.classes, self.class_weights = queries, [], None
+        if options.losses.object_class is not None:
+            self._read_classes(options.losses.object_class)
+
+    def _read_classes(self, loss: ObjectClassConfig) -> None:
+        label = label_of(loss.label, self.context, self.name)
+        if label.classes is None or label.of != self.options.objects:
+            raise InputError(
+                f"`tasks.{self.name}.losses.object_class.label` must be a label with classes of "
+                f"{self.options.objects}; got {loss.label!r}"
+            )
+        self.classes = [*label.classes, NONE]
+        weights = class_weights_of(
+            loss.class_weights, loss.label, self.classes, self.context, self.name
+        )
+        weights[-1] *= loss.none_weight
+        self.class_weights = weights
+
+    @property
+    def regression(self) -> str:
+        """Name of the label of the properties."""
+        return f"{self.name}.regression"
+
+    def needs(self) -> Needs:
+        """Objects, classes, properties and weights."""
+        options = self.options
+        read: dict[str, Any] = {options.objects: self.entry}
+        read |= check_weight(options.sample_weight, options.objects, self.context, self.name)
+        if options.losses.object_class is not None:
+            label = options.losses.object_class.label
+            read[label] = self.context.data.labels[label]
+        if options.losses.regression is not None:
+            read[self.regression] = Targets(options.objects, options.losses.regression.targets)
+        return Needs(read)
+
+    def head(self, rngs: nnx.Rngs) -> ObjectsHead:
+        """The decoder."""
+        options, model, losses_ = self.options, self.context.model, self.options.losses
+        width, style = self.context.widths.constituent, self.context.style
+        widths = model.head_widths if options.head_widths is None else options.head_widths
+        has_masks = losses_.mask_ce is not None or losses_.mask_dice is not None
+        targets = losses_.regression.targets if losses_.regression is not None else {}
+
+        def decoder(rngs: nnx.Rngs) -> Decoder:
+            heads = ObjectHeads(
+                width, tuple(widths), len(self.classes), len(targets), has_masks, style, rngs
+            )
+            return Decoder(
+                width,
+                self.queries,
+                options.decoder_layers,
+                model.num_heads,
+                width * model.feedforward_factor,
+                heads,
+                options.auxiliary,
+                style,
+                rngs,
+            )
+
+        return ObjectsHead(self.entry.of, decoder, rngs)
+
+    def _mask_ce(self) -> losses.MaskCrossEntropy:
+        loss = self.options.losses.mask_ce
+        cap = self.context.data.streams[self.entry.of].cap
+        divisor = float(cap) if loss.normalisation == "cap" else None
+        return losses.MaskCrossEntropy(divisor, loss.poly_epsilon, loss.focal_gamma)
+
+    def match(self, objects: Objects, batch: Batch, labels: Labels) -> Int[Array, "B M"]:
+        """The query of each truth object, by the cheapest weighted sum of pairwise costs.
+
+        The weights are those of `matching`, whatever the weights of the losses. Truth objects
+        that are padding cost nothing and receive the queries that are left.
+        """
+        weight, chosen = self.options.matching, self.options.losses
+        truth: ObjectLabels = labels[self.options.objects]
+        masks = (objects.mask_logits, truth.masks, batch.streams[self.entry.of].valid)
+        cost: Any = 0.0
+        if chosen.object_class is not None:
+            classes = labels[chosen.object_class.label]
+            cost += weight.object_class * losses.pairwise_object_class(
+                objects.class_logits, classes
+            )
+        if chosen.mask_ce is not None:
+            cost += weight.mask_ce * losses.pairwise_mask_ce(*masks, self._mask_ce())
+        if chosen.mask_dice is not None:
+            cost += weight.mask_dice * losses.pairwise_mask_dice(*masks)
+        if chosen.regression is not None:
+            cost += weight.regression * losses.pairwise_regression(
+                objects.regression, labels[self.regression]
+            )
+        return assign(jnp.where(truth.valid[:, None], cost, 0.0))
+
+    def _losses(self, objects: Objects, batch: Batch, labels: Labels) -> list[LossSums]:
+        chosen = self.options.losses
+        matched = reorder(objects, self.match(objects, batch, labels))
+        truth: ObjectLabels = labels[self.options.objects]
+        masks = (matched.mask_logits, truth.masks, batch.streams[self.entry.of].valid)
+        of = self.options.objects
+        sample = weights_of(self.options.sample_weight, of, batch, labels, self.context)
+        weight = truth.valid * jnp.asarray(sample, jnp.float32)
+        found = []
+        if chosen.object_class is not None:
+            index = labels[chosen.object_class.label]
+            of_class = jnp.asarray(self.class_weights)[index] * batch.jet_valid[:, None] * sample
+            found.append(
+                weighted_sum(losses.object_class(matched.class_logits, index), of_class)
+            )
+        if chosen.mask_ce is not None:
+            found.append(weighted_sum(losses.mask_ce(*masks, self._mask_ce()), weight))
+        if chosen.mask_dice is not None:
+            found.append(weighted_sum(losses.mask_dice(*masks), weight))
+        if chosen.regression is not None:
+            of_object = losses.regression(matched.regression, labels[self.regression])
+            found.append(weighted_sum(of_object, weight))
+        return found
+
+    def terms(self, decoded: Decoded, batch: Batch, labels: Labels) -> list[LossSums]:
+        """Class: every query of the real jets. Masks and properties: the real objects."""
+        found = self._losses(decoded.objects, batch, labels)
+        for layer in decoded.intermediate:
+            found = [
+                term._replace(total=term.total + more.total)
+                for term, more in zip(found, self._losses(layer, batch, labels), strict=True)
+            ]
+        return found
+
+    def _has_truth(self, labels: Labels) -> bool:
+        return set(self.needs().labels) <= set(labels)
+
+    def count(self, decoded: Decoded, batch: Batch, labels: Labels) -> dict[str, Array]:
+        """Confusion of the classes of matched objects; nothing without classes or truth."""
+        if not self.classes or not self._has_truth(labels):
+            return {}
+        objects = reorder(decoded.objects, self.match(decoded.objects, batch, labels))
+        index = labels[self.options.losses.object_class.label]
+        counted = jnp.broadcast_to(batch.jet_valid[:, None], index.shape)
+        likeliest = objects.class_logits.argmax(-1)
+        return {"confusion": confusion_matrix(index, likeliest, counted, len(self.classes))}
+
+    def figures(self, sums: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """Efficiency and purity of the objects."""
+        if not sums:
+            return {}
+        found = object_metrics(sums["confusion"])
+        pairs = {"efficiency": found.efficiency, "purity": found.purity}
+        return {f"{figure}/{self.name}": x.value for figure, x in pairs.items() if x.total}
+
+    def predict(self, decoded: Decoded, batch: Batch, labels: Labels) -> dict[str, Array]:
+        """Objects in the order of the truth, or of the queries where there is none.
+
+        `class_prob` with `none` last, `mask_logits`, `mask_index`: the object of each constituent,
+        `regression` in the scale of the label.
+        """
+        objects = decoded.objects
+        if self._has_truth(labels):
+            objects = reorder(objects, self.match(objects, batch, labels))
+        found = {}
+        if objects.class_logits is not None:
+            found["class_prob"] = jax.nn.softmax(objects.class_logits.astype(jnp.float32))
+        if objects.mask_logits is not None:
+            found["mask_logits"] = objects.mask_logits.astype(jnp.float32)
+            found["mask_index"] = mask_index(
+                found["mask_logits"],
+                found.get("class_prob"),
+                batch.streams[self.entry.of].valid,
+            )
+        if objects.regression is not None:
+            found["regression"] = objects.regression.astype(jnp.float32)
+        return found
+
+
+def mask_index(
+    mask_logits: Float[Array, "B M L"],
+    class_prob: Float[Array, "B M C"] | None,
+    valid: Bool[Array, "B L"],
+) -> Int[Array, "B L"]:
+    """The one object that each constituent is given to, -1 for none.
+
+    It is the object with the largest mask probability for it, among those whose likeliest class is
+    not `none`, provided that this probability is above 1/2.
+    """
+    logits = mask_logits
+    if class_prob is not None:
+        real = jnp.argmax(class_prob, axis=-1) < class_prob.shape[-1] - 1
+        logits = jnp.where(real[:, :, None], mask_logits, -jnp.inf)
+    assigned = (jnp.max(logits, axis=1) > 0) & valid
+    return jnp.where(assigned, jnp.argmax(logits, axis=1), -1)
+
+
+def build(name: str, options: ObjectsTaskConfig, context: Context) -> Task:
+    """The task.
+
+    Raises:
+        InputError: something that it names is not there, or no loss is left.
+    """
+    task = ObjectsTask(name, options, context)
+    return Task(
+        name=name,
+        options=options,
+        losses=tuple(task.kinds.values()),
+        needs=task.needs(),
+        head=task.head,
+        terms=task.terms,
+        count=task.count,
+        figures=task.figures,
+        predict=task.predict,
+        tokens=task.queries,
+    )
+
+
+KIND = Kind(ObjectsTaskConfig, build)
