@@ -1,0 +1,114 @@
+"""How several configurations become one, as plain data.
+
+Sections, and the maps called `MERGED`, merge by key at every depth; any other value, a mapping too,
+replaces the one before. A null section says nothing. A new `name` or `kind` drops the options of
+the old one. A dotted override follows its path and sets what is at the end by the same rule.
+"""
+
+from collections.abc import Sequence
+
+from maskformer_jax.configuration.fields import Place, Tables, defaults, places
+from maskformer_jax.configuration.safe_yaml import Text
+from maskformer_jax.configuration.typed import read_text, unknown
+from maskformer_jax.errors import InputError
+
+MERGED = (
+    *("streams", "labels", "objects", "tasks"),
+    *("losses", "transforms", "targets", "discriminants"),
+)
+
+
+def merge(base: object, overlay: object, place: Place, tables: Tables, path: str = "") -> object:
+    """`base` with what `overlay` says about it.
+
+    Args:
+        base: plain data; none: nothing yet.
+        overlay: plain data that win.
+        place: what may be there.
+        tables: name -> dataclass, by the name of the table.
+        path: dotted, for messages and for the names of maps.
+
+    Raises:
+        InputError: a new entry of a map of sections is null.
+    """
+    is_map = place.is_map and path.rpartition(".")[2] in MERGED
+    if not (is_map or place.is_section):
+        return overlay
+    if isinstance(overlay, Text):
+        overlay = read_text(overlay, place, path)
+        if overlay is None and type(None) in place.members:
+            return None
+    if overlay is None:
+        return base
+    if not isinstance(overlay, dict):
+        return overlay
+    base = base if isinstance(base, dict) else {}
+    if place.is_section:
+        return _merge_section(base, overlay, place, tables, path)
+    merged = dict(base)
+    for key, value in overlay.items():
+        inner, entry = place.entry(key), f"{path}.{key}"
+        if value is None and key not in base and inner.is_section:
+            raise InputError(f"`{entry}` is empty: write {{}} for its defaults")
+        merged[key] = merge(base.get(key), value, inner, tables, entry)
+    return merged
+
+
+def _start(base: dict, data: dict, place: Place, tables: Tables, path: str) -> tuple:
+    """What an overlay of a section starts from, and the dataclass of the section."""
+    by = place.choice.by if place.choice else None
+    if by in data and data[by] != base.get(by):
+        base = {}
+    kind = place.section({**base, **data}, path.rpartition(".")[2], tables)
+    if kind is None:
+        return base, None
+    return base or defaults(kind), kind
+
+
+def _merge_section(base: dict, overlay: dict, place: Place, tables: Tables, path: str) -> dict:
+    start, kind = _start(base, overlay, place, tables, path)
+    merged = dict(start)
+    known = places(kind) if kind else {}
+    for name, inner in known.items():
+        by = inner.choice.by if inner.has_options else None
+        if by in overlay and overlay[by] != start.get(by):
+            merged.pop(name, None)
+    for key, value in overlay.items():
+        inner = known.get(key, Place(object))
+        merged[key] = merge(merged.get(key), value, inner, tables, f"{path}.{key}".lstrip("."))
+    return merged
+
+
+def override(
+    base: object, keys: Sequence[str], value: object, place: Place, tables: Tables, path: str = ""
+) -> object:
+    """`base` with `value` at the end of a path.
+
+    Args:
+        base: plain data.
+        keys: the path.
+        value: plain data, or `Text` that is read once its place is known.
+        place: what may be at `path`.
+        tables: name -> dataclass, by the name of the table.
+        path: dotted, where `base` is.
+
+    Raises:
+        InputError: the path leads nowhere.
+    """
+    if not keys:
+        return merge(base, value, place, tables, path)
+    key, rest = keys[0], keys[1:]
+    inner_path = f"{path}.{key}".lstrip(".")
+    data = base if isinstance(base, dict) else {}
+    if place.is_section:
+        if not rest:
+            return merge(data, {key: value}, place, tables, path)
+        data, kind = _start(data, {}, place, tables, path)
+        if kind and key not in places(kind):
+            raise unknown([".".join(filter(None, [path, *keys]))], kind, path)
+        inner = places(kind)[key] if kind else Place(object)
+    elif place.is_map or place.has_options or place.annotation is object:
+        inner = place.entry(key)
+    else:
+        raise InputError(f"`{path}` has no options of its own; got `{'.'.join([path, *keys])}`")
+    return {**data, key: override(data.get(key), rest, value, inner, tables, inner_path)}
