@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import optax
 
+from maskformer_jax.configuration import chosen_by
 from maskformer_jax.errors import check
 
 
@@ -162,7 +163,9 @@ class OptimiserConfig:
     """
 
     name: str = "adamw"
-    options: Any = field(default_factory=AdamWConfig)
+    options: object = field(
+        default_factory=AdamWConfig, metadata=chosen_by("name", "optimisers", options=True)
+    )
 
 
 @dataclass(frozen=True)
@@ -175,7 +178,9 @@ class ScheduleConfig:
     """
 
     name: str = "one_cycle"
-    options: Any = field(default_factory=OneCycleConfig)
+    options: object = field(
+        default_factory=OneCycleConfig, metadata=chosen_by("name", "schedules", options=True)
+    )
 
 
 def build(

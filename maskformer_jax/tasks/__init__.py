@@ -15,11 +15,6 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def kind_of(options: Any, kinds: Mapping[str, Kind] = KINDS) -> str:
-    """The entry of the table that some options belong to."""
-    return next(name for name, kind in kinds.items() if type(options) is kind.options)
-
-
 def chosen(tasks: Mapping[str, Any], without: Sequence[str]) -> dict[str, Any]:
     """Options of the tasks that are learnt.
 
@@ -70,7 +65,7 @@ def build(
             task reads another that is not there.
     """
     built = [
-        kinds[kind_of(options, kinds)].build(name, options, context)
+        kinds[options.kind].build(name, options, context)
         for name, options in chosen(tasks, without).items()
     ]
     names = [loss for task in built for loss in task.losses]

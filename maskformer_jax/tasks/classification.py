@@ -46,6 +46,7 @@ class ClassificationConfig:
         sample_weight: label of the weights of the entries in the loss; none: 1.
         head_widths: hidden layers; none: those of the model.
         pool_queries: an objects task whose pooled queries the head of a jet reads too.
+        kind: of the task.
     """
 
     label: str
@@ -53,6 +54,7 @@ class ClassificationConfig:
     sample_weight: str | None = None
     head_widths: list[int] | None = None
     pool_queries: str | None = None
+    kind: Literal["classification"] = "classification"
 
 
 class ClassificationHead(nnx.Module):

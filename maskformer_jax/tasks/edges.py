@@ -45,6 +45,7 @@ class EdgesConfig:
         fake: classes whose pairs have weight 0.
         sample_weight: label of jets or of the stream, of the weights of their pairs; none: 1.
         head_widths: hidden layers; none: those of the model.
+        kind: of the task.
     """
 
     label: str
@@ -54,6 +55,7 @@ class EdgesConfig:
     fake: list[str] = field(default_factory=lambda: ["fake"])
     sample_weight: str | None = None
     head_widths: list[int] | None = None
+    kind: Literal["edges"] = "edges"
 
 
 class EdgeLogits(NamedTuple):

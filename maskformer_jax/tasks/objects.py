@@ -148,6 +148,7 @@ class ObjectsTaskConfig:
         sample_weight: label of jets or of the objects, of the weights in the losses; none: 1.
         head_widths: hidden layers of each head; none: those of the model.
         prefix: before the names of the losses, to tell two such tasks apart.
+        kind: of the task.
     """
 
     objects: str
@@ -159,6 +160,7 @@ class ObjectsTaskConfig:
     sample_weight: str | None = None
     head_widths: list[int] | None = None
     prefix: str = ""
+    kind: Literal["objects"] = "objects"
 
     def __post_init__(self):
         check(self.decoder_layers >= 1, "decoder_layers", "be at least 1", self.decoder_layers)

@@ -44,6 +44,7 @@ class RegressionConfig:
         nan: a target that is NaN is an `error`, or left out of the loss (`ignore`).
         sample_weight: label of the weights of the entries in the loss; none: 1.
         head_widths: hidden layers; none: those of the model.
+        kind: of the task.
     """
 
     of: str
@@ -53,6 +54,7 @@ class RegressionConfig:
     nan: Literal["error", "ignore"] = "error"
     sample_weight: str | None = None
     head_widths: list[int] | None = None
+    kind: Literal["regression"] = "regression"
 
     def __post_init__(self):
         check(len(self.targets) > 0, "targets", "name at least one field", self.targets)
