@@ -1,12 +1,14 @@
 """Files -> batches: reading, labels, scaling, order."""
 
-from maskformer_jax.data.h5 import JetFile, Records
+from maskformer_jax.data.batches import assemble
+from maskformer_jax.data.fitting import fit_scaling
+from maskformer_jax.data.h5 import JetFile, Records, StreamRecords
 from maskformer_jax.data.loader import TrainLoader, read_sequential
 from maskformer_jax.data.packing import Layout, padded, plan_layout
 from maskformer_jax.data.salt import load_class_weights
-from maskformer_jax.data.samples import Samples, assemble, convert
+from maskformer_jax.data.samples import Samples, convert
 from maskformer_jax.data.scaling import FILE_NAME as NORMALISATION_FILE
-from maskformer_jax.data.scaling import TRANSFORMS, Scaling, fit_scaling
+from maskformer_jax.data.scaling import TRANSFORMS, Scaling
 
 __all__ = [
     "NORMALISATION_FILE",
@@ -16,6 +18,7 @@ __all__ = [
     "Records",
     "Samples",
     "Scaling",
+    "StreamRecords",
     "TrainLoader",
     "assemble",
     "convert",

@@ -10,12 +10,13 @@ from collections.abc import Iterator
 import grain
 import numpy as np
 
+from maskformer_jax.data.batches import assemble
 from maskformer_jax.data.h5 import JetFile, Records, select
 from maskformer_jax.data.packing import Layout, padded, seat
-from maskformer_jax.data.samples import Samples, assemble, convert, join, take
+from maskformer_jax.data.samples import Samples, convert, join, take
 from maskformer_jax.data.scaling import Scaling
 from maskformer_jax.errors import InputError
-from maskformer_jax.types import Batch, Targets
+from maskformer_jax.types import Batch, Labels
 
 ENDLESS = 10**12
 MOST_BATCHES_AHEAD = 64
@@ -24,13 +25,13 @@ BLOCK_ORDER, JET_ORDER, ROW_ORDER = 0, 1, 2
 
 
 class TrainLoader:
-    """Endless shuffled batches; every labelled jet once per epoch.
+    """Endless shuffled batches; every jet that is kept once per epoch.
 
     Attributes:
         batch_size: jets of a batch; the last of an epoch is filled up with jets that are not valid.
-        jets_per_epoch: labelled jets.
+        jets_per_epoch: jets that are kept.
         steps_per_epoch: batches that hold them.
-        skipped: jets left out because their label is in no class.
+        skipped: jets left out because a label has them in no class.
         layout: shape of the batches; none: one part without the axis of parts.
     """
 
@@ -44,11 +45,11 @@ class TrainLoader:
         num_jets: int | None = None,
         layout: Layout | None = None,
     ):
-        """Plans the epochs; reads nothing but the jets' labels.
+        """Plans the epochs; reads nothing but labels of jets.
 
         Args:
-            file: training file, with truth; `layout.block_size` (rounded up to whole chunks of
-                the file), `group_blocks` and `unlabelled` are used.
+            file: training file, with truth; `schema.block_size` (rounded up to whole chunks of
+                the file) and `group_blocks` are used.
             scaling: of inputs and targets.
             batch_size: jets of a batch.
             seed: of the order, at least 0.
@@ -57,8 +58,8 @@ class TrainLoader:
                 the padded layout, without that axis.
 
         Raises:
-            InputError: there are no labelled jets, fewer than `num_jets`, or unlabelled ones where
-                the layout asks for an error.
+            InputError: no jet is kept, there are fewer than `num_jets`, or some that are in no
+                class where a label asks for an error.
         """
         if num_jets is not None and not 1 <= num_jets <= file.num_jets:
             raise InputError(
@@ -72,24 +73,24 @@ class TrainLoader:
             )
         self._file, self._scaling, self._seed = file, scaling, seed
         self.batch_size, self.layout = batch_size, layout
-        self._labelled = file.labels()[:num_jets] >= 0
-        self.jets_per_epoch = int(self._labelled.sum())
-        self.skipped = len(self._labelled) - self.jets_per_epoch
-        if self.skipped and file.layout.unlabelled == "error":
-            _refuse_unlabelled(file, int(np.argmin(self._labelled)))
+        self._kept = file.kept()[:num_jets]
+        self.jets_per_epoch = int(self._kept.sum())
+        self.skipped = len(self._kept) - self.jets_per_epoch
+        _refuse_unlisted(file, num_jets)
         if self.jets_per_epoch == 0:
-            raise InputError(f"{file.path}: no jet has a label in {file.layout.jets.classes}")
+            classes = [file.schema.labels[name].classes for name in file.classes()]
+            raise InputError(f"{file.path}: no jet has a label in {classes}")
         self.steps_per_epoch = -(-self.jets_per_epoch // batch_size)
 
     def iterator(self) -> grain.DatasetIterator:
-        """Yields (Batch, Targets) from step 0; `get_state` and `set_state` move it.
+        """Yields (Batch, Labels) from step 0; `get_state` and `set_state` move it.
 
         Batches of up to one group of blocks are prepared ahead by a thread.
         """
         source = _ShuffledBatches(
-            self._file, self._scaling, self._labelled, self.batch_size, self._seed, self.layout
+            self._file, self._scaling, self._kept, self.batch_size, self._seed, self.layout
         )
-        ahead = source.block_size * self._file.layout.group_blocks // self.batch_size
+        ahead = source.block_size * self._file.schema.group_blocks // self.batch_size
         return _read_ahead(source, min(max(ahead, 2), MOST_BATCHES_AHEAD))
 
 
@@ -101,23 +102,23 @@ def read_sequential(
     labelled_only: bool,
     num_jets: int | None = None,
     layout: Layout | None = None,
-) -> Iterator[tuple[Records, Batch, Targets]]:
+) -> Iterator[tuple[Records, Batch, Labels]]:
     """Batches in the order of the file, the next one read while the last is used.
 
     Args:
-        file: any file that matches a layout.
+        file: any file that matches its schema.
         scaling: of inputs and targets.
         batch_size: jets of a batch; the last is filled up with jets that are not valid.
-        labelled_only: leave out the jets whose label is in no class; otherwise every row is there.
+        labelled_only: leave out the jets that a label skips; otherwise every row is there.
         num_jets: use the first jets only; none: all.
         layout: as of `TrainLoader`.
 
     Yields:
-        The rows of the batch as they are in the file, its inputs and its targets.
+        The rows of the batch as they are in the file, its inputs and its labels.
     """
     rows = np.arange(file.num_jets)[:num_jets]
     if labelled_only:
-        rows = np.flatnonzero(file.labels()[:num_jets] >= 0)
+        rows = np.flatnonzero(file.kept()[:num_jets])
     batches = _read_ahead(_OrderedBatches(file, scaling, rows, batch_size, layout), 2)
     try:
         yield from batches
@@ -125,16 +126,17 @@ def read_sequential(
         batches.close()
 
 
-def _finisher(batch_size: int, width: int, layout: Layout | None):
+def _finisher(file: JetFile, batch_size: int, layout: Layout | None):
     """What makes a batch of the jets at some positions of `Samples`."""
-    chosen = layout or padded(batch_size, width)
+    chosen = layout or padded(batch_size, file.widths, pairs=file.schema.pairs)
 
     def finish(
         samples: Samples, index: np.ndarray, generator: np.random.Generator
-    ) -> tuple[Batch, Targets]:
-        found = seat(samples.counts[index], chosen, generator)
+    ) -> tuple[Batch, Labels]:
+        counts = {name: counts[index] for name, counts in samples.counts.items()}
+        found = seat(counts, len(index), chosen, generator)
         seats = np.where(found >= 0, index[found], -1)
-        return assemble(samples, seats if layout else seats[0], width)
+        return assemble(samples, seats if layout else seats[0], chosen)
 
     return finish
 
@@ -144,13 +146,19 @@ def _read_ahead(source: "_ShuffledBatches | _OrderedBatches", batches: int):
     return iter(grain.MapDataset.source(source).to_iter_dataset(options))
 
 
-def _refuse_unlabelled(file: JetFile, row: int) -> None:
-    jets = file.layout.jets
-    value = file.read(row, row + 1).jets[jets.label][0]
-    raise InputError(
-        f"{file.path}: `{jets.label}` of dataset `{jets.dataset}` is {value} in row {row}, in no "
-        f"class of {jets.classes}; set `data.unlabelled: skip` to leave such jets out"
-    )
+def _refuse_unlisted(file: JetFile, num_jets: int | None) -> None:
+    """Raises where a label asks for an error, before anything is read that is not needed."""
+    for name, index in file.classes().items():
+        label, jets = file.schema.labels[name], file.schema.jets.dataset
+        unlisted = np.flatnonzero(index[:num_jets] < 0)
+        if label.unlisted == "error" and len(unlisted):
+            row = int(unlisted[0])
+            value = file.read(row, row + 1).jets[label.field][0]
+            raise InputError(
+                f"{file.path}: `{label.field}` of dataset `{jets}` is {value} in row {row}, in no "
+                f"class of {label.classes}, as in {len(unlisted) - 1} rows more; set "
+                f"`data.labels.{name}.unlisted: skip` to leave such jets out"
+            )
 
 
 class _OrderedBatches:
@@ -165,17 +173,17 @@ class _OrderedBatches:
         layout: Layout | None,
     ):
         self._file, self._scaling, self._rows = file, scaling, rows
-        self._batch_size, self._finish = batch_size, _finisher(batch_size, file.width, layout)
+        self._batch_size, self._finish = batch_size, _finisher(file, batch_size, layout)
 
     def __len__(self) -> int:
         return -(-len(self._rows) // self._batch_size)
 
-    def __getitem__(self, number: int) -> tuple[Records, Batch, Targets]:
+    def __getitem__(self, number: int) -> tuple[Records, Batch, Labels]:
         rows = self._rows[number * self._batch_size : (number + 1) * self._batch_size]
         records = self._file.read(int(rows[0]), int(rows[-1]) + 1)
         if len(rows) < len(records.jets):
             records = select(records, rows - rows[0])
-        samples = convert([records], self._file.layout, self._scaling)
+        samples = convert([records], self._file.schema, self._scaling, self._file.labels)
         generator = np.random.default_rng([ROW_ORDER, number])
         return records, *self._finish(samples, np.arange(len(rows)), generator)
 
@@ -202,19 +210,19 @@ class _ShuffledBatches:
         self,
         file: JetFile,
         scaling: Scaling,
-        labelled: np.ndarray,
+        kept: np.ndarray,
         batch_size: int,
         seed: int,
         layout: Layout | None,
     ):
-        self._file, self._scaling, self._labelled = file, scaling, labelled
+        self._file, self._scaling, self._kept = file, scaling, kept
         self._batch_size, self._seed = batch_size, seed
-        self._finish = _finisher(batch_size, file.width, layout)
-        chunks = -(-file.layout.block_size // file.chunk_rows)
+        self._finish = _finisher(file, batch_size, layout)
+        chunks = -(-file.schema.block_size // file.chunk_rows)
         self.block_size = chunks * file.chunk_rows
-        starts = np.arange(0, len(labelled), self.block_size)
-        self._block_jets = np.add.reduceat(labelled, starts, dtype=np.int64)
-        self._jets = int(labelled.sum())
+        starts = np.arange(0, len(kept), self.block_size)
+        self._block_jets = np.add.reduceat(kept, starts, dtype=np.int64)
+        self._jets = int(kept.sum())
         self._steps = -(-self._jets // batch_size)
         self._epochs: dict[int, _Epoch] = {}
         self._groups: dict[tuple[int, int], tuple[Samples, np.ndarray]] = {}
@@ -222,7 +230,7 @@ class _ShuffledBatches:
     def __len__(self) -> int:
         return ENDLESS
 
-    def __getitem__(self, step: int) -> tuple[Batch, Targets]:
+    def __getitem__(self, step: int) -> tuple[Batch, Labels]:
         number, batch = divmod(step, self._steps)
         epoch = self._epoch(number)
         start = batch * self._batch_size
@@ -243,7 +251,7 @@ class _ShuffledBatches:
         if number not in self._epochs:
             generator = np.random.default_rng([self._seed, BLOCK_ORDER, number, 0])
             self._epochs = {
-                number: _Epoch(generator, self._block_jets, self._file.layout.group_blocks)
+                number: _Epoch(generator, self._block_jets, self._file.schema.group_blocks)
             }
         return self._epochs[number]
 
@@ -251,9 +259,9 @@ class _ShuffledBatches:
         key = (number, group)
         if key not in self._groups:
             blocks = (self._read(int(block)) for block in self._epoch(number).groups[group])
-            samples = convert(blocks, self._file.layout, self._scaling)
+            samples = convert(blocks, self._file.schema, self._scaling, self._file.labels)
             generator = np.random.default_rng([self._seed, JET_ORDER, number, group])
-            order = generator.permutation(len(samples.counts) - 1)
+            order = generator.permutation(len(samples.jets) - 1)
             # Two groups: a batch may end in one and begin in the one before.
             kept = list(self._groups.items())[-1:]
             self._groups = dict([*kept, (key, (samples, order))])
@@ -261,7 +269,7 @@ class _ShuffledBatches:
 
     def _read(self, block: int) -> Records:
         start = block * self.block_size
-        stop = min(start + self.block_size, len(self._labelled))
+        stop = min(start + self.block_size, len(self._kept))
         records = self._file.read(start, stop)
-        labelled = self._labelled[start:stop]
-        return records if labelled.all() else select(records, np.flatnonzero(labelled))
+        kept = self._kept[start:stop]
+        return records if kept.all() else select(records, np.flatnonzero(kept))

@@ -1,25 +1,30 @@
-"""Where each jet of a batch stands: counts of tracks in, seats out.
+"""Where each jet of a batch stands: counts of constituents in, seats out.
 
-A batch is some *parts* of the same shape, each with a number of rows of tracks, each with seats for
-a few jets whose tracks stand one after the other. Nearly every batch fits into the parts that are
-planned for it; one with more tracks than usual goes on into spare ones. All shapes are constant,
-and a step computes only the parts that are used.
+A batch is some *parts* of the same shape, each with a number of rows, each with seats for a few
+jets whose constituents stand one after the other, in a row of its own width for each stream. Nearly
+every batch fits into the parts that are planned for it; one with more constituents than usual goes
+on into spare ones. All shapes are constant, and a step computes only the parts that are used.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from maskformer_jax.data.h5 import JetFile, kept_tracks
+from maskformer_jax.data.dealing import deal, sizes
+from maskformer_jax.data.h5 import JetFile
 
 # Batches drawn to see how many rows are needed, and the fraction of them that is added.
 DRAWS = 16
 MARGIN = 0.02
-# Tracks and queries of a part; 2 to 10 parts of 500 jets were tried with 32 and 128 features.
+# Constituents and queries of a part; 2 to 10 parts of 500 jets were tried with 32 and 128 features.
 TOKENS_OF_A_PART = 1500
 MOST_JETS_OF_A_ROW = 12
-# Blocks of a file that are read to see how many tracks its jets have.
+# Blocks of a file that are read to see how many constituents its jets have.
 BLOCKS = 8
+# Arithmetic of a pair of constituents in units of that of a constituent: GN2's, 20 thousand
+# products in both directions against 2 million in the encoder.
+PAIR_COST = 0.01
 
 
 class Layout(NamedTuple):
@@ -29,7 +34,8 @@ class Layout(NamedTuple):
         parts: parts of a batch that are there.
         rows: rows of a part.
         jets: seats of a row; 1: the padded layout, where every row is a jet.
-        width: tracks of a row.
+        widths: by stream, constituents of a row.
+        pairs: by stream whose pairs are made, pairs of a row.
         spread: parts over which the jets are spread; the others take what does not fit.
         batches: independent batches of a step, whose parts come one after the other.
     """
@@ -37,149 +43,174 @@ class Layout(NamedTuple):
     parts: int
     rows: int
     jets: int
-    width: int
+    widths: Mapping[str, int]
+    pairs: Mapping[str, int] = {}
     spread: int = 1
     batches: int = 1
 
 
-def padded(batch_size: int, width: int, *, parts: int = 1, batches: int = 1) -> Layout:
+def pairs_of(counts: int | np.ndarray) -> int | np.ndarray:
+    """Number of pairs of so many constituents."""
+    return counts * (counts - 1) // 2
+
+
+def padded(
+    batch_size: int,
+    widths: Mapping[str, int],
+    *,
+    pairs: Sequence[str] = (),
+    parts: int = 1,
+    batches: int = 1,
+) -> Layout:
     """A row for each jet.
 
     Args:
         batch_size: jets of all parts of all batches.
-        width: tracks of a row.
+        widths: by stream, constituents of a row.
+        pairs: streams whose pairs are made.
         parts: equal parts of each batch.
         batches: independent batches of a step.
     """
-    return Layout(parts, batch_size // (parts * batches), 1, width, parts, batches)
+    of_rows = {stream: pairs_of(widths[stream]) for stream in pairs}
+    return Layout(parts, batch_size // (parts * batches), 1, widths, of_rows, parts, batches)
 
 
 def plan(
-    counts: np.ndarray,
+    counts: Mapping[str, np.ndarray],
     batch_size: int,
-    width: int,
+    widths: Mapping[str, int],
     *,
-    objects: int,
+    extra: int = 0,
+    pairs: Sequence[str] = (),
     parts: int | None = 1,
     devices: int = 1,
     batches: int = 1,
 ) -> Layout:
-    """The layout with the least arithmetic for jets with these numbers of tracks.
+    """The layout with the least arithmetic for jets with these numbers of constituents.
+
+    Without streams a row is a jet.
 
     Args:
-        counts: `[n]` tracks of some jets like those of the batches.
+        counts: by stream `[n]` constituents of some jets like those of the batches.
         batch_size: jets of all parts of all batches.
-        width: tracks of a row, at least those of any jet.
-        objects: queries of a jet, which cost as much arithmetic as tracks.
+        widths: by stream, constituents of a row, at least those of any jet.
+        extra: queries and registers of a jet, which cost as much arithmetic as constituents.
+        pairs: streams whose pairs are made; a row has as many as the longest jet may have.
         parts: parts over which a batch is spread; none: as many as keep the activations of a part
             in the cache of a CPU.
         devices: the rows of a part are a multiple of this number.
         batches: independent batches of a step.
     """
     jets = batch_size // batches
-    draws = np.sort(np.random.default_rng(0).choice(counts, (DRAWS, jets)))[:, ::-1]
+    row = padded(jets, widths, pairs=pairs)
+    draws = _draws(counts, jets, row)
     layouts = []
-    for seats in range(1, MOST_JETS_OF_A_ROW + 1):
+    for seats in range(1, MOST_JETS_OF_A_ROW + 1 if widths else 2):
+        cost = sum(widths.values()) + seats * extra + PAIR_COST * sum(row.pairs.values())
         chosen = parts
         if parts is None:
-            rows = _rows_needed(draws, 1, seats, width)
-            chosen = max(round(rows * (width + seats * objects) / TOKENS_OF_A_PART), 1)
-        rows = _rows_needed(draws, chosen, seats, width)
+            rows = _rows_needed(draws, 1, row._replace(jets=seats))
+            chosen = max(round(rows * cost / TOKENS_OF_A_PART), 1)
+        rows = _rows_needed(draws, chosen, row._replace(jets=seats))
         rows = -(-min(rows, -(-jets // chosen)) // devices) * devices
-        # A row takes at least one jet, whatever its tracks.
+        # A row takes at least one jet, whatever its constituents.
         most = max(chosen, -(-jets // rows))
-        layouts.append(Layout(most, rows, seats, width, chosen, batches))
-    return min(layouts, key=lambda x: x.spread * x.rows * (x.width + x.jets * objects))
+        layout = Layout(most, rows, seats, widths, row.pairs, chosen, batches)
+        layouts.append((chosen * rows * cost, layout))
+    return min(layouts, key=lambda x: x[0])[1]
 
 
 def plan_layout(
     file: JetFile,
     batch_size: int,
     *,
+    extra: int = 0,
     num_jets: int | None = None,
     parts: int | None = 1,
     devices: int = 1,
     batches: int = 1,
 ) -> Layout:
-    """The layout for the jets of a file, from the numbers of tracks of some blocks.
+    """The layout for the jets of a file, from the numbers of constituents of some blocks.
 
     Args:
         file: the file.
         batch_size: jets of a step.
+        extra: queries and registers of a jet.
         num_jets: the first jets only; none: all.
         parts: as of `plan`.
         devices: that share the rows of a part.
         batches: independent batches of a step.
     """
-    block, jets = file.layout.block_size, min(num_jets or file.num_jets, file.num_jets)
+    block, jets = file.schema.block_size, min(num_jets or file.num_jets, file.num_jets)
     starts = np.unique(np.linspace(0, max(jets - block, 0), BLOCKS).astype(int))
-    counts = [kept_tracks(file.read(start, min(start + block, jets)))[1] for start in starts]
+    blocks = [file.read(start, min(start + block, jets)).streams for start in starts]
     return plan(
-        np.concatenate(counts),
+        {name: np.concatenate([x[name].kept()[1] for x in blocks]) for name in file.widths},
         batch_size,
-        file.width,
-        objects=file.layout.hadrons.cap,
+        file.widths,
+        extra=extra,
+        pairs=file.schema.pairs,
         parts=parts,
         devices=devices,
         batches=batches,
     )
 
 
-def _rows_needed(draws: np.ndarray, parts: int, seats: int, width: int) -> int:
+def _draws(counts: Mapping[str, np.ndarray], jets: int, layout: Layout) -> list[np.ndarray]:
+    """What the jets `[jets, S]` of some batches need of each width, the largest first."""
+    if not counts:
+        return [np.zeros((jets, 0), int)]
+    needs = _needs(counts, layout)
+    drawn = np.random.default_rng(0).choice(len(needs), (DRAWS, jets))
+    widths = _widths(layout)
+    ordered = (needs[index] for index in drawn)
+    return [some[np.argsort(-sizes(some, widths), kind="stable")] for some in ordered]
+
+
+def _widths(layout: Layout) -> list[int]:
+    """What limits a row: constituents, and pairs where those do not limit them."""
+    pairs = (n for stream, n in layout.pairs.items() if n < pairs_of(layout.widths[stream]))
+    return [*layout.widths.values(), *pairs]
+
+
+def _needs(counts: Mapping[str, np.ndarray], layout: Layout) -> np.ndarray:
+    """What each jet needs of each of the `_widths`, `[n, S]`."""
+    pairs = [s for s, n in layout.pairs.items() if n < pairs_of(layout.widths[s])]
+    columns = [counts[stream] for stream in layout.widths]
+    return np.stack([*columns, *(pairs_of(counts[stream]) for stream in pairs)], axis=1)
+
+
+def _rows_needed(draws: Sequence[np.ndarray], parts: int, layout: Layout) -> int:
     """Rows of a part that hold any of some batches, spread over the parts, and a few more.
 
     Args:
-        draws: `[draws, jets]` tracks of the jets, the largest first.
+        draws: for each, what the jets need of each width, the largest first.
         parts: over which each is spread.
-        seats: jets of a row.
-        width: tracks of a row.
+        layout: seats and widths of a row.
     """
-    spread = [counts[part::parts] for counts in draws for part in range(parts)]
-    rows = max(-(-len(counts) // seats) for counts in spread)
+    seats, widths = layout.jets, _widths(layout)
+    spread = [needs[part::parts] for needs in draws for part in range(parts)]
+    rows = max(-(-len(needs) // seats) for needs in spread)
     if seats == 1:
         return rows
-    rows = max(rows, *(-(-int(counts.sum()) // width) for counts in spread))
-    for counts in spread:
-        while (_deal(counts.tolist(), rows, seats, width) < 0).any():
+    rows = max(rows, *(int((-(-needs.sum(axis=0) // widths)).max()) for needs in spread))
+    for needs in spread:
+        while (deal(needs, rows, seats, widths) < 0).any():
             rows += max(rows // 100, 1)
     # What doesn't fit costs a part more: the whole batch again where there is one.
     return rows + (int(np.ceil(MARGIN * rows)) if parts == 1 else 0)
 
 
-def _deal(counts: list[int], rows: int, seats: int, width: int) -> np.ndarray:
-    """Place of each jet, row times `seats` plus seat, or -1; the emptiest row takes the next jet.
-
-    Args:
-        counts: tracks of the jets, the largest first.
-        rows: rows of a part.
-        seats: jets of a row.
-        width: tracks of a row.
-    """
-    places: list[int] = []
-    # The next place of the rows that have one, by the tracks that they hold. A row that takes a jet
-    # without tracks is as empty as before and is looked at again.
-    free: list[list[int]] = [[] for _ in range(width + 1)]
-    free[0] = list(range(0, rows * seats, seats))
-    for tracks in range(width + 1):
-        while free[tracks]:
-            while len(places) < len(counts) and tracks + counts[len(places)] > width:
-                places.append(-1)
-            takers, free[tracks] = sorted(free[tracks]), []
-            # The last takers may find no jet.
-            for place, count in zip(takers, counts[len(places) :], strict=False):
-                places.append(place)
-                if (place + 1) % seats:
-                    free[tracks + count].append(place + 1)
-    return np.array(places + [-1] * (len(counts) - len(places)))
-
-
-def seat(counts: np.ndarray, layout: Layout, generator: np.random.Generator) -> np.ndarray:
+def seat(
+    counts: Mapping[str, np.ndarray], num_jets: int, layout: Layout, generator: np.random.Generator
+) -> np.ndarray:
     """Which jet stands where.
 
     Parts and their rows come in random order, so that some of them are a fair sample of the jets.
 
     Args:
-        counts: `[k]` tracks of each jet, at most as many jets as the layout was planned for.
+        counts: by stream `[num_jets]` constituents of each jet.
+        num_jets: at most as many jets as the layout was planned for.
         layout: shape of the batch.
         generator: draws the order of the rows.
 
@@ -188,19 +219,23 @@ def seat(counts: np.ndarray, layout: Layout, generator: np.random.Generator) -> 
         each batch that hold jets come first.
     """
     shape = (layout.batches, layout.parts, layout.rows, layout.jets)
-    seats, waits = np.full(shape, -1), np.ones(len(counts), bool)
-    for batch, jets in enumerate(np.array_split(np.arange(len(counts)), layout.batches)):
-        if layout.jets == 1:
+    seats = np.full(shape, -1)
+    batches = np.array_split(np.arange(num_jets), layout.batches)
+    if layout.jets == 1:
+        for batch, jets in enumerate(batches):
             seats[batch].reshape(-1)[: len(jets)] = jets
-            continue
-        left = jets[np.argsort(-counts[jets], kind="stable")]
+        return seats.reshape(-1, layout.rows, layout.jets)
+    needs, widths, waits = _needs(counts, layout), _widths(layout), np.ones(num_jets, bool)
+    order = -sizes(needs, widths)
+    for batch, jets in enumerate(batches):
+        left = jets[np.argsort(order[jets], kind="stable")]
         deals = generator.permutation(min(layout.spread, len(left)))
         waiting = [left[first :: layout.spread] for first in deals]
         for part in range(layout.parts):
             group = waiting[part] if part < len(waiting) else left
             if not len(group):
                 break
-            places = _deal(counts[group].tolist(), layout.rows, layout.jets, layout.width)
+            places = deal(needs[group], layout.rows, layout.jets, widths)
             placed = places >= 0
             group, (row, column) = group[placed], np.divmod(places[placed], layout.jets)
             seats[batch, part, generator.permutation(layout.rows)[row], column] = group

@@ -1,5 +1,6 @@
 """The two dictionaries that Salt and UPP write: field statistics and class weights."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from maskformer_jax.config import DataConfig
 from maskformer_jax.errors import InputError
-
-CLASS_TASKS = ("jet_class", "track_origin", "object_class")
 
 
 def load_norm(path: str | Path) -> dict[str, dict[str, tuple[float, float]]]:
@@ -39,49 +37,53 @@ def load_norm(path: str | Path) -> dict[str, dict[str, tuple[float, float]]]:
 
 
 def load_class_weights(
-    path: str | Path, layout: DataConfig, tasks: Sequence[str] = CLASS_TASKS
-) -> dict[str, np.ndarray]:
-    """Weights of the classes in the losses.
+    path: str | Path, dataset: str, field: str, classes: Sequence[str]
+) -> list[float]:
+    """Weights of the classes of a label in its loss, in the order of `classes`.
+
+    Classes that a file with names lacks get weight 0, with a warning.
 
     Args:
-        path: YAML file, dataset -> label field -> list of weights in the order of the classes;
-            those of the objects end with `none`.
-        layout: names and classes.
-        tasks: the tasks whose weights are needed, among `CLASS_TASKS`.
-
-    Returns:
-        Task -> float32 weights, one per class.
+        path: YAML file, dataset -> field -> list of weights in the order of the classes, those of
+            objects with `none` at the end; or class -> weight, or {classes: names, weights: list},
+            which are compared by name.
+        dataset: name of the dataset.
+        field: name of the field.
+        classes: names of the classes; of objects `none` is the last.
 
     Raises:
-        InputError: no such file, a missing entry, a wrong number of weights, or one that is not
-            positive and finite.
+        InputError: no such file, a missing entry, a wrong number of weights, none of the classes,
+            or a weight that is not positive and finite.
     """
-    sources = {
-        "jet_class": (layout.jets.dataset, layout.jets.label, [*layout.jets.classes]),
-        "track_origin": (
-            layout.tracks.dataset,
-            layout.tracks.origin,
-            [*layout.tracks.origin_classes],
-        ),
-        "object_class": (
-            layout.hadrons.dataset,
-            layout.hadrons.label,
-            [*layout.hadrons.classes, "none"],
-        ),
-    }
-    content = _load(path)
-    weights = {}
-    for task in tasks:
-        dataset, label, classes = sources[task]
-        name = f"{dataset}.{label}"
-        entry = _mapping(path, dataset, content.get(dataset)).get(label)
-        if not isinstance(entry, list) or len(entry) != len(classes):
-            raise InputError(f"{path}: `{name}` must list weights for {classes}; got {entry!r}")
-        values = [_number(path, name, value) for value in entry]
-        if min(values) <= 0:
-            raise InputError(f"{path}: `{name}` must list positive weights; got {entry!r}")
-        weights[task] = np.array(values, np.float32)
-    return weights
+    name, classes = f"{dataset}.{field}", list(classes)
+    entry = _mapping(path, dataset, _load(path).get(dataset)).get(field)
+    if isinstance(entry, dict):
+        named = _by_name(path, name, entry)
+    elif isinstance(entry, list) and len(entry) == len(classes):
+        named = dict(zip(classes, entry, strict=True))
+    else:
+        raise InputError(f"{path}: `{name}` must list weights for {classes}; got {entry!r}")
+    weights = {key: _number(path, name, value) for key, value in named.items()}
+    if min(weights.values(), default=1) <= 0:
+        raise InputError(f"{path}: `{name}` must list positive weights; got {entry!r}")
+    lacking = [key for key in classes if key not in weights]
+    if len(lacking) == len(classes):
+        raise InputError(f"{path}: `{name}` has no weight for any of {classes}; got {entry!r}")
+    if lacking:
+        text = f"{path}: `{name}` has no weight for {', '.join(lacking)}: counted as zero"
+        warnings.warn(text, stacklevel=2)
+    return [weights.get(key, 0.0) for key in classes]
+
+
+def _by_name(path: str | Path, name: str, entry: dict[str, Any]) -> dict[str, Any]:
+    """Weights by class of an entry that has names."""
+    if entry.keys() != {"classes", "weights"}:
+        return entry
+    names, weights = entry["classes"], entry["weights"]
+    lists = isinstance(names, list) and isinstance(weights, list)
+    if not lists or len(names) != len(weights) or len(set(names)) < len(names):
+        raise InputError(f"{path}: `{name}` must have a weight for each class; got {entry!r}")
+    return dict(zip(names, weights, strict=True))
 
 
 def _load(path: str | Path) -> dict[str, Any]:

@@ -1,229 +1,189 @@
-"""Records -> compact converted arrays -> the dense batches that the model sees."""
+"""Records -> compact converted arrays, whose axes are those of jets and of constituents."""
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from maskformer_jax.config import DataConfig
-from maskformer_jax.data.h5 import Records, kept_tracks
-from maskformer_jax.data.labels import class_index, object_class_index, track_masks
+from maskformer_jax.data.config import JETS, ObjectsConfig
+from maskformer_jax.data.h5 import Records
+from maskformer_jax.data.labels import label_values, object_masks, real_objects
 from maskformer_jax.data.scaling import Scaling
-from maskformer_jax.types import Batch, Targets
+from maskformer_jax.data.schema import Schema, Targets
+from maskformer_jax.types import ObjectLabels
 
 
 class Samples(NamedTuple):
-    """Converted jets: n jets and T tracks one after the other, then one entry of padding.
+    """Converted jets: n jets and T constituents one after the other, then one entry of padding.
 
-    A batch is gathered from the axis of jets or tracks; what fills it up is the last entry.
+    A batch is gathered from the axis of jets or constituents; what fills it up is the last entry.
 
     Attributes:
-        counts: `[n + 1]` tracks of each jet; padding: 0.
-        jets: `[n + 1, J]` float32, scaled; 0.
-        tracks: `[T + 1, F]` float32, scaled; 0.
-        jet_class_index: `[n + 1]`, also -1 for unlabelled jets; -1.
-        origin_index: `[T + 1]`, also -1 for unlabelled tracks; -1.
-        object_class_index: `[n + 1, M]`; the last class.
-        object_valid: `[n + 1, M]`; False.
-        masks: `[M, T + 1]`; False.
-        regression: `[n + 1, M, R]` float32, scaled; 0.
+        counts: by stream `[n + 1]` constituents of each jet; padding: 0.
+        jets: `[n + 1, I]` float32, scaled; 0.
+        streams: by stream `[T + 1, F]` float32, scaled; 0.
+        labels: by name: of jets `[n + 1]`, of a stream `[T + 1]`, of objects `[n + 1, M]`, each
+            with R behind for regression; objects: `ObjectLabels` of `valid [n + 1, M]` and
+            `masks [M, T + 1]`. Padding: as in `types.Labels`.
+        of: by label the axis of its entries, `jets` or a stream (of the masks, for objects).
     """
 
-    counts: np.ndarray
+    counts: Mapping[str, np.ndarray]
     jets: np.ndarray
-    tracks: np.ndarray
-    jet_class_index: np.ndarray
-    origin_index: np.ndarray
-    object_class_index: np.ndarray
-    object_valid: np.ndarray
-    masks: np.ndarray
-    regression: np.ndarray
+    streams: Mapping[str, np.ndarray]
+    labels: Mapping[str, Any]
+    of: Mapping[str, str]
 
 
 class _Entries(NamedTuple):
-    """Jets, tracks and hadrons of some rows of a file, as they are there, without padding tracks.
+    """Jets, constituents and objects of some rows of a file, without padding.
 
     Attributes:
-        jets: structured `[n]`.
-        tracks: structured `[T]`.
-        counts: `[n]` tracks of each jet.
-        hadrons: structured `[n, M_file]`; None: no truth.
-        rows: `[n]` row in the file of each jet.
+        tables: structured `[n]` jets and `[T]` constituents by stream.
+        counts: by stream `[n]` constituents of each jet.
+        objects: by name, structured `[n, M_file]`.
+        rows: row in the file of each jet and constituent.
         path: the file, for messages.
     """
 
-    jets: np.ndarray
-    tracks: np.ndarray
-    counts: np.ndarray
-    hadrons: np.ndarray | None
-    rows: np.ndarray
+    tables: Mapping[str, np.ndarray]
+    counts: Mapping[str, np.ndarray]
+    objects: Mapping[str, np.ndarray]
+    rows: Mapping[str, np.ndarray]
     path: str
 
 
-class _Truth(NamedTuple):
-    """The leaves of `Samples` that come from the truth, without padding."""
+class _Found(NamedTuple):
+    """The objects to be found: their validity `[n, M]`, places, entries and rows of the file."""
 
-    jet_class_index: np.ndarray
-    origin_index: np.ndarray
-    object_class_index: np.ndarray
-    object_valid: np.ndarray
-    masks: np.ndarray
-    regression: np.ndarray
+    valid: np.ndarray
+    place: tuple[np.ndarray, np.ndarray]
+    table: np.ndarray
+    rows: np.ndarray
+
+    def dense(self, of_found: np.ndarray, padding: float) -> np.ndarray:
+        """`[n, M, ...]` of the values of what was found `[k, ...]`."""
+        dense = np.full((*self.valid.shape, *of_found.shape[1:]), padding, of_found.dtype)
+        dense[self.place] = of_found
+        return dense
 
 
-def convert(blocks: Iterable[Records], layout: DataConfig, scaling: Scaling) -> Samples:
-    """Scaled inputs and labels of the jets; padding tracks are not touched.
-
-    Without truth, classes are -1 (objects: `none`), masks and `object_valid` False, targets 0.
+def convert(
+    blocks: Iterable[Records],
+    schema: Schema,
+    scaling: Scaling,
+    labels: Sequence[str] | None = None,
+) -> Samples:
+    """Scaled inputs and labels of the jets; padding constituents are not touched.
 
     Args:
-        blocks: rows of a file, at least one block, converted together; of each only the real tracks
-            are kept.
-        layout: names and classes.
+        blocks: rows of a file, at least one block, converted together; of each only the real
+            constituents are kept.
+        schema: names and classes.
         scaling: of inputs and targets.
+        labels: names of those that the file has (`JetFile.labels`); none: all.
 
     Raises:
-        InputError: an input of a real jet or track, or a target of a real hadron, is not finite
-            or outside the domain of its transform.
+        InputError: an input of a real jet or constituent, or a target of a real entry, is not
+            finite or outside the domain of its transform; or a value is in no class where that
+            is an error.
     """
-    entries = _entries(blocks)
-    track_rows = np.repeat(entries.rows, entries.counts)
-    truth = (_no_truth if entries.hadrons is None else _truth)(entries, layout, scaling)
-    jets = scaling.jets.standardise(entries.jets, entries.rows, entries.path)
-    tracks = scaling.tracks.standardise(entries.tracks, track_rows, entries.path)
+    entries = _entries(blocks, schema)
+    chosen = schema.labels if labels is None else labels
+    objects = {name: _found(entries, schema, name) for name in entries.objects}
+    scaled = {
+        place: _padded(part.standardise(entries.tables[place], entries.rows[place], entries.path))
+        for place, part in {JETS: scaling.jets, **scaling.streams}.items()
+    }
     return Samples(
-        counts=_padded(entries.counts, 0),
-        jets=_padded(jets, 0),
-        tracks=_padded(tracks, 0),
-        jet_class_index=_padded(truth.jet_class_index, -1),
-        origin_index=_padded(truth.origin_index, -1),
-        object_class_index=_padded(truth.object_class_index, len(layout.hadrons.classes)),
-        object_valid=_padded(truth.object_valid, False),
-        masks=np.pad(truth.masks, ((0, 0), (0, 1))),
-        regression=_padded(truth.regression, 0),
+        counts={name: _padded(counts) for name, counts in entries.counts.items()},
+        jets=scaled.pop(JETS),
+        streams=scaled,
+        labels={name: _label(name, entries, objects, schema, scaling) for name in chosen},
+        of={name: _axis_of(name, schema) for name in chosen},
     )
 
 
 def join(parts: Sequence[Samples]) -> Samples:
     """The jets of several samples, one after the other."""
-    leaves = {}
-    for name, *arrays in zip(Samples._fields, *parts, strict=True):
-        cut = [array[:, :-1] if _axis(name) else array[:-1] for array in arrays[:-1]]
-        leaves[name] = np.concatenate([*cut, arrays[-1]], _axis(name))
-    return Samples(**leaves)
+
+    def joined(place: str, axis: int, *arrays: np.ndarray) -> np.ndarray:
+        cut = [array[:, :-1] if axis else array[:-1] for array in arrays[:-1]]
+        return np.concatenate([*cut, arrays[-1]], axis)
+
+    return _mapped(joined, *parts)
 
 
 def take(samples: Samples, index: np.ndarray) -> Samples:
     """The jets at the positions `index [k]` of `samples`, in that order."""
-    rows = np.append(index, len(samples.counts) - 1)
-    source = np.append(_source(samples, rows), len(samples.tracks) - 1)
-    per_track = ("tracks", "origin_index", "masks")
-    return Samples(
-        *(
-            array.take(source if name in per_track else rows, _axis(name))
-            for name, array in samples._asdict().items()
-        )
-    )
+    of = {JETS: np.append(index, len(samples.jets) - 1)}
+    for name, values in samples.streams.items():
+        of[name] = np.append(source(samples.counts[name], of[JETS]), len(values) - 1)
+    return _mapped(lambda place, axis, array: array.take(of[place], axis), samples)
 
 
-def assemble(samples: Samples, seats: np.ndarray, width: int) -> tuple[Batch, Targets]:
-    """Dense arrays of the jets, in rows of tracks.
+def begins(counts: np.ndarray) -> np.ndarray:
+    """Where the constituents of each jet begin."""
+    return np.cumsum(counts) - counts
+
+
+def source(counts: np.ndarray, jets: np.ndarray) -> np.ndarray:
+    """Positions of the constituents of some jets, one jet after the other.
 
     Args:
-        samples: converted jets.
-        seats: `[..., N, J]` positions of the jets of each row, -1 for an empty seat.
-        width: L of the result, at least the tracks of the jets of any row together.
-
-    Returns:
-        Inputs and targets, with leading axes `[..., B = N J]` or `[..., N]`; padding is exactly
-        zero, False, -1 or `none`.
+        counts: `[n]` constituents of all jets.
+        jets: `[k]` which of them.
     """
-    *lead, num_rows, num_jets = seats.shape
-    num_seats, num_objects = num_rows * num_jets, len(samples.masks)
-    by_part = seats.reshape(-1, num_seats)
-    # Nothing is computed for parts without jets, the last ones of each batch.
-    used = np.flatnonzero(by_part.max(axis=1) >= 0)
-    jets = by_part[used].ravel()
-    jet_valid = jets >= 0
-    jets[~jet_valid] = len(samples.counts) - 1
-    # Of each real track: where it comes from, and its slot in the rows.
-    source, counts = _source(samples, jets), samples.counts.take(jets)
-    number = np.arange(len(jets))
-    row = number // num_jets
-    slot = np.arange(len(source))
-    slot += np.repeat(row * width - _begins(counts)[row * num_jets], counts)
-    of_slots = np.full(len(jets) // num_jets * width, len(samples.tracks) - 1)
-    of_slots[slot] = source
-    # The tracks of a jet have a row to themselves in `valid`, and one for each object in `masks`.
-    in_valid = np.repeat((number - row) * width, counts) + slot
-    valid = np.zeros(len(jets) * width, bool)
-    valid[in_valid] = True
-    in_first_mask = np.repeat((number * num_objects - row) * width, counts) + slot
-    belongs = np.flatnonzero(samples.masks.take(source, axis=1))
-    object_index, track = np.divmod(belongs, max(len(source), 1))
-    masks = np.zeros(len(jets) * num_objects * width, bool)
-    masks[in_first_mask[track] + object_index * width] = True
-    # Of the whole result; a slice is filled faster than a list of parts.
-    whole = slice(len(used)) if not len(used) or used[-1] == len(used) - 1 else used
+    chosen = counts.take(jets)
+    shift = begins(counts).take(jets) - begins(chosen)
+    return np.repeat(shift, chosen) + np.arange(chosen.sum())
 
-    def parts(of_used: np.ndarray, fill: int, *shape: int) -> np.ndarray:
-        # Memory of zeros costs nothing before it is touched; most parts are spare ones.
-        shape, dtype = (len(by_part), *shape), of_used.dtype
-        found = np.full(shape, fill, dtype) if fill else np.zeros(shape, dtype)
-        found[whole] = of_used.reshape(len(used), *shape[1:])
-        return found.reshape(*lead, *shape[1:])
 
-    def of_jets(array: np.ndarray, fill: int = 0) -> np.ndarray:
-        return parts(array.take(jets, axis=0), fill, num_seats, *array.shape[1:])
-
-    def of_tracks(array: np.ndarray, fill: int = 0) -> np.ndarray:
-        return parts(array.take(of_slots, axis=0), fill, num_rows, width, *array.shape[1:])
-
-    batch = Batch(
-        jets=of_jets(samples.jets),
-        tracks=of_tracks(samples.tracks),
-        valid=parts(valid, 0, num_seats, width),
-        jet_valid=parts(jet_valid, 0, num_seats),
+def _mapped(function: Callable[..., np.ndarray], *parts: Samples) -> Samples:
+    """Function of the place, the axis of its entries and the arrays, for every array."""
+    one = parts[0]
+    labels = {}
+    for name, label in one.labels.items():
+        arrays, of = [part.labels[name] for part in parts], one.of[name]
+        if isinstance(label, ObjectLabels):
+            valid, masks = zip(*arrays, strict=True)
+            labels[name] = ObjectLabels(function(JETS, 0, *valid), function(of, 1, *masks))
+        else:
+            labels[name] = function(of, 0, *arrays)
+    return Samples(
+        counts={s: function(JETS, 0, *(part.counts[s] for part in parts)) for s in one.counts},
+        jets=function(JETS, 0, *(part.jets for part in parts)),
+        streams={s: function(s, 0, *(part.streams[s] for part in parts)) for s in one.streams},
+        labels=labels,
+        of=one.of,
     )
-    none = int(samples.object_class_index[-1, 0])
-    targets = Targets(
-        jet_class_index=of_jets(samples.jet_class_index, -1),
-        origin_index=of_tracks(samples.origin_index, -1),
-        object_class_index=of_jets(samples.object_class_index, none),
-        object_valid=of_jets(samples.object_valid),
-        masks=parts(masks, 0, num_seats, num_objects, width),
-        regression=of_jets(samples.regression),
-    )
-    return batch, targets
 
 
-def _axis(name: str) -> int:
-    """Axis of the jets or tracks of a leaf of `Samples`."""
-    return 1 if name == "masks" else 0
+def _axis_of(name: str, schema: Schema) -> str:
+    label = schema.labels[name]
+    return label.of if label.of in schema.streams else JETS
 
 
-def _source(samples: Samples, jets: np.ndarray) -> np.ndarray:
-    """Positions in `samples` of the tracks of some jets, one jet after the other."""
-    counts = samples.counts.take(jets)
-    shift = _begins(samples.counts).take(jets) - _begins(counts)
-    return np.repeat(shift, counts) + np.arange(counts.sum())
-
-
-def _entries(blocks: Iterable[Records]) -> _Entries:
-    found = [
-        _Entries(records.jets, *kept_tracks(records), records.hadrons, records.rows, records.path)
-        for records in blocks
-    ]
-    if len(found) == 1:
-        return found[0]
-    jets, tracks, counts, hadrons, rows, paths = zip(*found, strict=True)
+def _entries(blocks: Iterable[Records], schema: Schema) -> _Entries:
+    tables, counts, objects, rows, path = {}, {}, {}, [], ""
+    for records in blocks:
+        tables.setdefault(JETS, []).append(records.jets)
+        for name, stream in records.streams.items():
+            kept, number = stream.kept()
+            tables.setdefault(name, []).append(kept)
+            counts.setdefault(name, []).append(number)
+        for name, table in records.objects.items():
+            objects.setdefault(name, []).append(table)
+        rows.append(records.rows)
+        path = records.path
+    numbers = {name: np.concatenate(found) for name, found in counts.items()}
+    jets = np.concatenate(rows)
     return _Entries(
-        jets=_concatenated(jets),
-        tracks=_concatenated(tracks),
-        counts=np.concatenate(counts),
-        hadrons=None if hadrons[0] is None else _concatenated(hadrons),
-        rows=np.concatenate(rows),
-        path=paths[0],
+        tables={name: _concatenated(found) for name, found in tables.items()},
+        counts=numbers,
+        objects={name: _concatenated(found) for name, found in objects.items()},
+        rows={JETS: jets} | {name: np.repeat(jets, number) for name, number in numbers.items()},
+        path=path,
     )
 
 
@@ -233,48 +193,67 @@ def _concatenated(tables: Sequence[np.ndarray]) -> np.ndarray:
     As bytes, which is many times as fast as field by field, unless there are strings of any length.
     """
     dtype = tables[0].dtype
+    if len(tables) == 1:
+        return tables[0]
     if dtype.hasobject:
         return np.concatenate(tables)
     return np.concatenate([table.view(f"V{dtype.itemsize}") for table in tables]).view(dtype)
 
 
-def _truth(entries: _Entries, layout: DataConfig, scaling: Scaling) -> _Truth:
-    hadrons, tracks = entries.hadrons, entries.tracks
-    object_class = object_class_index(hadrons, layout.hadrons)
-    valid = object_class < len(layout.hadrons.classes)
-    jet, column = np.nonzero(valid)
-    found = hadrons.reshape(-1).take(jet * hadrons.shape[1] + column)
-    regression = np.zeros((*valid.shape, len(layout.hadrons.targets)), np.float32)
-    regression[jet, column] = scaling.targets.standardise(found, entries.rows[jet], entries.path)
-    link = np.zeros(valid.shape, hadrons.dtype[layout.hadrons.link])
-    link[jet, column] = found[layout.hadrons.link]
-    return _Truth(
-        jet_class_index=class_index(entries.jets[layout.jets.label], layout.jets.classes),
-        origin_index=class_index(tracks[layout.tracks.origin], layout.tracks.origin_classes),
-        object_class_index=object_class,
-        object_valid=valid,
-        masks=track_masks(tracks[layout.tracks.link], entries.counts, link, valid),
-        regression=regression,
-    )
+def _found(entries: _Entries, schema: Schema, name: str) -> _Found:
+    config, table = schema.objects[name], entries.objects[name]
+    seen = table[:, : config.cap]
+    valid = np.zeros((len(table), config.cap), bool)
+    valid[:, : seen.shape[1]] = real_objects(seen, schema, name)
+    place = np.nonzero(valid)
+    flat = table.reshape(-1).take(place[0] * table.shape[1] + place[1])
+    return _Found(valid, place, flat, entries.rows[JETS][place[0]])
 
 
-def _no_truth(entries: _Entries, layout: DataConfig, scaling: Scaling) -> _Truth:
-    jets, tracks, objects = len(entries.jets), len(entries.tracks), layout.hadrons.cap
-    return _Truth(
-        jet_class_index=np.full(jets, -1, np.int32),
-        origin_index=np.full(tracks, -1, np.int32),
-        object_class_index=np.full((jets, objects), len(layout.hadrons.classes), np.int32),
-        object_valid=np.zeros((jets, objects), bool),
-        masks=np.zeros((objects, tracks), bool),
-        regression=np.zeros((jets, objects, len(layout.hadrons.targets)), np.float32),
-    )
+def _label(
+    name: str,
+    entries: _Entries,
+    objects: Mapping[str, _Found],
+    schema: Schema,
+    scaling: Scaling,
+) -> Any:
+    """A label of the entries, with its entry of padding."""
+    label = schema.labels[name]
+    if isinstance(label, ObjectsConfig):
+        return _object_labels(objects[name], label, entries)
+    if label.of not in objects:
+        table, rows = entries.tables[label.of], entries.rows[label.of]
+        values, padding = _values(name, table, rows, entries.path, schema, scaling)
+        return _padded(values, padding)
+    found = objects[label.of]
+    if not isinstance(label, Targets) and label.unlisted == "error":
+        table, valid = entries.objects[label.of], schema.objects[label.of].valid
+        jet, _ = np.nonzero(table[valid])
+        _values(name, table[table[valid]], entries.rows[JETS][jet], entries.path, schema, scaling)
+    values, padding = _values(name, found.table, found.rows, entries.path, schema, scaling)
+    none = getattr(label, "classes", None)
+    padding = padding if none is None else len(none)
+    return _padded(found.dense(values, padding), padding)
 
 
-def _padded(array: np.ndarray, padding: int | float) -> np.ndarray:
+def _values(
+    name: str, table: np.ndarray, rows: np.ndarray, path: str, schema: Schema, scaling: Scaling
+) -> tuple[np.ndarray, int]:
+    """A label of the real entries of a table, and what stands for padding."""
+    label = schema.labels[name]
+    if isinstance(label, Targets):
+        return scaling.targets[name].standardise(table, rows, path), 0
+    values = label_values(table, label, schema.dataset(label.of), rows, path)
+    return values, 0 if values.dtype.kind == "f" else -1
+
+
+def _object_labels(found: _Found, objects: ObjectsConfig, entries: _Entries) -> ObjectLabels:
+    links = entries.tables[objects.of][objects.link]
+    keys = found.dense(found.table[objects.key], 0)
+    masks = object_masks(links, entries.counts[objects.of], keys, found.valid)
+    return ObjectLabels(_padded(found.valid), np.pad(masks, ((0, 0), (0, 1))))
+
+
+def _padded(array: np.ndarray, padding: float = 0) -> np.ndarray:
     entry = np.full((1, *array.shape[1:]), padding, array.dtype)
     return np.concatenate([array, entry])
-
-
-def _begins(counts: np.ndarray) -> np.ndarray:
-    """Where the tracks of each jet begin."""
-    return np.cumsum(counts) - counts

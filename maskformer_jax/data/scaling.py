@@ -1,20 +1,17 @@
 """Fields -> numbers of order one: a transform, then mean and spread of the training file."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
 
-from maskformer_jax.config import DataConfig, TransformConfig
-from maskformer_jax.data.h5 import JetFile, Records, kept_tracks, select
-from maskformer_jax.data.labels import class_index, object_class_index
-from maskformer_jax.data.salt import load_norm
+from maskformer_jax.data.config import JETS, TransformConfig
+from maskformer_jax.data.schema import Schema, Targets
 from maskformer_jax.errors import InputError
 
 FILE_NAME = "normalisation.yaml"
-FIT_ROWS = 2000
 
 
 class Transform(NamedTuple):
@@ -39,15 +36,19 @@ class FieldScaling(NamedTuple):
         dataset: name of the dataset.
         fields: names of its fields.
         transforms: applied to each field first.
+        denominators: field by which each is divided before; none: by nothing.
         mean: `[F]` float64, of the transformed field.
         std: `[F]` float64, of the transformed field.
+        ignore_nan: values that are NaN in the file stay so, rather than being an error.
     """
 
     dataset: str
     fields: tuple[str, ...]
     transforms: tuple[TransformConfig, ...]
+    denominators: tuple[str | None, ...]
     mean: np.ndarray
     std: np.ndarray
+    ignore_nan: bool = False
 
     def standardise(self, table: np.ndarray, rows: np.ndarray, path: str) -> np.ndarray:
         """(transform(x) - mean) / std of every field, float32 `[n, F]`.
@@ -60,26 +61,58 @@ class FieldScaling(NamedTuple):
         Raises:
             InputError: a value is not finite, or outside the domain of its transform.
         """
-        values = self._transformed(table, rows, path, np.float32)
+        values = self.transformed(table, rows, path, np.float32)
         values -= self.mean.astype(np.float32)[:, None]
         values /= self.std.astype(np.float32)[:, None]
         return np.ascontiguousarray(values.T)
 
-    def _transformed(self, table, rows, path, dtype) -> np.ndarray:
-        """transform(x), `[F, n]`."""
+    def transformed(
+        self, table: np.ndarray, rows: np.ndarray, path: str, dtype: type
+    ) -> np.ndarray:
+        """transform(x) of every field, `[F, n]`; otherwise as `standardise`."""
         values = np.empty((len(self.fields), len(table)), dtype)
+        columns = zip(values, self.fields, self.transforms, self.denominators, strict=True)
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            for row, name, transform in zip(values, self.fields, self.transforms, strict=True):
+            for row, name, transform, denominator in columns:
                 row[:] = table[name]
+                if denominator is not None:
+                    row /= table[denominator]
                 if transform.name != "identity":
                     row[:] = TRANSFORMS[transform.name].forward(row, transform.scale)
-        if not np.isfinite(values).all():
-            entry, column = np.argwhere(~np.isfinite(values.T))[0]
-            self._refuse(int(column), table[self.fields[column]][entry], int(rows[entry]), path)
+        finite = np.isfinite(values)
+        if not finite.all():
+            if self.ignore_nan:
+                finite |= self._given_as_nan(table)
+            if not finite.all():
+                entry, column = np.argwhere(~finite.T)[0]
+                self._refuse(int(column), table[entry], int(rows[entry]), path)
         return values
 
-    def _refuse(self, column: int, value: np.generic, row: int, path: str) -> None:
+    def to_physical(self, values: np.ndarray) -> np.ndarray:
+        """x of standardised `values [..., F]`, float64; a ratio to a denominator stays one."""
+        values = np.asarray(values, np.float64) * self.std + self.mean
+        with np.errstate(over="ignore"):
+            columns = [
+                TRANSFORMS[transform.name].inverse(values[..., column], transform.scale)
+                for column, transform in enumerate(self.transforms)
+            ]
+        return np.stack(columns, axis=-1)
+
+    def _given_as_nan(self, table: np.ndarray) -> np.ndarray:
+        """True `[F, n]` where a field or its denominator is NaN in the file."""
+        names = zip(self.fields, self.denominators, strict=True)
+        return np.array(
+            [np.isnan(table[x]) | (False if y is None else np.isnan(table[y])) for x, y in names]
+        )
+
+    def _refuse(self, column: int, entry: np.void, row: int, path: str) -> None:
         where = f"{path}: field `{self.fields[column]}` of dataset `{self.dataset}`"
+        value, denominator = entry[self.fields[column]], self.denominators[column]
+        if denominator is not None and not (np.isfinite(entry[denominator]) and entry[denominator]):
+            raise InputError(
+                f"{where} is {value} in row {row} and its denominator `{denominator}` "
+                f"{entry[denominator]}, which must be finite and not 0"
+            )
         if np.isfinite(value):
             name = self.transforms[column].name
             raise InputError(
@@ -93,47 +126,53 @@ class Scaling(NamedTuple):
 
     Attributes:
         jets: of `Batch.jets`.
-        tracks: of `Batch.tracks`.
-        targets: of `Targets.regression`.
+        streams: of the values of each stream.
+        targets: of each label that is regressed, by its name.
     """
 
     jets: FieldScaling
-    tracks: FieldScaling
-    targets: FieldScaling
+    streams: Mapping[str, FieldScaling]
+    targets: Mapping[str, FieldScaling]
 
-    def targets_to_physical(self, regression: np.ndarray) -> np.ndarray:
-        """The inverse of the scaling of the targets.
+    def to_physical(self, label: str, values: np.ndarray) -> np.ndarray:
+        """The inverse of the scaling of a label.
+
+        A field with a denominator stays divided by it: that is for who knows the jet.
 
         Args:
-            regression: `[..., R]` in the scale of `Targets.regression`.
+            label: its name.
+            values: `[..., R]` in the scale of the label.
 
         Returns:
             float64 `[..., R]` in the units of the file: MeV, mm, rad.
         """
-        values = np.asarray(regression, np.float64) * self.targets.std + self.targets.mean
-        with np.errstate(over="ignore"):
-            columns = [
-                TRANSFORMS[transform.name].inverse(values[..., column], transform.scale)
-                for column, transform in enumerate(self.targets.transforms)
-            ]
-        return np.stack(columns, axis=-1)
+        return self.targets[label].to_physical(values)
+
+    def parts(self) -> Iterator[tuple[str, FieldScaling]]:
+        """All parts by the place in the file where they are written."""
+        yield "jets", self.jets
+        yield from ((f"streams.{name}", part) for name, part in self.streams.items())
+        yield from ((f"targets.{name}", part) for name, part in self.targets.items())
+
+    def check(self, schema: Schema) -> None:
+        """Raises InputError unless the fields and their transforms are those of the schema."""
+        expected, found = dict(unfitted(schema).parts()), dict(self.parts())
+        for part, fields in expected.items():
+            other = found.get(part)
+            given = None if other is None else _meanings(other)
+            if given != _meanings(fields):
+                raise InputError(
+                    f"the normalisation of `{part}` is not that of the configuration: it is of "
+                    f"{'nothing' if given is None else _text(given)}; the configuration asks for "
+                    f"{_text(_meanings(fields))}"
+                )
 
     def save(self, path: str | Path) -> None:
         """Writes YAML that `load` reads back exactly."""
         content = {
-            part: {
-                "dataset": scaling.dataset,
-                "fields": {
-                    name: {
-                        "transform": transform.name,
-                        "scale": transform.scale,
-                        "mean": float(mean),
-                        "std": float(std),
-                    }
-                    for name, transform, mean, std in zip(*scaling[1:], strict=True)
-                },
-            }
-            for part, scaling in self._asdict().items()
+            "jets": _to_yaml(self.jets),
+            "streams": {name: _to_yaml(part) for name, part in self.streams.items()},
+            "targets": {name: _to_yaml(part) for name, part in self.targets.items()},
         }
         Path(path).write_text(yaml.safe_dump(content, sort_keys=False))
 
@@ -146,130 +185,87 @@ class Scaling(NamedTuple):
         """
         try:
             content = yaml.safe_load(Path(path).read_text())
-            return cls(**{part: _from_yaml(**content[part]) for part in cls._fields})
+            found = cls(
+                _from_yaml(**content["jets"]),
+                {name: _from_yaml(**part) for name, part in content["streams"].items()},
+                {name: _from_yaml(**part) for name, part in content["targets"].items()},
+            )
         except FileNotFoundError as error:
             raise InputError(f"{path}: no such file") from error
         except (KeyError, TypeError, ValueError, AttributeError, yaml.YAMLError) as error:
             reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
             raise InputError(f"{path}: not a normalisation file ({reason})") from error
+        for part, scaling in found.parts():
+            for name, mean, std in zip(scaling.fields, scaling.mean, scaling.std, strict=True):
+                if not (np.isfinite([mean, std]).all() and std > 0):
+                    raise InputError(
+                        f"{path}: `{part}.{name}` must have a finite mean and a positive finite "
+                        f"std; got {mean} and {std}"
+                    )
+        return found
 
 
-def _from_yaml(dataset: str, fields: dict[str, dict]) -> FieldScaling:
+def _meanings(part: FieldScaling) -> list[tuple]:
+    """What each column is of."""
+    columns = zip(part.fields, part.transforms, part.denominators, strict=True)
+    return [(name, x.name, float(x.scale), divided) for name, x, divided in columns]
+
+
+def _text(meanings: list[tuple]) -> str:
+    return ", ".join(
+        f"{name}{f'/{divided}' if divided else ''}"
+        + ("" if transform == "identity" else f" ({transform}, {scale:g})")
+        for name, transform, scale, divided in meanings
+    )
+
+
+def _to_yaml(part: FieldScaling) -> dict[str, Any]:
+    fields = {}
+    for column, (name, transform, scale, divided) in enumerate(_meanings(part)):
+        fields[name] = {"transform": transform, "scale": scale}
+        if divided is not None:
+            fields[name]["denominator"] = divided
+        fields[name]["mean"] = float(part.mean[column])
+        fields[name]["std"] = float(part.std[column])
+    nan = {"ignore_nan": True} if part.ignore_nan else {}
+    return {"dataset": part.dataset, **nan, "fields": fields}
+
+
+def _from_yaml(dataset: str, fields: dict[str, dict], ignore_nan: bool = False) -> FieldScaling:
     return FieldScaling(
         dataset,
         tuple(fields),
         tuple(TransformConfig(entry["transform"], entry["scale"]) for entry in fields.values()),
+        tuple(entry.get("denominator") for entry in fields.values()),
         np.array([entry["mean"] for entry in fields.values()], np.float64),
         np.array([entry["std"] for entry in fields.values()], np.float64),
+        ignore_nan,
     )
 
 
-def fit_scaling(
-    file: JetFile, *, norm_file: str | None = None, num_jets: int | None = None
-) -> Scaling:
-    """Mean and spread of every input and target over the labelled jets, in one pass.
+def unfitted(schema: Schema) -> Scaling:
+    """The transforms of a schema, with mean 0 and spread 1."""
 
-    Means run over the jets, the tracks that are kept, and the hadrons that are objects. Blocks are
-    merged by the update of Chan, Golub and LeVeque (1983), which does not cancel.
+    def part(
+        of: str, fields: Iterable[str], transforms: Mapping, denominators: Mapping, nan: bool
+    ) -> FieldScaling:
+        fields = tuple(fields)
+        return FieldScaling(
+            schema.dataset(of),
+            fields,
+            tuple(transforms.get(name, TransformConfig()) for name in fields),
+            tuple(denominators.get(name) for name in fields),
+            np.zeros(len(fields)),
+            np.ones(len(fields)),
+            nan,
+        )
 
-    Args:
-        file: training file, with truth.
-        norm_file: statistics in Salt's form that replace the computed ones, except for fields
-            with a transform, which Salt's form does not know.
-        num_jets: use the first jets only; none: all.
-
-    Raises:
-        InputError: an input or target of a real jet, track or hadron is not finite, outside the
-            domain of its transform or the same everywhere; there are no labelled jets, tracks or
-            hadrons; or `norm_file` is missing or malformed.
-    """
-    norm = {} if norm_file is None else load_norm(norm_file)
-    parts = _unfitted(file.layout)
-    moments = {part: _Moments(len(scaling.fields)) for part, scaling in parts.items()}
-    for records in _labelled_blocks(file, num_jets):
-        for part, (table, rows) in _tables(records, file.layout).items():
-            values = parts[part]._transformed(table, rows, records.path, np.float64)
-            # Field by field in memory, the sums would differ in their last digits.
-            moments[part].add(np.ascontiguousarray(values.T))
-    fitted = {}
-    for part, scaling in parts.items():
-        given = norm.get(scaling.dataset, {})
-        mean, std = moments[part].mean, moments[part].std()
-        for column, (name, transform) in enumerate(
-            zip(scaling.fields, scaling.transforms, strict=True)
-        ):
-            if name in given and transform.name == "identity":
-                mean[column], std[column] = given[name]
-            elif moments[part].count == 0:
-                raise InputError(
-                    f"{file.path}: dataset `{scaling.dataset}` has no real entry in a labelled "
-                    f"jet, so that the spread of `{name}` is unknown"
-                )
-            elif moments[part].low[column] == moments[part].high[column]:
-                raise InputError(
-                    f"{file.path}: field `{name}` of dataset `{scaling.dataset}` has zero spread, "
-                    f"its mean is {mean[column]:g}; take it out of the configuration"
-                )
-        fitted[part] = scaling._replace(mean=mean, std=std)
-    return Scaling(**fitted)
-
-
-class _Moments:
-    """Running count, mean, sum of squared deviations and range of each column."""
-
-    def __init__(self, columns: int):
-        self.count = 0
-        self.mean = np.zeros(columns)
-        self.squares = np.zeros(columns)
-        self.low = np.full(columns, np.inf)
-        self.high = np.full(columns, -np.inf)
-
-    def add(self, values: np.ndarray) -> None:
-        if len(values) == 0:
-            return
-        mean = values.mean(axis=0)
-        count = self.count + len(values)
-        shift = mean - self.mean
-        self.squares += np.square(values - mean).sum(axis=0)
-        self.squares += shift**2 * (self.count * len(values) / count)
-        self.mean += shift * (len(values) / count)
-        self.count = count
-        self.low = np.minimum(self.low, values.min(axis=0))
-        self.high = np.maximum(self.high, values.max(axis=0))
-
-    def std(self) -> np.ndarray:
-        return np.sqrt(self.squares / max(self.count, 1))
-
-
-def _unfitted(layout: DataConfig) -> dict[str, FieldScaling]:
-    def part(dataset: str, fields: Sequence[str], transforms: dict) -> FieldScaling:
-        chosen = tuple(transforms.get(name, TransformConfig()) for name in fields)
-        zeros = np.zeros(len(fields))
-        return FieldScaling(dataset, tuple(fields), chosen, zeros, zeros + 1)
-
-    jets, tracks, hadrons = layout.jets, layout.tracks, layout.hadrons
-    return {
-        "jets": part(jets.dataset, jets.inputs, jets.transforms),
-        "tracks": part(tracks.dataset, tracks.inputs, tracks.transforms),
-        "targets": part(hadrons.dataset, hadrons.targets, hadrons.transforms),
-    }
-
-
-def _labelled_blocks(file: JetFile, num_jets: int | None) -> Iterator[Records]:
-    total = file.num_jets if num_jets is None else min(num_jets, file.num_jets)
-    for start in range(0, total, FIT_ROWS):
-        records = file.read(start, min(start + FIT_ROWS, total))
-        labels = class_index(records.jets[file.layout.jets.label], file.layout.jets.classes)
-        yield records if (labels >= 0).all() else select(records, np.flatnonzero(labels >= 0))
-
-
-def _tables(records: Records, layout: DataConfig) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Structured real jets, tracks and objects, each with the rows that they come from."""
-    tracks, counts = kept_tracks(records)
-    objects = object_class_index(records.hadrons, layout.hadrons) < len(layout.hadrons.classes)
-    jet, column = np.nonzero(objects)
-    return {
-        "jets": (records.jets, records.rows),
-        "tracks": (tracks, np.repeat(records.rows, counts)),
-        "targets": (records.hadrons[jet, column], records.rows[jet]),
-    }
+    return Scaling(
+        part(JETS, schema.jets.inputs, schema.jets.transforms, {}, False),
+        {s: part(s, x.inputs, x.transforms, {}, False) for s, x in schema.streams.items()},
+        {
+            name: part(x.of, x.transforms, x.transforms, x.denominators, x.ignore_nan)
+            for name, x in schema.labels.items()
+            if isinstance(x, Targets)
+        },
+    )

@@ -74,6 +74,10 @@ class Schema(NamedTuple):
             return "jets"
         return "stream" if of in self.streams else "objects"
 
+    def dataset(self, of: str) -> str:
+        """Name of the dataset of jets, a stream or objects."""
+        return self.jets.dataset if of == JETS else (self.streams | self.objects)[of].dataset
+
     def classes_of(self, objects: str) -> dict[str, LabelConfig]:
         """The labels with classes that say which of the objects there are."""
         return {

@@ -1,0 +1,169 @@
+"""What must be in a file for a schema, and the one line that says what is not."""
+
+import difflib
+import importlib.util
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import h5py
+
+from maskformer_jax.data.config import LabelConfig, ObjectsConfig
+from maskformer_jax.data.schema import Label, Schema, Targets
+from maskformer_jax.errors import InputError
+
+KINDS = {"numeric": "fiub", "integer": "iu", "boolean": "b"}
+
+
+class Field(NamedTuple):
+    """A field that is read.
+
+    Attributes:
+        dataset: where it is.
+        name: its name; none: the dataset alone.
+        kind: an entry of `KINDS`.
+    """
+
+    dataset: str
+    name: str | None
+    kind: str = "numeric"
+
+
+def input_fields(schema: Schema) -> Iterator[Field]:
+    """The fields that any file must have."""
+    yield Field(schema.jets.dataset, None)
+    yield from (Field(schema.jets.dataset, name) for name in schema.jets.inputs)
+    for stream in schema.streams.values():
+        yield from (Field(stream.dataset, name) for name in stream.inputs)
+        yield Field(stream.dataset, stream.valid, "boolean")
+        if stream.sort_by is not None:
+            yield Field(stream.dataset, stream.sort_by)
+
+
+def label_fields(schema: Schema, label: Label) -> Iterator[Field]:
+    """The fields of a label; for objects also those that say which objects there are."""
+    if isinstance(label, ObjectsConfig):
+        yield Field(label.dataset, label.key, "integer")
+        yield Field(schema.streams[label.of].dataset, label.link, "integer")
+        yield from _object_fields(schema, label)
+        return
+    dataset = schema.dataset(label.of)
+    if isinstance(label, Targets):
+        yield from (Field(dataset, name) for name in label.transforms)
+        yield from (Field(dataset, name) for name in label.denominators.values())
+    else:
+        yield Field(dataset, label.field, "integer" if label.classes else "numeric")
+    if label.of in schema.objects:
+        yield from _object_fields(schema, schema.objects[label.of])
+
+
+def labels_there(file: h5py.File, schema: Schema) -> tuple[str, ...]:
+    """Names of the labels whose datasets and fields are all in the file."""
+    return tuple(
+        name
+        for name, label in schema.labels.items()
+        if not _missing(file, label_fields(schema, label))
+    )
+
+
+def check_fields(file: h5py.File, schema: Schema, labels: Sequence[str]) -> None:
+    """Raises InputError that names all that is missing or has a wrong type.
+
+    Args:
+        file: an open file.
+        schema: what is read.
+        labels: those that must be there.
+    """
+    fields = dict.fromkeys(input_fields(schema))
+    for name in labels:
+        fields |= dict.fromkeys(label_fields(schema, schema.labels[name]))
+    for name in {field.dataset for field in fields} & set(_datasets(file)):
+        _check_filters(file, name)
+    problems = _missing(file, fields)
+    for dataset, name, kind in fields:
+        found = file.get(dataset)
+        if isinstance(found, h5py.Dataset) and name in (found.dtype.names or ()):
+            dtype = found.dtype[name]
+            if dtype.kind not in KINDS[kind]:
+                problems.append(
+                    f"field `{name}` of dataset `{dataset}` must be {kind}; its type is {dtype}"
+                )
+    if problems:
+        raise InputError(f"{file.filename}: {'; '.join(problems)}")
+
+
+def check_shapes(file: h5py.File, schema: Schema, objects: Iterable[str]) -> None:
+    """Raises InputError unless the datasets have as many jets, and the axes that they need.
+
+    Args:
+        file: an open file.
+        schema: what is read.
+        objects: those whose dataset is read.
+    """
+    ranks = {schema.dataset(name): 2 for name in (*schema.streams, *objects)}
+    ranks = {schema.jets.dataset: 1} | ranks
+    for name, rank in ranks.items():
+        shape = file[name].shape
+        if len(shape) != rank:
+            raise InputError(
+                f"{file.filename}: dataset `{name}` must have {rank} axes; its shape is {shape}"
+            )
+        if shape[0] == 0:
+            raise InputError(f"{file.filename}: dataset `{name}` is empty; its shape is {shape}")
+    lengths = {name: file[name].shape[0] for name in ranks}
+    if len(set(lengths.values())) > 1:
+        raise InputError(f"{file.filename}: datasets must have the same length; got {lengths}")
+
+
+def has_classes(label: Label) -> bool:
+    """Whether a label is of classes, rather than numbers, targets or objects."""
+    return isinstance(label, LabelConfig) and label.classes is not None
+
+
+def _object_fields(schema: Schema, objects: ObjectsConfig) -> Iterator[Field]:
+    yield Field(objects.dataset, objects.valid, "boolean")
+    name = next(name for name, entry in schema.objects.items() if entry is objects)
+    for label in schema.classes_of(name).values():
+        yield Field(objects.dataset, label.field, "integer")
+
+
+def _datasets(file: h5py.File) -> list[str]:
+    return [key for key, item in file.items() if isinstance(item, h5py.Dataset)]
+
+
+def _missing(file: h5py.File, fields: Iterable[Field]) -> list[str]:
+    """What is missing, a clause for all datasets and one for each dataset that lacks fields."""
+    datasets, wanted = _datasets(file), {}
+    for field in fields:
+        wanted.setdefault(field.dataset, []).append(field.name)
+    absent = [name for name in wanted if name not in datasets]
+    problems = [f"no dataset {_names(absent, datasets)}"] if absent else []
+    for dataset in wanted:
+        if dataset not in absent:
+            there = file[dataset].dtype.names or ()
+            lacks = [name for name in wanted[dataset] if name and name not in there]
+            if lacks:
+                names = _names(list(dict.fromkeys(lacks)), there, "no named fields")
+                problems.append(f"dataset `{dataset}` has no field {names}")
+    return problems
+
+
+def _names(absent: Sequence[str], there: Sequence[str], nothing: str = "none") -> str:
+    """The names that are absent, each with the nearest there is, and all that there are."""
+    listed = []
+    for name in absent:
+        near = difflib.get_close_matches(name, there, 1)
+        listed.append(f"`{name}`" + (f" (nearest: `{near[0]}`)" if near else ""))
+    return f"{', '.join(listed)}; it has: {', '.join(there) or nothing}"
+
+
+def _check_filters(file: h5py.File, name: str) -> None:
+    filters = file[name].id.get_create_plist()
+    for position in range(filters.get_nfilters()):
+        code, _, _, title = filters.get_filter(position)
+        if not h5py.h5z.filter_avail(code) and importlib.util.find_spec("hdf5plugin"):
+            importlib.import_module("hdf5plugin")
+        if not h5py.h5z.filter_avail(code):
+            raise InputError(
+                f"{file.filename}: dataset `{name}` is compressed with "
+                f"`{title.decode() or code}`, which is not there; install `hdf5plugin`"
+            )

@@ -1,0 +1,86 @@
+"""Jets dealt to rows that are limited by one width or by several."""
+
+import heapq
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def sizes(needs: np.ndarray, widths: Sequence[int]) -> np.ndarray:
+    """How large each jet is: the largest share that it needs of any width of a row, `[k]`.
+
+    Args:
+        needs: `[k, S]` what each jet needs of each width.
+        widths: S widths of a row.
+    """
+    return needs[:, 0] if len(widths) == 1 else (needs / widths).max(axis=1)
+
+
+def deal(needs: np.ndarray, rows: int, seats: int, widths: Sequence[int]) -> np.ndarray:
+    """Place of each jet, row times `seats` plus seat, or -1 for one that waits.
+
+    A jet goes to the emptiest row in which everything fits. The emptiest row is the one whose
+    fullest width is least full, as a share of that width; of several such rows, the first.
+
+    Args:
+        needs: `[k, S]` what each jet needs of each width, the largest jet first.
+        rows: rows of a part.
+        seats: jets of a row.
+        widths: S widths of a row.
+    """
+    if len(widths) == 1:
+        return _deal_one(needs[:, 0].tolist(), rows, seats, widths[0])
+    return _deal_several(needs.tolist(), rows, seats, widths)
+
+
+def _deal_one(counts: list[int], rows: int, seats: int, width: int) -> np.ndarray:
+    """Place of each jet, row times `seats` plus seat, or -1; for rows of one width.
+
+    Args:
+        counts: constituents of the jets, the largest first.
+        rows: rows of a part.
+        seats: jets of a row.
+        width: constituents of a row.
+    """
+    places: list[int] = []
+    # The next place of the rows that have one, by the constituents that they hold. A row that takes
+    # a jet without any is as empty as before and is looked at again.
+    free: list[list[int]] = [[] for _ in range(width + 1)]
+    free[0] = list(range(0, rows * seats, seats))
+    for tracks in range(width + 1):
+        while free[tracks]:
+            while len(places) < len(counts) and tracks + counts[len(places)] > width:
+                places.append(-1)
+            takers, free[tracks] = sorted(free[tracks]), []
+            # The last takers may find no jet.
+            for place, count in zip(takers, counts[len(places) :], strict=False):
+                places.append(place)
+                if (place + 1) % seats:
+                    free[tracks + count].append(place + 1)
+    return np.array(places + [-1] * (len(counts) - len(places)))
+
+
+def _deal_several(
+    needs: list[list[int]], rows: int, seats: int, widths: Sequence[int]
+) -> np.ndarray:
+    """Place of each jet, for rows of several widths, from a heap of the rows with a seat left."""
+    held = [[0] * len(widths) for _ in range(rows)]
+    free = [(0.0, place) for place in range(0, rows * seats, seats)]
+    places = []
+    for jet in needs:
+        full, place, looked_at = 0.0, -1, []
+        while free:
+            full, place = heapq.heappop(free)
+            sums = [a + b for a, b in zip(held[place // seats], jet, strict=True)]
+            if all(a <= b for a, b in zip(sums, widths, strict=True)):
+                held[place // seats] = sums
+                if (place + 1) % seats:
+                    share = max(a / b for a, b in zip(sums, widths, strict=True))
+                    looked_at.append((share, place + 1))
+                break
+            looked_at.append((full, place))
+            place = -1
+        for entry in looked_at:
+            heapq.heappush(free, entry)
+        places.append(place)
+    return np.array(places, int)
