@@ -10,7 +10,7 @@ from pathlib import Path
 
 from maskformer_jax import configuration
 from maskformer_jax.configuration import chosen_by
-from maskformer_jax.data.config import DataConfig
+from maskformer_jax.data.config import TRANSFORM_NAMES, DataConfig, TransformConfig
 from maskformer_jax.errors import check
 from maskformer_jax.evaluation.config import EvaluationConfig
 from maskformer_jax.model.config import ModelConfig
@@ -59,6 +59,7 @@ def tables(kinds: Mapping[str, Kind] = KINDS) -> dict[str, dict[str, type]]:
         "optimisers": {name: choice.options for name, choice in OPTIMISERS.items()},
         "schedules": {name: choice.options for name, choice in SCHEDULES.items()},
         "methods": METHOD_OPTIONS,
+        "transforms": dict.fromkeys(TRANSFORM_NAMES, TransformConfig),
     }
 
 

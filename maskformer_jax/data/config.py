@@ -1,11 +1,15 @@
 """What is in a file of jets: datasets, inputs, objects and labels."""
 
+import typing
 from dataclasses import dataclass, field
 from typing import Literal
 
+from maskformer_jax.configuration import chosen_by
 from maskformer_jax.errors import check, known
 
 JETS = "jets"
+TransformName = Literal["identity", "log", "log1p", "asinh"]
+TRANSFORM_NAMES = typing.get_args(TransformName)
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,7 @@ class TransformConfig:
         scale: the unit of x, in the unit of the file.
     """
 
-    name: Literal["identity", "log", "log1p", "asinh"] = "identity"
+    name: TransformName = "identity"
     scale: float = 1.0
 
     def __post_init__(self):
@@ -37,7 +41,9 @@ class JetsConfig:
 
     dataset: str = "jets"
     inputs: list[str] = field(default_factory=list)
-    transforms: dict[str, TransformConfig] = field(default_factory=dict)
+    transforms: dict[str, TransformConfig] = field(
+        default_factory=dict, metadata=chosen_by("name", "transforms")
+    )
 
     def __post_init__(self):
         _check_inputs("data.jets", self.inputs)
@@ -59,7 +65,9 @@ class StreamConfig:
 
     dataset: str
     inputs: list[str]
-    transforms: dict[str, TransformConfig] = field(default_factory=dict)
+    transforms: dict[str, TransformConfig] = field(
+        default_factory=dict, metadata=chosen_by("name", "transforms")
+    )
     valid: str = "valid"
     cap: int = 50
     sort_by: str | None = None

@@ -14,6 +14,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from maskformer_jax.configuration import chosen_by
 from maskformer_jax.data.config import TransformConfig
 from maskformer_jax.data.schema import Needs, Targets
 from maskformer_jax.errors import InputError, check, known
@@ -90,7 +91,9 @@ class ObjectRegressionConfig:
         targets: field -> transform, before it is standardised.
     """
 
-    targets: dict[str, TransformConfig]
+    targets: dict[str, TransformConfig] = field(
+        metadata=chosen_by("name", "transforms", default="identity")
+    )
 
     def __post_init__(self):
         check(len(self.targets) > 0, "regression.targets", "name a field", self.targets)

@@ -9,6 +9,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
+from maskformer_jax.configuration import chosen_by
 from maskformer_jax.data.config import TransformConfig
 from maskformer_jax.data.schema import Needs, Targets
 from maskformer_jax.errors import check, known
@@ -48,7 +49,9 @@ class RegressionConfig:
     """
 
     of: str
-    targets: dict[str, TransformConfig]
+    targets: dict[str, TransformConfig] = field(
+        metadata=chosen_by("name", "transforms", default="identity")
+    )
     denominators: dict[str, str] = field(default_factory=dict)
     loss: Literal["l1", "l2", "huber", "gaussian"] = "l1"
     nan: Literal["error", "ignore"] = "error"
