@@ -1,26 +1,27 @@
 """Every option of the command lines, with its default and one line on what it does.
 
-YAML files and dotted command-line overrides are read by jsonargparse into frozen dataclasses; an
-unknown key or a wrong type is refused with its path. Rules that join several fields are checked in
-`__post_init__`. Only `build` functions read these objects: below them functions take plain values.
+YAML files and dotted command-line overrides are read into frozen dataclasses; an unknown key or a
+wrong type is refused with its path. Rules that join several fields are checked in `__post_init__`.
+Only `build` functions read these objects: below them functions take plain values.
 """
 
-import dataclasses
+import functools
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
-import yaml
-from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
-
+from maskformer_jax import configuration
+from maskformer_jax.configuration import chosen_by, options_of
 from maskformer_jax.errors import InputError
 
-# A mapping with `class_path` inside options of any type is data, never a call.
-set_parsing_settings(instantiate_subclass_spec_in_any=False)
-
+# Arguments of weighting methods that training fills in.
+FILLED_IN = (
+    *("num_tasks", "methods", "method", "own", "shared"),
+    *("optimiser", "steps_per_epoch", "norm_params"),
+)
 Kind = TypeVar("Kind")
 
 
@@ -59,13 +60,6 @@ HEAVY_TAILED = {
 }
 
 
-def _resolve_transforms(layout: "JetsConfig | TracksConfig") -> None:
-    """Puts the transforms of `HEAVY_TAILED` where none were chosen."""
-    if layout.transforms is None:
-        chosen = {name: HEAVY_TAILED[name] for name in layout.inputs if name in HEAVY_TAILED}
-        object.__setattr__(layout, "transforms", chosen)
-
-
 @dataclass(frozen=True)
 class JetsConfig:
     """Where the jets are in the file.
@@ -73,20 +67,19 @@ class JetsConfig:
     Attributes:
         dataset: name of the dataset.
         inputs: fields that are concatenated to every track.
-        transforms: field -> transform, for inputs that should not enter linearly; none: those of
-            `HEAVY_TAILED` that are among the inputs; {}: no transform.
+        transforms: field -> transform, for inputs that should not enter linearly; those of fields
+            that are no inputs are ignored.
         label: field of the jet flavour.
         classes: class name -> value of `label`; the order here is the order of the outputs.
     """
 
     dataset: str = "jets"
     inputs: list[str] = field(default_factory=lambda: ["pt_btagJes", "eta_btagJes"])
-    transforms: dict[str, TransformConfig] | None = None
+    transforms: dict[str, TransformConfig] = field(
+        default_factory=lambda: dict(HEAVY_TAILED), metadata=chosen_by("name", "transforms")
+    )
     label: str = "flavour_label"
     classes: dict[str, int] = field(default_factory=lambda: {"bjets": 0, "cjets": 1, "ujets": 2})
-
-    def __post_init__(self):
-        _resolve_transforms(self)
 
 
 @dataclass(frozen=True)
@@ -96,8 +89,8 @@ class TracksConfig:
     Attributes:
         dataset: name of the dataset.
         inputs: fields that the model sees.
-        transforms: field -> transform, for inputs that should not enter linearly; none: those of
-            `HEAVY_TAILED` that are among the inputs; {}: no transform.
+        transforms: field -> transform, for inputs that should not enter linearly; those of fields
+            that are no inputs are ignored.
         valid: boolean field, True for a real track.
         origin: field of the track origin.
         origin_classes: class name -> value of `origin`; the order here is that of the outputs.
@@ -130,7 +123,9 @@ class TracksConfig:
             "numberOfSCTSharedHits",
         ]
     )
-    transforms: dict[str, TransformConfig] | None = None
+    transforms: dict[str, TransformConfig] = field(
+        default_factory=lambda: dict(HEAVY_TAILED), metadata=chosen_by("name", "transforms")
+    )
     valid: str = "valid"
     origin: str = "ftagTruthOriginLabel"
     origin_classes: dict[str, int] = field(
@@ -151,7 +146,6 @@ class TracksConfig:
 
     def __post_init__(self):
         _check(self.cap >= 1, "data.tracks.cap", "be at least 1", self.cap)
-        _resolve_transforms(self)
 
 
 @dataclass(frozen=True)
@@ -165,7 +159,7 @@ class HadronsConfig:
         classes: class name -> value of `label`; the background class `none` is added as the last.
         link: field that identifies the hadron inside its jet.
         targets: fields to regress, in MeV, mm, rad as in the file.
-        transforms: field -> transform of a regression target.
+        transforms: field -> transform of a regression target, as for inputs.
         cap: most hadrons of a jet, and the number of object queries.
     """
 
@@ -180,7 +174,8 @@ class HadronsConfig:
             "pt": TransformConfig("log", 1000.0),
             "Lxy": TransformConfig("log1p", 1.0),
             "mass": TransformConfig("log", 1000.0),
-        }
+        },
+        metadata=chosen_by("name", "transforms"),
     )
     cap: int = 5
 
@@ -234,8 +229,6 @@ class DataConfig:
             fields = layout.targets if part == "hadrons" else layout.inputs
             _check(len(fields) > 0, f"data.{part}", "name at least one field", fields)
             _check(len(set(fields)) == len(fields), f"data.{part}", "name a field once", fields)
-            unknown = sorted(set(layout.transforms) - set(fields))
-            _check(not unknown, f"data.{part}.transforms", f"name fields among {fields}", unknown)
         for name, classes in (
             ("jets.classes", self.jets.classes),
             ("tracks.origin_classes", self.tracks.origin_classes),
@@ -365,7 +358,9 @@ class WeightingConfig:
     """
 
     name: str = "equal"
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, object] = field(
+        default_factory=dict, metadata=chosen_by("name", "weighting", options=True)
+    )
     shared: Literal["reached", "encoder", "all"] = "reached"
     every: int = 1
     gramian_fraction: float = 1.0
@@ -655,48 +650,52 @@ class Config:
         )
 
 
-def _parser(description: str, kind: type) -> ArgumentParser:
-    parser = ArgumentParser(description=description, exit_on_error=False, print_config=None)
-    parser.add_argument("--config", action="config", help="YAML file; later ones win")
-    parser.add_argument(
-        "--print_config", action="store_true", help="print the resolved configuration and exit"
-    )
-    parser.add_class_arguments(kind, as_group=False)
-    return parser
+@functools.cache
+def _tables() -> dict[str, dict[str, type]]:
+    """Dataclasses by name: those of transforms, and the options of the task weightings."""
+    # Slow to import, and not needed to make a configuration by hand.
+    from maskformer_jax.weighting import METHODS, on_shared_parameters
+
+    base = {"base_options": chosen_by("base", "weighting", options=True)}
+    options = {}
+    for name, method in METHODS.items():
+        shared = () if method.family == "loss" else (on_shared_parameters,)
+        options[name] = options_of(method.factory, *shared, leave_out=FILLED_IN, choices=base)
+    transforms = dict.fromkeys(("identity", "log", "log1p", "asinh"), TransformConfig)
+    return {"transforms": transforms, "weighting": options}
 
 
-def _text(config: Any) -> str:
-    return yaml.safe_dump(dataclasses.asdict(config), sort_keys=False)
+def save(config: object, path: Path) -> None:
+    """Writes every value of `config` as YAML that `load_saved` reads back."""
+    configuration.save(config, path)
 
 
-def save(config: Config, path: Path) -> None:
-    """Writes every value of `config` as YAML that `load` reads back."""
-    path.write_text(_text(config))
-
-
-def load(argv: Sequence[str] | None, description: str = "", kind: type[Kind] = Config) -> Kind:
-    """The configuration that YAML files and overrides describe.
-
-    `--help` and `--print_config` print and leave the program.
+def load(
+    argv: Sequence[str] | None,
+    description: str = "",
+    kind: type[Kind] = Config,
+    overrides: Iterable[tuple[str, object]] = (),
+) -> Kind:
+    """The configuration that YAML files and overrides describe; see `configuration.load`.
 
     Args:
         argv: command-line arguments without the program name: `--config FILE` any number of times
             and `--section.field=value`, later ones win; none: those of the process.
         description: first line of `--help`.
         kind: the dataclass of all options.
+        overrides: (dotted path, value), before those of `argv`.
 
     Raises:
         InputError: a file is missing, a key unknown, a type wrong, or a rule broken.
     """
-    parser = _parser(description, kind)
-    try:
-        values = vars(parser.instantiate(parser.parse_args(argv)))
-        config = kind(**{f.name: values[f.name] for f in dataclasses.fields(kind)})
-    except InputError:
-        raise
-    except (ArgumentError, ValueError) as error:
-        raise InputError(" ".join(str(error).split())) from error
-    if values["print_config"]:
-        print(_text(config), end="")
-        raise SystemExit(0)
-    return config
+    tables = _tables() if kind is Config else {}
+    return configuration.load(argv, kind, description, tables, overrides=overrides)
+
+
+def load_saved(path: Path, argv: Sequence[str] = ()) -> Config:
+    """The resolved configuration in a file of `save`, with overrides.
+
+    Raises:
+        InputError: as `load`.
+    """
+    return configuration.load_saved(path, Config, _tables(), argv)

@@ -11,6 +11,7 @@ from maskformer_jax.weighting._gramian import inner_products as inner_products
 from maskformer_jax.weighting._method import Method as Method
 from maskformer_jax.weighting._shared import SharedTransformation as SharedTransformation
 from maskformer_jax.weighting._shared import TaskState as TaskState
+from maskformer_jax.weighting._shared import on_shared_parameters as on_shared_parameters
 from maskformer_jax.weighting._shared import own_weights
 from maskformer_jax.weighting.aligned_mtl import aligned_mtl as aligned_mtl
 from maskformer_jax.weighting.cagrad import cagrad as cagrad
