@@ -6,7 +6,7 @@ from pathlib import Path
 
 from maskformer_jax import config as configuration
 from maskformer_jax.errors import InputError
-from maskformer_jax.training.run_folder import resumed
+from maskformer_jax.training.run_folder import load_resumed
 
 
 def main(argv: list[str]) -> int:
@@ -14,8 +14,10 @@ def main(argv: list[str]) -> int:
     try:
         resume = "--resume" in argv
         if resume:
-            argv = resumed(argv)
-        config = configuration.load(argv, "Trains a MaskFormer; --resume RUN continues a run.")
+            config = load_resumed(argv)
+        else:
+            text = "Trains a MaskFormer; --resume RUN continues a run."
+            config = configuration.load(argv, text)
         # Slow imports, after the command line is known to be right.
         from maskformer_jax.experiment import train
 

@@ -44,7 +44,8 @@ PARTS = {
     "": (set(), set()),
     "types": (set(), {"jaxtyping"}),
     "errors": (set(), set()),
-    "config": ({"errors"}, {"jsonargparse", "yaml"}),
+    "configuration": ({"errors"}, {"yaml"}),
+    "config": ({"configuration", "errors", "weighting"}, set()),
     "weighting": (set(), {"jax", "jaxtyping", "optax"}),
     "data": ({"config", "errors", "types"}, {"grain", "h5py", "jaxtyping", "numpy", "yaml"}),
     "matching": ({"types"}, COMPUTING),
@@ -64,7 +65,10 @@ PARTS = {
         {"awkward", "fastjet", "h5py", "matplotlib", "numpy", "pythia8mc", "tqdm", "yaml"},
     ),
     "study": (
-        {"config", "data", "errors", "evaluation", "experiment", "tasks", "training"},
+        {
+            *("config", "configuration", "data", "errors"),
+            *("evaluation", "experiment", "tasks", "training"),
+        },
         {"PIL", "jax", "jaxtyping", "matplotlib", "numpy", "optax", "scipy", "tqdm"},
     ),
     "experiment": (

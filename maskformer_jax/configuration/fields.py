@@ -1,41 +1,41 @@
 """What dataclasses say about a configuration: types, defaults, and where a name chooses a type."""
 
 import dataclasses
+import difflib
 import functools
 import inspect
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, field
 from typing import Any, NamedTuple
+
+from maskformer_jax.errors import InputError
 
 Tables = Mapping[str, Mapping[str, type]]
 
 
-@dataclass(frozen=True)
-class Choice:
-    """How a dataclass is chosen; see `chosen_by`."""
+class Choice(NamedTuple):
+    """What `chosen_by` says."""
 
     by: str | None
     table: str
-    default: str | None
-    options: bool
+    default: str | None = None
+    options: bool = False
 
 
-def chosen_by(
-    by: str | None, table: str, *, default: str | None = None, options: bool = False
-) -> dict[str, Choice]:
+def chosen_by(by: str | None, table: str, **more: Any) -> dict[str, Choice]:
     """Metadata of a field whose dataclass, or that of whose entries, is looked up by a name.
 
     Args:
         by: the key, beside the options, that holds the name; none: an entry's own key is the name.
         table: which of the tables given to `load` holds the dataclasses.
-        default: the name where none is given; none: it must be given.
-        options: the name is beside this field (`{name, options}`) and not inside. Where the field
-            is annotated as a dict, what was given stays a dict after it was checked.
+        **more: `default`, the name where none is given; `options=True`: the name is beside this
+            field (`{name, options}`), not inside. A field of that kind that is annotated as a dict
+            keeps what was given, and no more, as a dict after it was checked.
     """
-    return {"choice": Choice(by, table, default, options)}
+    return {"choice": Choice(by, table, **more)}
 
 
 class Place(NamedTuple):
@@ -54,14 +54,8 @@ class Place(NamedTuple):
     @property
     def members(self) -> tuple:
         """The types of a union, or the one type."""
-        origin = typing.get_origin(self.annotation)
-        union = origin in (typing.Union, types.UnionType)
+        union = typing.get_origin(self.annotation) in (typing.Union, types.UnionType)
         return typing.get_args(self.annotation) if union else (self.annotation,)
-
-    @property
-    def is_map(self) -> bool:
-        """Whether it holds entries under names of the user's."""
-        return any(is_mapping(member) for member in self.members) and not self.has_options
 
     @property
     def has_options(self) -> bool:
@@ -69,24 +63,68 @@ class Place(NamedTuple):
         return self.choice is not None and self.choice.options
 
     @property
+    def is_map(self) -> bool:
+        """Whether it holds entries under names of the user's."""
+        return any(map(is_mapping, self.members)) and not self.has_options
+
+    @property
     def is_section(self) -> bool:
         """Whether it holds a dataclass, whose keys are known."""
         known = self.choice is not None or any(map(dataclasses.is_dataclass, self.members))
         return known and not (self.is_map or self.has_options)
 
-    def entry(self, key: str) -> "Place":
+    def entry(self) -> "Place":
         """The place under a key of a map."""
-        for member in self.members:
-            if is_mapping(member):
-                return self._replace(annotation=typing.get_args(member)[1])
-        return Place(object)
+        kinds = [typing.get_args(member)[1] for member in self.members if is_mapping(member)]
+        return self._replace(annotation=kinds[0] if kinds else object)
 
-    def section(self, data: Mapping, key: str, tables: Tables) -> type | None:
-        """The dataclass of a section that holds `data` under `key`; none: its name is unknown."""
-        if self.choice is None:
-            return next(filter(dataclasses.is_dataclass, self.members), None)
-        name = key if self.choice.by is None else data.get(self.choice.by, self.choice.default)
-        return tables[self.choice.table].get(name) if isinstance(name, str) else None
+    def kinds(self, tables: Tables) -> Mapping[str, type]:
+        """Dataclasses that it or its entries may hold by name; "" where there is no choice."""
+        if self.choice:
+            return tables[self.choice.table]
+        members = (self.entry() if self.is_map else self).members
+        found = [kind for kind in members if dataclasses.is_dataclass(kind)]
+        return {"": found[0]} if found else {}
+
+    def section(self, names: Mapping, path: str, tables: Tables) -> type:
+        """The dataclass of a section.
+
+        Args:
+            names: the section or, for options, what is beside them.
+            path: dotted, of the section.
+            tables: name -> dataclass, by the name of the table.
+
+        Raises:
+            InputError: the name that chooses it is missing or unknown.
+        """
+        kinds = self.kinds(tables)
+        if not self.choice:
+            return kinds[""]
+        parent, _, key = path.rpartition(".")
+        by, default = self.choice.by, self.choice.default
+        name = key if by is None else names.get(by, default)
+        if isinstance(name, str) and name in kinds:
+            return kinds[name]
+        if by is None:
+            raise unknown([key], parent, kinds)
+        option = f"{parent if self.has_options else path}.{by}".lstrip(".")
+        if name is None:
+            raise InputError(f"`{option}` must be given: one of {', '.join(kinds)}")
+        near = nearest(str(name), [*kinds])
+        raise InputError(f"`{option}` must be one of {', '.join(kinds)}; got {name!r}{near}")
+
+
+def nearest(name: str, names: Sequence[str]) -> str:
+    """A suggestion, if one of `names` is near."""
+    near = difflib.get_close_matches(name, names, 1)
+    return f"; did you mean `{near[0]}`?" if near else ""
+
+
+def unknown(wrong: Sequence[str], path: str, known: Mapping[str, object]) -> InputError:
+    """An error that names all unknown options of a section, and what is near the first of them."""
+    full = [f"`{path}.{name}`" if path else f"`{name}`" for name in wrong]
+    hint = nearest(wrong[0], [*known]) or f"; known: {', '.join(known) or 'none'}"
+    return InputError(f"no option{'s' if len(wrong) > 1 else ''} {', '.join(full)}{hint}")
 
 
 def is_mapping(annotation: Any) -> bool:
@@ -104,24 +142,19 @@ def places(kind: type) -> dict[str, Place]:
     }
 
 
-def is_required(f: dataclasses.Field) -> bool:
-    """Whether a field has no default."""
-    return f.default is MISSING and f.default_factory is MISSING
-
-
 def defaults(kind: type) -> dict[str, object]:
     """The fields of a dataclass that have a default, as plain data."""
-    return {
-        f.name: plain(f.default if f.default is not MISSING else f.default_factory())
-        for f in dataclasses.fields(kind)
-        if not is_required(f)
-    }
+    found = {}
+    for f in dataclasses.fields(kind):
+        if f.default is not MISSING or f.default_factory is not MISSING:
+            found[f.name] = plain(f.default_factory() if f.default is MISSING else f.default)
+    return found
 
 
 def plain(value: object) -> Any:
     """Plain data of dataclasses, tuples and what is in them."""
     if dataclasses.is_dataclass(value):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -130,7 +163,7 @@ def plain(value: object) -> Any:
 
 
 def options_of(
-    *factories: Callable, leave_out: tuple[str, ...] = (), choices: Mapping[str, dict] | None = None
+    *factories: Callable, leave_out: Sequence[str] = (), choices: Mapping[str, dict] | None = None
 ) -> type:
     """A dataclass of the arguments of factories, by their names, annotations and defaults.
 
@@ -143,26 +176,18 @@ def options_of(
     for factory in factories:
         for name, argument in inspect.signature(factory).parameters.items():
             if name not in leave_out and name not in found:
-                value = argument.default
-                default = {} if value is inspect.Parameter.empty else {"default": value}
-                made = field(**default, metadata=(choices or {}).get(name))
+                default = MISSING if argument.default is argument.empty else argument.default
+                made = field(default=default, metadata=(choices or {}).get(name))
                 found[name] = (name, argument.annotation, made)
     made = dataclasses.make_dataclass("Options", found.values(), frozen=True, kw_only=True)
-    made.__doc__ = "\n".join(inspect.getdoc(factory) or "" for factory in factories)
+    functions = [getattr(factory, "func", factory) for factory in factories]
+    made.__doc__ = "\n".join(inspect.getdoc(function) or "" for function in functions)
     return made
 
 
 def meanings(kind: type) -> dict[str, str]:
     """Field -> what its docstring says under `Attributes:` or `Args:`."""
-    found: dict[str, str] = {}
-    inside, name = False, ""
-    for line in inspect.cleandoc(kind.__doc__ or "").splitlines():
-        entry = re.fullmatch(r"    (\w+): (.*)", line)
-        if not line.startswith(" "):
-            inside = line in ("Attributes:", "Args:") or (inside and not line)
-        elif inside and entry:
-            name = entry[1] if entry[1] not in found else ""
-            found.setdefault(entry[1], entry[2])
-        elif inside and name and line.strip():
-            found[name] += f" {line.strip()}"
-    return found
+    doc = inspect.cleandoc(kind.__doc__ or "")
+    sections = re.findall(r"^(?:Attributes|Args):\n((?:(?: +.*)?(?:\n|\Z))+)", doc, re.MULTILINE)
+    entries = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", "\n".join(sections), re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in reversed(entries)}

@@ -7,9 +7,9 @@ the old one. A dotted override follows its path and sets what is at the end by t
 
 from collections.abc import Sequence
 
-from maskformer_jax.configuration.fields import Place, Tables, defaults, places
+from maskformer_jax.configuration.fields import Place, Tables, defaults, places, unknown
 from maskformer_jax.configuration.safe_yaml import Text
-from maskformer_jax.configuration.typed import read_text, unknown
+from maskformer_jax.configuration.typed import read_text
 from maskformer_jax.errors import InputError
 
 MERGED = (
@@ -29,7 +29,7 @@ def merge(base: object, overlay: object, place: Place, tables: Tables, path: str
         path: dotted, for messages and for the names of maps.
 
     Raises:
-        InputError: a new entry of a map of sections is null.
+        InputError: a name that chooses a dataclass is missing or unknown, or a new entry is null.
     """
     is_map = place.is_map and path.rpartition(".")[2] in MERGED
     if not (is_map or place.is_section):
@@ -45,33 +45,23 @@ def merge(base: object, overlay: object, place: Place, tables: Tables, path: str
     base = base if isinstance(base, dict) else {}
     if place.is_section:
         return _merge_section(base, overlay, place, tables, path)
-    merged = dict(base)
+    merged, inner = dict(base), place.entry()
     for key, value in overlay.items():
-        inner, entry = place.entry(key), f"{path}.{key}"
         if value is None and key not in base and inner.is_section:
-            raise InputError(f"`{entry}` is empty: write {{}} for its defaults")
-        merged[key] = merge(base.get(key), value, inner, tables, entry)
+            raise InputError(f"`{path}.{key}` is empty: write {{}} for its defaults")
+        merged[key] = merge(base.get(key), value, inner, tables, f"{path}.{key}")
     return merged
 
 
-def _start(base: dict, data: dict, place: Place, tables: Tables, path: str) -> tuple:
-    """What an overlay of a section starts from, and the dataclass of the section."""
-    by = place.choice.by if place.choice else None
-    if by in data and data[by] != base.get(by):
-        base = {}
-    kind = place.section({**base, **data}, path.rpartition(".")[2], tables)
-    if kind is None:
-        return base, None
-    return base or defaults(kind), kind
-
-
 def _merge_section(base: dict, overlay: dict, place: Place, tables: Tables, path: str) -> dict:
-    start, kind = _start(base, overlay, place, tables, path)
-    merged = dict(start)
-    known = places(kind) if kind else {}
+    by = place.choice.by if place.choice else None
+    if by in overlay and overlay[by] != base.get(by):
+        base = {}
+    kind = place.section({**base, **overlay}, path, tables)
+    known, merged = places(kind), dict(base or defaults(kind))
     for name, inner in known.items():
         by = inner.choice.by if inner.has_options else None
-        if by in overlay and overlay[by] != start.get(by):
+        if by in overlay and overlay[by] != merged.get(by):
             merged.pop(name, None)
     for key, value in overlay.items():
         inner = known.get(key, Place(object))
@@ -93,22 +83,23 @@ def override(
         path: dotted, where `base` is.
 
     Raises:
-        InputError: the path leads nowhere.
+        InputError: the path leads nowhere, or as `merge`.
     """
     if not keys:
         return merge(base, value, place, tables, path)
     key, rest = keys[0], keys[1:]
-    inner_path = f"{path}.{key}".lstrip(".")
     data = base if isinstance(base, dict) else {}
+    if place.is_section and not rest:
+        return _merge_section(data, {key: value}, place, tables, path)
     if place.is_section:
-        if not rest:
-            return merge(data, {key: value}, place, tables, path)
-        data, kind = _start(data, {}, place, tables, path)
-        if kind and key not in places(kind):
-            raise unknown([".".join(filter(None, [path, *keys]))], kind, path)
-        inner = places(kind)[key] if kind else Place(object)
+        data = _merge_section(data, {}, place, tables, path)
+        known = places(place.section(data, path, tables))
+        if key not in known:
+            raise unknown([key], path, known)
+        inner = known[key]
     elif place.is_map or place.has_options or place.annotation is object:
-        inner = place.entry(key)
+        inner = Place(object) if place.has_options else place.entry()
     else:
-        raise InputError(f"`{path}` has no options of its own; got `{'.'.join([path, *keys])}`")
+        raise InputError(f"`{path}` has no options of its own; got `{path}.{'.'.join(keys)}`")
+    inner_path = f"{path}.{key}".lstrip(".")
     return {**data, key: override(data.get(key), rest, value, inner, tables, inner_path)}

@@ -65,10 +65,4 @@ def load_config(run: Path, overrides: Sequence[str] = ()) -> Config:
     for path in (run, run / CONFIG_FILE, run / NORMALISATION_FILE):
         if not path.exists():
             raise InputError(f"{path}: no such file or folder; `--run` must be a training run")
-    path = run / CONFIG_FILE
-    arguments = ["--config", str(path)]
-    try:
-        config = configuration.load(arguments)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    return configuration.load([*arguments, *overrides]) if overrides else config
+    return configuration.load_saved(run / CONFIG_FILE, overrides)

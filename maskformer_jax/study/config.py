@@ -5,14 +5,13 @@ every training of the study; all others (`--tests.ttbar F`, `--output_dir DIR`) 
 """
 
 import dataclasses
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from maskformer_jax import config as configuration
 from maskformer_jax.config import Config
+from maskformer_jax.configuration import Text
 from maskformer_jax.errors import InputError
 
 # What names folders and columns.
@@ -41,7 +40,7 @@ class StudyModelConfig:
     group: str
     label: str = ""
     configs: list[str] = field(default_factory=list)
-    overrides: dict[str, Any] = field(default_factory=dict)
+    overrides: dict[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class StudyConfig:
     name: str = "Study"
     output_dir: str = "runs/study"
     configs: list[str] = field(default_factory=list)
-    overrides: dict[str, Any] = field(default_factory=dict)
+    overrides: dict[str, object] = field(default_factory=dict)
     seeds: list[int] = field(default_factory=lambda: [0])
     reference: str = ""
     tests: dict[str, str] = field(default_factory=dict)
@@ -112,7 +111,7 @@ def load(argv: Sequence[str], description: str = "") -> StudyConfig:
         name = option.removeprefix("--")
         if name.split(".")[0] in SECTIONS:
             _check(len(values) == 1, name, "be given one value", values)
-            given[name] = values[0]
+            given[name] = Text(values[0])
         else:
             own += [f"{option}={values[0]}"] if len(values) == 1 else [option, *values]
     study = configuration.load(own, description, StudyConfig)
@@ -130,9 +129,3 @@ def _options(argv: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
             _check(len(found) > 0, "study", "be described by --config and --options", word)
             found[-1][1].append(word)
     yield from found
-
-
-def arguments(overrides: Mapping[str, Any]) -> list[str]:
-    """Dotted options as a command line."""
-    values = {k: v if isinstance(v, str) else json.dumps(v) for k, v in overrides.items()}
-    return [f"--{name}={value}" for name, value in values.items()]

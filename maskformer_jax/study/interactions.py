@@ -4,6 +4,7 @@ Two trainings record the gradients of the tasks; pictures, tables and sentences 
 records. Section 5.2 of the thesis.
 """
 
+import dataclasses
 import gc
 import math
 from collections.abc import Iterator, Sequence
@@ -44,11 +45,12 @@ def plan_runs(
     record = [f"--training.record_interactions={every}"]
     if curvature is not None:
         record.append(f"--training.record_curvature={curvature}")
-    runs = []
+    given, runs = configuration.load([*overrides, *record]), []
     for name in WEIGHTINGS:
         folder = output_dir / name
-        overlay = [f"--config={OVERLAYS / name}.yaml", f"--output_dir={folder}"]
-        config = configuration.load([*overrides, *record, *overlay])
+        overlay = configuration.load([f"--config={OVERLAYS / name}.yaml"]).weighting
+        weighting = dataclasses.replace(given.weighting, name=name, options=overlay.options)
+        config = dataclasses.replace(given, weighting=weighting, output_dir=str(folder))
         runs.append(Run(name, config.training.seed, folder, config))
     check(None, runs)
     _check_number_of_records(runs[0].config)

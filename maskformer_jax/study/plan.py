@@ -11,7 +11,7 @@ from maskformer_jax.config import Config, DataConfig
 from maskformer_jax.data import NORMALISATION_FILE, JetFile
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation import baseline
-from maskformer_jax.study.config import StudyConfig, arguments
+from maskformer_jax.study.config import StudyConfig
 from maskformer_jax.training import method, run_folder, validation
 
 
@@ -63,16 +63,11 @@ def plan(study: StudyConfig, models: Iterable[str] | None = None) -> list[Run]:
 
 def _run(study: StudyConfig, name: str, seed: int) -> Run:
     model, folder = study.models[name], run_folder_of(study, name, seed)
-    argv = [
-        *(f"--config={path}" for path in study.configs),
-        *arguments(study.overrides),
-        *(f"--config={path}" for path in model.configs),
-        *arguments(model.overrides),
-        f"--training.seed={seed}",
-        f"--output_dir={folder}",
-    ]
+    argv = [f"--config={path}" for path in (*study.configs, *model.configs)]
+    overrides = {**study.overrides, **model.overrides, "training.seed": seed}
+    overrides["output_dir"] = str(folder)
     try:
-        return Run(name, seed, folder, configuration.load(argv))
+        return Run(name, seed, folder, configuration.load(argv, overrides=overrides.items()))
     except InputError as error:
         raise InputError(f"model `{name}`: {error}") from error
 

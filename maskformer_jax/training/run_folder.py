@@ -80,14 +80,14 @@ def _not_written(run: Path, error: OSError) -> InputError:
     return InputError(f"`output_dir` {run} can't be written to: {error.strerror}")
 
 
-def resumed(argv: Sequence[str]) -> list[str]:
-    """The command line that `--resume RUN` stands for: the configuration in RUN, and RUN itself.
+def load_resumed(argv: Sequence[str]) -> Config:
+    """The configuration that `--resume RUN` stands for: that in RUN, and RUN itself.
 
     Args:
         argv: command line with `--resume`; what follows overrides the configuration.
 
     Raises:
-        InputError: `--resume` is not followed by a run folder.
+        InputError: `--resume` is not followed by a run folder, or an option is wrong.
     """
     position = list(argv).index("--resume")
     if position + 1 == len(argv):
@@ -95,8 +95,8 @@ def resumed(argv: Sequence[str]) -> list[str]:
     run = argv[position + 1]
     if not (Path(run) / CONFIG_FILE).is_file():
         raise InputError(f"`--resume` must name a run folder; {run} has no {CONFIG_FILE}")
-    rest = [*argv[:position], *argv[position + 2 :]]
-    return ["--config", str(Path(run) / CONFIG_FILE), *rest, f"--output_dir={run}"]
+    rest = [*argv[:position], *argv[position + 2 :], f"--output_dir={run}"]
+    return configuration.load_saved(Path(run) / CONFIG_FILE, rest)
 
 
 def check_is_continued(run: Path, config: Config) -> None:
@@ -117,7 +117,7 @@ def differences(run: Path, config: Config) -> dict[str, tuple[object, object]]:
     Raises:
         InputError: the configuration of the run is damaged.
     """
-    saved = configuration.load(["--config", str(run / CONFIG_FILE)])
+    saved = configuration.load_saved(run / CONFIG_FILE)
     before, now = (_flat(dataclasses.asdict(c)) for c in (saved, config))
     pairs = {name: (before.get(name), now.get(name)) for name in sorted({*before, *now})}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}

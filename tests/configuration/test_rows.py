@@ -1,5 +1,6 @@
 """The table that decides: a file, an overlay, overrides, and what comes of them."""
 
+# ruff: noqa: E501
 import re
 
 import pytest
@@ -82,7 +83,7 @@ RESULTS = [
 # (file, overlay, overrides, part of the message)
 ERRORS = [
     ("modle: {embed_dim: 64}", "", [], "no option `modle`; did you mean `model`?"),
-    ("model: {embed: 64, wide: 3}", "", [], "no options `model.embed`, `model.wide`; did you mean `model.embed_dim`?"),
+    ("model: {embed: 64, wide: 3}", "", [], "no options `model.embed`, `model.wide`; did you mean `embed_dim`?"),
     ("model: 3", "", [], "`model` must be a section; got 3"),
     ("model: '{embed_dim: 3}'", "", [], "`model` must be a section; got '{embed_dim: 3}'"),
     ("data: {streams: {tracks: {cap: x}}}", "", [], "`data.streams.tracks.cap` must be an integer; got 'x'"),
@@ -101,7 +102,7 @@ ERRORS = [
     ("model: {norm: {name: [batch_norm]}}", "", [], "`model.norm.name` must be one of"),
     ("data: {streams: {tracks: {transforms: {pt: {scale: 2}}}}}", "", [], "`data.streams.tracks.transforms.pt.name` must be given"),
     (OBJECTS, "tasks: {hadrons: {losses: {regression: }}}", [], "`tasks.hadrons.losses.regression` is empty: write {} for its defaults"),
-    (OBJECTS, "tasks: {hadrons: {losses: {mask_cf: {}}}}", [], "`tasks.hadrons.losses` has no `mask_cf`; did you mean `mask_ce`?"),
+    (OBJECTS, "tasks: {hadrons: {losses: {mask_cf: {}}}}", [], "no option `tasks.hadrons.losses.mask_cf`; did you mean `mask_ce`?"),
     ("tasks: {jet: {label: x}}", "", [], "`tasks.jet.kind` must be given"),
     ("tasks: {jet: {kind: classification}}", "", [], "`tasks.jet.label` must be given"),
     (JETS, "tasks: {jet: {class_weights: folder}}", [], "`tasks.jet.class_weights` must be a mapping, file or none; got 'folder'"),
@@ -111,8 +112,8 @@ ERRORS = [
     ("weighting: {name: cagrad, options: '{c: 1}'}", "", [], "`weighting.options` must be a section; got '{c: 1}'"),
     (CAGRAD, "weighting: {name: equal, options: {c: 1}}", [], "no option `weighting.options.c`"),
     # The command line.
-    ("", "", ["--modle.embed_dim=3"], "no option `modle.embed_dim`; did you mean `model.embed_dim`?"),
-    ("", "", ["--model.embed=3"], "no option `model.embed`; did you mean `model.embed_dim`?"),
+    ("", "", ["--modle.embed_dim=3"], "no option `modle`; did you mean `model`?"),
+    ("", "", ["--model.embed=3"], "no option `model.embed`; did you mean `embed_dim`?"),
     ("", "", ["--model.embed_dim"], "`--model.embed_dim` must be followed by a value"),
     ("", "", ["--model.embed_dim=wide"], "`model.embed_dim` must be an integer; got 'wide'"),
     ("", "", ["--model.embed_dim=null"], "`model.embed_dim` must be an integer; got none"),
@@ -121,8 +122,8 @@ ERRORS = [
     ("", "", ["--model=3"], "`model` must be a section; got 3"),
     ("", "", ["--model.widths=[1"], "`model.widths` is not YAML"),
     ("", "", ["stray"], "`stray`"),
-    ("", "", ["--"], "no option ``"),
-    ("", "", ["--model..embed_dim=3"], "no option `model..embed_dim`"),
+    ("", "", ["--"], "`--` belongs to no option"),
+    ("", "", ["--model..embed_dim=3"], "no option 'model..embed_dim'"),
     ("", "", ["--base=a.yaml"], "`base` is read only from files named by --config"),
     # Keys that no file has.
     ("config: b.yaml", "", [], "`config` is an option of the command line, no key of a file"),

@@ -138,7 +138,7 @@ MISTAKES = [
     (["--data.train_file=null"], "model `a`: `data.train_file` must name an HDF5 file"),
     (["--data.train_jets=30001"], "30000 jets, fewer than the 30001 of `data.train_jets`"),
     (["--weighting.name=magic"], "model `a`: `weighting.name` must be one of equal"),
-    (["--weighting.options.c=1"], "model `a`: `weighting.options` of static"),
+    (["--weighting.options.c=1"], "model `a`: no option `weighting.options.c`; known: weights"),
     (["--training.monitor=val/luck"], "`training.monitor` must be one of"),
 ]
 
