@@ -3,6 +3,7 @@
 Only an integer may stand for a number. `object` takes any plain data, as they are.
 """
 
+import dataclasses
 import math
 import types
 import typing
@@ -88,6 +89,8 @@ def _fits(value: object, member: Any) -> bool:
         return type(value) in (int, float)
     if member in SCALARS or member is object:
         return member is object or type(value) is member
+    if dataclasses.is_dataclass(member):
+        return False  # a section, where nothing but `none` is no section
     raise TypeError(f"a configuration can't hold {member}")
 
 

@@ -131,10 +131,11 @@ class Encoder(nnx.Module):
         self.layers = nnx.List(
             EncoderLayer(embed_dim, num_heads, hidden_dim, style, rngs) for _ in range(num_layers)
         )
-        self.output = None
-        if output_dim is not None:
-            self.output = nnx.Linear(embed_dim, output_dim, dtype=style.dtype, rngs=rngs)
-        self.norm_after = norm_after and output_dim is not None
+        has_output = output_dim is not None
+        self.output = (
+            nnx.Linear(embed_dim, output_dim, dtype=style.dtype, rngs=rngs) if has_output else None
+        )
+        self.norm_after = norm_after and has_output
         self.norm = style.make_norm(output_dim if self.norm_after else embed_dim, rngs)
 
     def __call__(

@@ -23,6 +23,7 @@ from maskformer_jax.model.layers import Style, key_of
 from maskformer_jax.model.pooling import POOLINGS
 from maskformer_jax.types import Batch, Outputs
 
+JETS = "jets"
 Params = dict[str, Any]
 Apply = Callable[..., Outputs]
 
@@ -102,18 +103,14 @@ class Network(nnx.Module):
             return Embedding(num_inputs, hidden, width, index, style, rngs_of(f"embedding.{name}"))
 
         joined = num_jet_inputs if self.to_constituents else 0
-        self.embedding = nnx.Dict(
-            {
-                stream: embedding(stream, number + joined, positions.get(stream, ()))
-                for stream, number in inputs.items()
-            }
-        )
-        if not inputs:
-            self.embedding["jets"] = embedding("jets", num_jet_inputs, ())
-        self.encoder = None
-        after = width
-        if inputs and model.encoder.layers:
-            self.encoder, after = _encoder(model, style, rngs_of("encoder"))
+        embeddings = {
+            stream: embedding(stream, number + joined, positions.get(stream, ()))
+            for stream, number in inputs.items()
+        }
+        self.embedding = nnx.Dict(embeddings or {JETS: embedding(JETS, num_jet_inputs, ())})
+        encodes = bool(inputs and model.encoder.layers)
+        self.encoder = _encoder(model, style, rngs_of("encoder")) if encodes else None
+        after = (encodes and model.encoder.output_dim) or width
         pool = POOLINGS[model.pooling.name]
         self.pooling = pool(after, style, rngs_of("pooling")) if inputs else None
         self.heads = nnx.Dict({name: head(rngs_of(name)) for name, head in heads.items()})
@@ -129,7 +126,7 @@ class Network(nnx.Module):
     def features(self, batch: Batch, key: Key[Array, ""] | None = None) -> Features:
         """The output of the trunk."""
         if not self.order:
-            return Features({}, {}, self.embedding["jets"](batch.jets[:, None]))
+            return Features({}, {}, self.embedding[JETS](batch.jets[:, None]))
         own = {stream: batch.streams[stream].jets_of_rows() for stream in self.order}
         num_rows, num_jets, _ = own[self.order[0]].shape
         jets = batch.jets.reshape(num_rows, num_jets, -1)
@@ -160,9 +157,9 @@ def _joined(arrays: list[Array], axis: int) -> Array:
     return arrays[0] if len(arrays) == 1 else jnp.concatenate(arrays, axis)
 
 
-def _encoder(model: ModelConfig, style: Style, rngs: nnx.Rngs) -> tuple[Encoder, int]:
+def _encoder(model: ModelConfig, style: Style, rngs: nnx.Rngs) -> Encoder:
     options = model.encoder
-    encoder = Encoder(
+    return Encoder(
         model.embed_dim,
         options.layers,
         model.num_heads,
@@ -173,7 +170,6 @@ def _encoder(model: ModelConfig, style: Style, rngs: nnx.Rngs) -> tuple[Encoder,
         style,
         rngs,
     )
-    return encoder, options.output_dim or model.embed_dim
 
 
 def style_of(model: ModelConfig) -> Style:

@@ -80,12 +80,9 @@ class ClassificationHead(nnx.Module):
     ):
         sizes, style = context.widths, context.style
         self.of, self.pool_queries = of, pool_queries
-        self.pooling, width = None, sizes.pooled
-        if of != JETS:
-            width += sizes.constituent
-        if pool_queries:
-            self.pooling = AttentionPooling(sizes.constituent, style, rngs)
-            width += sizes.constituent
+        width = sizes.pooled + (sizes.constituent if of != JETS or pool_queries else 0)
+        pooling = AttentionPooling(sizes.constituent, style, rngs) if pool_queries else None
+        self.pooling = pooling
         self.network = Dense(width, widths, num_outputs, style, rngs)
 
     def __call__(
