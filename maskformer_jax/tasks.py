@@ -1,7 +1,6 @@
 """The six tasks: outputs and targets in, one unweighted loss per task out (Eq. 4.1 and 4.2)."""
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,28 +9,13 @@ from jaxtyping import Array, Bool, Float, Int
 
 from maskformer_jax import losses
 from maskformer_jax.config import Config
+from maskformer_jax.gradients import LossSums as LossSums
 from maskformer_jax.matching import assign
 from maskformer_jax.types import Batch, Objects, Outputs, Targets, jets_of_rows
 
 TASK_NAMES = ("jet_class", "track_origin", "object_class", "mask_ce", "mask_dice", "regression")
 
 Match = Callable[[Objects, Batch, Targets], Int[Array, "B M"]]
-
-
-class LossSums(NamedTuple):
-    """Losses as sums and weights, so that batches add up to the exact mean over a file.
-
-    Attributes:
-        total: sum of the loss terms of each task.
-        count: sum of their weights: jets, tracks or objects.
-    """
-
-    total: Float[Array, "*K"]
-    count: Float[Array, "*K"]
-
-    def mean(self) -> Float[Array, "*K"]:
-        """The losses; zero for a task without a term, such as objects without hadrons."""
-        return self.total / jnp.where(self.count > 0, self.count, 1.0)
 
 
 def _mask_cross_entropy(config: Config) -> losses.MaskCrossEntropy:

@@ -9,6 +9,7 @@ from functools import partial
 
 from maskformer_jax.weighting._gramian import inner_products as inner_products
 from maskformer_jax.weighting._method import Method as Method
+from maskformer_jax.weighting._per_loss import in_order
 from maskformer_jax.weighting._shared import SharedTransformation as SharedTransformation
 from maskformer_jax.weighting._shared import TaskState as TaskState
 from maskformer_jax.weighting._shared import own_weights
@@ -51,12 +52,20 @@ from maskformer_jax.weighting.uw import uw as uw
 
 METHODS = {
     "equal": Method(equal, family="loss"),
-    "static": Method(static, family="loss"),
-    "gls": Method(gls, family="loss"),
+    "static": Method(static, family="loss", per_loss={"weights": "values"}),
+    "gls": Method(gls, family="loss", weights_follow_losses=True, per_loss={"focus": "names"}),
     "rlw": Method(rlw, family="loss"),
     "uw": Method(uw, family="loss"),
-    "stch": Method(stch, family="loss"),
-    "famo": Method(famo, family="loss", needs=("losses_after",)),
+    "stch": Method(
+        stch, family="loss", weights_follow_losses=True, per_loss={"preference": "values"}
+    ),
+    "famo": Method(
+        famo,
+        family="loss",
+        needs=("losses_after",),
+        weights_follow_losses=True,
+        per_loss={"min_losses": "values"},
+    ),
     "dwa": Method(dwa, family="loss"),
     "aligned_mtl": Method(aligned_mtl, family="gramian"),
     "pcgrad": Method(pcgrad, family="gramian"),
@@ -71,18 +80,28 @@ METHODS = {
     "dualproj": Method(dualproj, family="gramian"),
     "config": Method(config, family="gramian"),
     "fairgrad": Method(fairgrad, family="gramian", own=own_weights),
-    "graddrop": Method(graddrop, family="gradient"),
+    "graddrop": Method(graddrop, family="gradient", per_loss={"leak": "values"}),
     "db_mtl": Method(db_mtl, family="gradient", own=own_inverse_loss),
     "excess_mtl": Method(excess_mtl, family="gradient", own=own_weights),
     "sdmgrad": Method(sdmgrad, family="gradient", needs=("task_grads_2",)),
     "modo": Method(modo, family="gradient", needs=("task_grads_2",)),
     "moco": Method(moco, family="gradient"),
-    "pcd": Method(pcd, family="gramian"),
+    "pcd": Method(pcd, family="gramian", per_loss={"primary": "name"}),
     "krum": Method(krum, family="gramian"),
     "trimmed_mean": Method(trimmed_mean, family="gradient"),
     "random": Method(random, family="loss"),
-    "cosmos": Method(cosmos, family="loss"),
-    "pbi": Method(pbi, family="loss"),
+    "cosmos": Method(
+        cosmos, family="loss", weights_follow_losses=True, per_loss={"weights": "values"}
+    ),
+    "pbi": Method(
+        pbi,
+        family="loss",
+        weights_follow_losses=True,
+        per_loss={"weights": "values", "reference": "values"},
+    ),
 }
 # A method on top of another one, which it finds in the table.
-METHODS["cr_mogm"] = Method(partial(cr_mogm, methods=METHODS), family="gramian")
+METHODS["cr_mogm"] = Method(
+    partial(cr_mogm, methods=METHODS), family="gramian", per_loss={"base_options": "base_options"}
+)
+options_in_order = partial(in_order, METHODS)

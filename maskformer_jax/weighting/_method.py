@@ -1,8 +1,8 @@
 """An entry of the table of methods."""
 
 import inspect
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import optax
@@ -14,6 +14,8 @@ from maskformer_jax.weighting._shared import (
     on_shared_parameters,
     own_one,
 )
+
+PerLoss = Literal["values", "names", "name", "base_options"]
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,19 @@ class Method:
         needs: arguments of `update` beyond the losses: `losses_after`, the losses of the previous
             batch after its step, or `task_grads_2`, gradients on an independent batch.
         own: `own(weights, state, losses)`, weights of the parameters that one task alone reaches.
+        weights_follow_losses: True for a method of family `loss` whose weights depend on the losses
+            that they weight: these must be known before the backward pass.
+        per_loss: options that say something of each loss, see `options_in_order`: `values` (one per
+            loss), `names` (some losses), `name` (one of them), or `base_options` (options of the
+            method that `base` names). `preference` of the methods on gradients comes on top.
     """
 
     factory: Callable[..., optax.GradientTransformationExtraArgs]
     family: Literal["loss", "gramian", "gradient"]
     needs: tuple[str, ...] = ()
     own: OwnWeights = own_one
+    weights_follow_losses: bool = False
+    per_loss: Mapping[str, PerLoss] = field(default_factory=dict)
 
     def accepts(self, option: str) -> bool:
         """Whether the method has an option of this name."""
