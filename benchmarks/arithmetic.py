@@ -20,10 +20,10 @@ from benchmarks.tables import Table
 from maskformer_jax import config as configuration
 from maskformer_jax import tasks
 from maskformer_jax.config import Config
+from maskformer_jax.gradients import LossSums, Parts, SumsOf, weighted_gradient
 from maskformer_jax.model import maskformer
-from maskformer_jax.tasks import LossSums
-from maskformer_jax.training import cheaper, method, task_gradients
-from maskformer_jax.training.parts import Parts, sample_of
+from maskformer_jax.training import method
+from maskformer_jax.training.batches import sample_of
 
 EQUAL = "--config=configs/weighting/equal.yaml"
 # Numbers of tracks at which the arithmetic of a padded jet is counted. Attention makes it a
@@ -31,8 +31,6 @@ EQUAL = "--config=configs/weighting/equal.yaml"
 COUNTED_AT = (1, 8, 20, 40)
 LARGEST_ERROR = 0.01
 METHODS = ("equal", "cagrad", *(x for x in training.VARIANTS if x.startswith("cagrad")))
-
-SumsOf = Callable[[PyTree, PyTree], list[LossSums]]
 
 
 class Network(NamedTuple):
@@ -186,18 +184,15 @@ def of_update(config: Config, part: PyTree) -> float:
     """Of losses, gradients and their combination, on a batch of one part."""
     made = network(config)
     weighting = method.build(config, made.apply, made.params, made.terms, optax.sgd(1.0), 1)
+    # A step in which weights are renewed.
+    cheaper = weighting.cheaper and weighting.cheaper._replace(every=1)
+    weighting = weighting._replace(cheaper=cheaper)
 
     def update(params: PyTree, state: PyTree, part: PyTree) -> PyTree:
         batch, targets = jax.tree.map(lambda x: x[None], part)
-        arguments = (made.sums_of, params, weighting.method, state)
-        parts, how = Parts((batch, targets), jnp.array(1)), weighting.how
-        if weighting.scalarise:
-            return task_gradients.scalarised(*arguments, parts)
-        if how is None or how.every > 1:
-            return task_gradients.per_task(*arguments, parts)
-        sample = sample_of(batch, targets, how.fraction)
-        due = jnp.array(True)
-        return cheaper.weighted_gradient(*arguments, parts, sample=sample, how=how, due=due)
+        parts = Parts((batch, targets), jnp.array(1))
+        sample = sample_of(batch, targets, cheaper.fraction) if cheaper else None
+        return weighted_gradient(made.sums_of, params, weighting, state, parts, sample=sample)
 
     return count(update, made.params, weighting.method.init(made.params), part)
 

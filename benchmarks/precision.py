@@ -16,14 +16,13 @@ from maskformer_jax import tasks
 from maskformer_jax.config import Config
 from maskformer_jax.data import JetFile, TrainLoader, fit_scaling
 from maskformer_jax.experiment import training_layout
+from maskformer_jax.gradients import LossGradients, Parts, gradients_of_losses
 from maskformer_jax.model import maskformer
 from maskformer_jax.training import loop, method
-from maskformer_jax.training.parts import Parts
-from maskformer_jax.training.task_gradients import TaskGradients, task_gradients
 from maskformer_jax.weighting import METHODS
 
 UPDATES = 3
-Gradients = Callable[[PyTree, PyTree], TaskGradients]
+Gradients = Callable[[PyTree, PyTree], LossGradients]
 
 
 class Pair(NamedTuple):
@@ -81,9 +80,9 @@ def _gradients(config: str, dtype: str) -> Gradients:
     terms = tasks.build_terms(changed)
 
     @jax.jit
-    def gradients(params: PyTree, pair: PyTree) -> TaskGradients:
+    def gradients(params: PyTree, pair: PyTree) -> LossGradients:
         parts = Parts(pair, pair[0].jet_valid.any(axis=1).sum())
-        return task_gradients(lambda p, part: terms(apply(p, part[0]), *part), params, parts)
+        return gradients_of_losses(lambda p, part: terms(apply(p, part[0]), *part), params, parts)
 
     return gradients
 
@@ -128,12 +127,12 @@ def _last_update(
     transformation: optax.GradientTransformationExtraArgs,
     needs: Sequence[str],
     params: PyTree,
-    found: Sequence[TaskGradients],
+    found: Sequence[LossGradients],
 ) -> PyTree:
     """The update on the last batch; what a method wants of a second batch is that of the next."""
 
     @jax.jit
-    def update(state: PyTree, this: TaskGradients, other: TaskGradients) -> tuple[PyTree, PyTree]:
+    def update(state: PyTree, this: LossGradients, other: LossGradients) -> tuple[PyTree, PyTree]:
         known = {"losses_after": other.sums.mean(), "task_grads_2": other.gradients}
         extra = {name: known[name] for name in needs}
         losses = this.sums.mean()

@@ -14,9 +14,7 @@ from benchmarks.arithmetic import EQUAL
 from benchmarks.tables import Table
 from benchmarks.training import CAGRAD
 from maskformer_jax import config as configuration
-from maskformer_jax.tasks import LossSums
-from maskformer_jax.training import task_gradients
-from maskformer_jax.training.parts import Parts
+from maskformer_jax.gradients import LossSums, Parts, Weighting, weighted_gradient
 from maskformer_jax.weighting import METHODS
 
 BATCH_SIZES = (100, 250, 500, 1000, 2000)
@@ -91,13 +89,13 @@ def synthetic(name: str, num_tasks: int, steps: int) -> Work:
     entry = METHODS[name]
     params, sums_of, is_shared = trunk_and_heads(num_tasks)
     method = entry(num_tasks, **({"shared": is_shared} if entry.family != "loss" else {}))
-    function = task_gradients.scalarised if entry.family == "loss" else task_gradients.per_task
+    weighting = Weighting(method, scalarise=entry.family == "loss")
     inputs = np.random.default_rng(0).standard_normal((1, EXAMPLES, INPUTS), np.float32)
     parts = Parts(jnp.asarray(inputs), jnp.array(1))
 
     @jax.jit
     def update(params: PyTree, state: PyTree, parts: Parts) -> PyTree:
-        return function(sums_of, params, method, state, parts)
+        return weighted_gradient(sums_of, params, weighting, state, parts)
 
     state = method.init(params)
 

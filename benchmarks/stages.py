@@ -24,9 +24,8 @@ from benchmarks.tables import Table
 from benchmarks.training import CAGRAD
 from maskformer_jax import config as configuration
 from maskformer_jax.config import Config
-from maskformer_jax.tasks import LossSums
-from maskformer_jax.training import loop, method, optimiser, pullback
-from maskformer_jax.training import parts as of_parts
+from maskformer_jax.gradients import LossSums, fill_rows, gradients_by_loss, micro_batches
+from maskformer_jax.training import loop, method, optimiser
 
 HEADS = ("jet_class", "track_origin", "objects")
 DECODER = ("decoder", "queries", "query_pooling")
@@ -138,7 +137,7 @@ def programs(config: Config) -> dict[str, Program]:
     sums, gradient = jax.jit(partial(gradients, groups[-1]))(made.params, part)
     state = weigh.method.init(made.params)
     if not weigh.scalarise:
-        gradient = pullback.spread(gradient, len(sums.count))
+        gradient = fill_rows(gradient, len(sums.count))
         found["weighting"] = program(
             lambda *x: weigh.method.update(*x[:3], losses=x[3]),
             *(gradient, state, made.params, sums.mean()),
@@ -150,7 +149,7 @@ def programs(config: Config) -> dict[str, Program]:
 
 
 def _losses(made: Network, params: PyTree, part: PyTree) -> LossSums:
-    return of_parts.stacked(made.sums_of(params, part))
+    return micro_batches.stacked(made.sums_of(params, part))
 
 
 def _gradients(
@@ -162,9 +161,9 @@ def _gradients(
         return made.sums_of({**params, **some}, part)
 
     some = {name: params[name] for name in group if name in params}
-    sums, pull = of_parts.vjp(sums_of, some, part)
-    cotangents = tuple(of_parts.per_term(sums.count))
-    return sums, pull(cotangents) if plain else pullback.separate(pull, cotangents)
+    sums, pull = micro_batches.sums_and_pullback(sums_of, some, part)
+    cotangents = tuple(micro_batches.cotangents(sums.count))
+    return sums, pull(cotangents) if plain else gradients_by_loss(pull, cotangents)
 
 
 def _optimise(config: Config, steps: int, gradient: PyTree, params: PyTree) -> PyTree:

@@ -10,24 +10,30 @@ from functools import partial
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Float, PyTree
 from tqdm import tqdm
 
-from benchmarks.arithmetic import Network, SumsOf, network
+from benchmarks.arithmetic import Network, network
 from benchmarks.fresh import batches_of, loader_of
 from benchmarks.tables import Table, keep, text
 from maskformer_jax import config as configuration
 from maskformer_jax.config import Config
 from maskformer_jax.errors import InputError
-from maskformer_jax.tasks import LossSums
-from maskformer_jax.training import cheaper, method, optimiser, task_gradients
-from maskformer_jax.training.cheaper import Cheaper
+from maskformer_jax.gradients import (
+    CheaperWeights,
+    LossSums,
+    Parts,
+    SumsOf,
+    Weighting,
+    gradients_of_losses,
+    weighted_gradient,
+)
+from maskformer_jax.training import method, optimiser
+from maskformer_jax.training.batches import sample_of
 from maskformer_jax.training.compilation import use_cache
 from maskformer_jax.training.method import find_method
-from maskformer_jax.training.parts import Parts, sample_of
 from maskformer_jax.weighting import SharedTransformation, TaskState, inner_products
 
 DEFAULT = ("cagrad", "nash_mtl", "mgda", "upgrad", "aligned_mtl")
@@ -134,19 +140,19 @@ def finder(sums_of: SumsOf, way: SharedTransformation, spread: int | None = None
     @jax.jit
     def exact(params: PyTree, batch: PyTree) -> tuple[PyTree, Given]:
         parts = Parts(batch, batch[0].jet_valid.any(axis=1).sum())
-        sums, gradients = task_gradients.task_gradients(sums_of, params, parts)
+        sums, gradients = gradients_of_losses(sums_of, params, parts)
         return gradients, given(params, sums, gradients)
 
     @partial(jax.jit, static_argnums=2)
     def of_fraction(params: PyTree, batch: PyTree, fraction: float) -> Given:
         sample = sample_of(*batch, fraction, spread)
-        return given(params, *task_gradients.task_gradients(sums_of, params, sample))
+        return given(params, *gradients_of_losses(sums_of, params, sample))
 
     @jax.jit
     def at_cut(params: PyTree, batch: PyTree) -> Given:
-        parts, how = Parts(batch, batch[0].jet_valid.any(axis=1).sum()), Cheaper(1, 1.0, True)
-        arguments = (sums_of, params, way, way.init(params), parts)
-        found = cheaper.weighted_gradient(*arguments, sample=None, how=how, due=jnp.array(True))
+        parts = Parts(batch, batch[0].jet_valid.any(axis=1).sum())
+        weighting = Weighting(way, False, cheaper=CheaperWeights(at_representation=True))
+        found = weighted_gradient(sums_of, params, weighting, way.init(params), parts)
         return Given(found.losses, found.weighting_state.gramian)
 
     def find(params: PyTree, batch: PyTree) -> Found:

@@ -20,9 +20,9 @@ from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation import baseline
 from maskformer_jax.model.maskformer import parameter_table
 from maskformer_jax.training import loop, run_folder
+from maskformer_jax.training.batches import used_parts
 from maskformer_jax.training.compilation import use_cache
 from maskformer_jax.training.method import find_method, micro_batches
-from maskformer_jax.training.parts import used_parts
 from maskformer_jax.types import Batch, Targets
 
 

@@ -51,9 +51,10 @@ PARTS = {
     "matching": ({"types"}, COMPUTING),
     "losses": ({"types"}, COMPUTING),
     "model": ({"config", "types"}, COMPUTING | {"flax"}),
-    "tasks": ({"config", "losses", "matching", "types"}, COMPUTING),
+    "gradients": ({"weighting"}, COMPUTING),
+    "tasks": ({"config", "gradients", "losses", "matching", "types"}, COMPUTING),
     "training": (
-        {"config", "errors", "evaluation", "model", "tasks", "types", "weighting"},
+        {"config", "errors", "evaluation", "gradients", "model", "tasks", "types", "weighting"},
         COMPUTING | {"absl", "grain", "orbax", "tensorboardX", "tqdm"},
     ),
     "evaluation": (

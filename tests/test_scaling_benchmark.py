@@ -22,8 +22,7 @@ from benchmarks.stages import Machine, Stage
 from benchmarks.tables import Table, keep, load, markdown, text
 from maskformer_jax import config as configuration
 from maskformer_jax.errors import InputError
-from maskformer_jax.training.parts import Parts
-from maskformer_jax.training.task_gradients import task_gradients
+from maskformer_jax.gradients import Parts, gradients_of_losses
 from maskformer_jax.weighting import METHODS
 
 TABLE = Table(
@@ -114,7 +113,9 @@ def test_limit_is_what_takes_longer(stage, limit, above):
 def test_synthetic_heads_have_one_task_each_and_the_trunk_has_all():
     params, sums_of, is_shared = sizes.trunk_and_heads(3)
     inputs = np.random.default_rng(1).standard_normal((1, 8, sizes.INPUTS), np.float32)
-    found = jax.jit(lambda p, x: task_gradients(sums_of, p, Parts(x, jnp.array(1))))(params, inputs)
+    found = jax.jit(lambda p, x: gradients_of_losses(sums_of, p, Parts(x, jnp.array(1))))(
+        params, inputs
+    )
     leaves = jax.tree.leaves(found.gradients)
     reached = [int((np.abs(x).reshape(3, -1).max(1) > 0).sum()) for x in leaves]
     assert reached == [3 if shared else 1 for shared in jax.tree.leaves(is_shared)]

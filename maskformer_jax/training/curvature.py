@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PyTree
 
-from maskformer_jax.training import parts as of_parts
-from maskformer_jax.training.parts import Parts, SumsOf
+from maskformer_jax.gradients import Parts, SumsOf, micro_batches
 
 
 class Curvature(NamedTuple):
@@ -68,23 +67,23 @@ def _derivatives(
     sums_of: SumsOf, params: PyTree, weights: Float[Array, " K"], parts: Parts
 ) -> tuple[Callable[[PyTree], PyTree], Callable[[PyTree, PyTree], PyTree]]:
     """Gradient of the total loss, and its Hessian times a vector, at any parameters."""
-    counts = of_parts.counts(sums_of, params, parts)
+    counts_of_batch = micro_batches.counts_before(sums_of, params, parts)
 
     def gradient_of_part(params: PyTree, part: PyTree) -> PyTree:
         def loss(params: PyTree) -> Float[Array, ""]:
-            sums = of_parts.stacked(sums_of(params, part))
-            whole = of_parts.whole(parts, sums.count, counts)
-            return (weights * of_parts.per_term(whole) * sums.total).sum()
+            sums = micro_batches.stacked(sums_of(params, part))
+            slopes = micro_batches.cotangents(counts_of_batch(sums.count))
+            return (weights * slopes * sums.total).sum()
 
         return jax.grad(loss)(params)
 
     def gradient_of(params: PyTree) -> PyTree:
-        return of_parts.add_up(lambda part: gradient_of_part(params, part), parts)
+        return micro_batches.add_up(lambda part: gradient_of_part(params, part), parts)
 
     def times_hessian(params: PyTree, vector: PyTree) -> PyTree:
         def of_part(part: PyTree) -> PyTree:
             return jax.jvp(lambda p: gradient_of_part(p, part), (params,), (vector,))[1]
 
-        return of_parts.add_up(of_part, parts)
+        return micro_batches.add_up(of_part, parts)
 
     return gradient_of, times_hessian

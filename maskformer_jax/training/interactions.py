@@ -17,12 +17,13 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
 from maskformer_jax.config import Config
-from maskformer_jax.tasks import TASK_NAMES, LossSums
-from maskformer_jax.training import curvature, step, task_gradients
+from maskformer_jax.gradients import LossSums, Parts, gradients_of_losses
+from maskformer_jax.tasks import TASK_NAMES
+from maskformer_jax.training import curvature, step
+from maskformer_jax.training.batches import parts_of
 from maskformer_jax.training.curvature import Curvature
 from maskformer_jax.training.logging import cut_back
 from maskformer_jax.training.method import parameters_of_tasks
-from maskformer_jax.training.parts import Parts, parts_of
 from maskformer_jax.training.state import TrainState
 from maskformer_jax.training.step import Step, StepMetrics
 from maskformer_jax.types import Batch, Outputs, Targets
@@ -83,9 +84,7 @@ def build(
     @jax.jit
     def products(params: PyTree, number: Int[Array, ""], batch: Batch, targets: Targets):
         sums_of = sums_at(number, len(batch.jet_valid))
-        found = task_gradients.task_gradients(
-            sums_of, params, _used_first(batch, targets), settings.backward
-        )
+        found = gradients_of_losses(sums_of, params, _used_first(batch, targets), settings.backward)
         modules = by_module(found.gradients, shared)
         return Products(
             losses=found.sums.mean(),

@@ -19,10 +19,10 @@ from maskformer_jax.errors import InputError
 from maskformer_jax.model import maskformer
 from maskformer_jax.tasks import TASK_NAMES
 from maskformer_jax.training import interactions, method, optimiser, state, step, validation
+from maskformer_jax.training.batches import used_parts
 from maskformer_jax.training.checkpoint import Checkpoints
 from maskformer_jax.training.interactions import Measures, Recorder
 from maskformer_jax.training.logging import MetricsLog
-from maskformer_jax.training.parts import used_parts
 from maskformer_jax.training.progress import Dispatched, ProgressBar, Reporter, StopSignals
 from maskformer_jax.types import Batch, Targets
 

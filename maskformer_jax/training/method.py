@@ -4,20 +4,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
-from jax.interpreters import partial_eval
 from jaxtyping import Array, PyTree
 
 from maskformer_jax import tasks
 from maskformer_jax.config import Config, WeightingConfig
 from maskformer_jax.errors import InputError
-from maskformer_jax.tasks import TASK_NAMES, LossSums
-from maskformer_jax.training import reach
-from maskformer_jax.training.cheaper import Cheaper
-from maskformer_jax.training.step import Weighting
+from maskformer_jax.gradients import CheaperWeights, LossSums, Weighting, find_reach
+from maskformer_jax.tasks import TASK_NAMES
 from maskformer_jax.types import Batch, Outputs, Targets
-from maskformer_jax.weighting import METHODS, Method, SharedTransformation
+from maskformer_jax.weighting import METHODS, Method, SharedTransformation, options_in_order
 
 
 def find_method(weighting: WeightingConfig) -> Method:
@@ -42,7 +38,8 @@ def make(weighting: WeightingConfig, **known: Any) -> optax.GradientTransformati
     entry = find_method(weighting)
     filled = {name: value for name, value in known.items() if entry.accepts(name)}
     try:
-        return entry(len(TASK_NAMES), **{**filled, **weighting.options})
+        options = options_in_order(weighting.name, weighting.options, TASK_NAMES)
+        return entry(len(TASK_NAMES), **{**filled, **options})
     except (TypeError, ValueError) as error:
         raise InputError(f"`weighting.options` of {weighting.name}: {error}") from error
 
@@ -54,28 +51,12 @@ def micro_batches(config: Config) -> int | None:
     would have to wait for the losses, or the gradients at the representation, of all of them.
     """
     chosen, weighting = config.training.micro_batches, config.weighting
-    waits = _needs_losses_first(weighting) or (
+    waits = find_method(weighting).weights_follow_losses or (
         weighting.at == "representation" and weighting.gramian_fraction == 1
     )
     if chosen is None and (jax.default_backend() != "cpu" or waits):
         return 1
     return chosen
-
-
-def _needs_losses_first(weighting: WeightingConfig) -> bool:
-    """Whether weights depend on the losses that they weight, by a method that needs no more."""
-    if find_method(weighting).family != "loss":
-        return False
-    num_tasks = len(TASK_NAMES)
-    method = make(weighting, steps_per_epoch=1, optimiser=optax.identity())
-    losses = jnp.ones(num_tasks)
-
-    def weights(losses: Array) -> Array:
-        state = method.init(losses)
-        return method.update(jnp.eye(num_tasks), state, losses=losses, losses_after=losses)[0]
-
-    jaxpr = jax.make_jaxpr(weights)(losses).jaxpr
-    return partial_eval.dce_jaxpr(jaxpr, [True])[1][0]
 
 
 def build(
@@ -106,7 +87,8 @@ def build(
         known |= parameters_of_tasks(config, apply, params, terms, last_layer=last_layer)
     method = make(config.weighting, **known)
     two_batches = "task_grads_2" in entry.needs
-    if _is_cheaper(config.weighting) and not isinstance(method, SharedTransformation):
+    cheaper = _cheaper(config.weighting)
+    if cheaper != CheaperWeights() and not isinstance(method, SharedTransformation):
         raise InputError(
             "`weighting.every`, `weighting.gramian_fraction` and `weighting.at` need a method on "
             "the Gramian with one set of weights for the model (`granularity: model`); got "
@@ -124,20 +106,16 @@ def build(
         second_forward="losses_after" in entry.needs
         and config.weighting.options.get("second_forward") is not False,
         two_batches=two_batches,
-        how=_how(config.weighting) if _is_cheaper(config.weighting) else None,
+        cheaper=None if cheaper == CheaperWeights() else cheaper,
     )
 
 
-def _how(weighting: WeightingConfig) -> Cheaper:
-    return Cheaper(
+def _cheaper(weighting: WeightingConfig) -> CheaperWeights:
+    return CheaperWeights(
         every=weighting.every,
         fraction=weighting.gramian_fraction,
         at_representation=weighting.at == "representation",
     )
-
-
-def _is_cheaper(weighting: WeightingConfig) -> bool:
-    return _how(weighting) != Cheaper()
 
 
 def parameters_of_tasks(
@@ -163,10 +141,10 @@ def parameters_of_tasks(
         return [term.mean() for term in terms(apply(params, batch), batch, targets)]
 
     data = tasks.batch_shapes(config, 1)
-    counts = reach.count_tasks(losses_of, params, *data)
-    shared = jax.tree.map(lambda count: count >= fewest, counts) if fewest else None
+    reach = find_reach(losses_of, params, *data)
+    shared = jax.tree.map(lambda count: count >= fewest, reach.counts) if fewest else None
     if not last_layer:
         return {"shared": shared}
-    found = reach.find_last_layer(losses_of, counts, params, *data)
-    last = {path for path, is_last in jax.tree_util.tree_leaves_with_path(found) if is_last}
+    leaves = jax.tree_util.tree_leaves_with_path(reach.last_layer)
+    last = {path for path, is_last in leaves if is_last}
     return {"shared": shared, "norm_params": last.__contains__}

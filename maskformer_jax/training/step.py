@@ -9,32 +9,11 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from maskformer_jax.tasks import LossSums
-from maskformer_jax.training import cheaper, task_gradients
-from maskformer_jax.training.cheaper import Cheaper
-from maskformer_jax.training.parts import SumsOf, parts_of, sample_of
+from maskformer_jax import gradients
+from maskformer_jax.gradients import Backward, LossSums, Parts, SumsOf, Weighting
+from maskformer_jax.training.batches import parts_of, sample_of
 from maskformer_jax.training.state import TrainState
-from maskformer_jax.training.task_gradients import Backward
 from maskformer_jax.types import Batch, Outputs, Targets
-
-
-class Weighting(NamedTuple):
-    """A task weighting and what the step has to do for it.
-
-    Attributes:
-        method: the transformation.
-        scalarise: True for a method of family `loss`, which needs a single backward pass.
-        second_forward: hand the losses of the batch after the step to the next update.
-        two_batches: give it gradients on the two halves of the batch.
-        how: when and where a method on the Gramian finds its weights; none: in every step, from
-            the gradients on the whole batch.
-    """
-
-    method: optax.GradientTransformationExtraArgs
-    scalarise: bool = True
-    second_forward: bool = False
-    two_batches: bool = False
-    how: Cheaper | None = None
 
 
 class StepMetrics(NamedTuple):
@@ -124,37 +103,28 @@ def build(
         non-finite loss or gradient the state stays as it was before that step, however many more
         steps are made.
     """
-    method = weighting.method
     sums_at = build_sums(apply, terms, seed=seed, dropout=dropout)
 
     @partial(jax.jit, donate_argnums=0)
     def step(state: TrainState, batch: Batch, targets: Targets) -> tuple[TrainState, StepMetrics]:
         sums_of = sums_at(state.step, len(batch.jet_valid))
         parts = parts_of(batch, targets, 2 if weighting.two_batches else 1)
-        arguments = (sums_of, state.params, method, state.weighting_state, parts)
-        extra = {"losses_after": state.losses_after} if weighting.second_forward else {}
-        if weighting.scalarise:
-            found = task_gradients.scalarised(*arguments, **extra)
-        elif weighting.how is not None:
-            sample = sample_of(batch, targets, weighting.how.fraction, spread)
-            due = state.step % weighting.how.every == 0
-            if sample is not None:
-                # The last batch of an epoch may have no jet in the rows of the sample.
-                due &= sample.tree[0].jet_valid.any()
-            found = cheaper.weighted_gradient(
-                *arguments, sample=sample, how=weighting.how, due=due, backward=backward
-            )
+        if weighting.second_forward:
+            more = {"losses_after": state.losses_after}
         else:
-            two = weighting.two_batches
-            found = task_gradients.per_task(*arguments, backward=backward, two_batches=two, **extra)
-        losses, gradient, weighting_state = found
+            more = _renewal(weighting, state.step, batch, targets, spread)
+        losses, gradient, weighting_state = gradients.weighted_gradient(
+            *(sums_of, state.params, weighting, state.weighting_state, parts),
+            backward=backward,
+            **more,
+        )
         updates, optimiser_state = optimiser.update(gradient, state.optimiser_state, state.params)
         params = optax.apply_updates(state.params, updates)
         gradient_norm = optax.tree.norm(gradient)
         finite = state.finite & jnp.isfinite(losses).all() & jnp.isfinite(gradient_norm)
         losses_after = state.losses_after
         if weighting.second_forward:
-            losses_after = task_gradients.losses(sums_of, params, parts)
+            losses_after = gradients.losses(sums_of, params, parts)
         proposed = TrainState(
             step=state.step + 1,
             params=params,
@@ -176,3 +146,18 @@ def build(
         return kept._replace(finite=finite), metrics
 
     return step
+
+
+def _renewal(
+    weighting: Weighting, step: Int[Array, ""], batch: Batch, targets: Targets, spread: int | None
+) -> dict[str, Parts | Bool[Array, ""] | None]:
+    """What cheaper weights are found from, and whether they are in this step."""
+    cheaper = weighting.cheaper
+    if cheaper is None:
+        return {}
+    sample = sample_of(batch, targets, cheaper.fraction, spread)
+    due = step % cheaper.every == 0
+    if sample is not None:
+        # The last batch of an epoch may have no jet in the rows of the sample.
+        due &= sample.tree[0].jet_valid.any()
+    return {"sample": sample, "due": due}

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from maskformer_jax.gradients import Parts
 from maskformer_jax.tasks import LossSums
 from maskformer_jax.training.curvature import along_update
-from maskformer_jax.training.parts import Parts
 
 WEIGHTS = np.array([1.0, 3.0])
 COUNTS = np.array([[2.0, 1.0], [1.0, 4.0]])  # [parts, tasks]

@@ -14,8 +14,8 @@ from maskformer_jax import tasks
 from maskformer_jax.model import maskformer
 from maskformer_jax.tasks import TASK_NAMES, LossSums
 from maskformer_jax.training import interactions, loop, state, step
+from maskformer_jax.training.batches import used_parts
 from maskformer_jax.training.interactions import FILE_NAME, PAIRS, WHOLE, Recorder, describe
-from maskformer_jax.training.parts import used_parts
 from maskformer_jax.types import Batch, Targets
 from maskformer_jax.weighting import METHODS
 

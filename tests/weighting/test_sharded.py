@@ -7,9 +7,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from method_rows import ROWS, make
 from rows import K
 
-from maskformer_jax.tasks import LossSums
-from maskformer_jax.training.parts import Parts
-from maskformer_jax.training.task_gradients import per_task, scalarised
+from maskformer_jax.gradients import LossSums, Parts, Weighting, weighted_gradient
 from maskformer_jax.weighting import METHODS
 
 DEVICES, JETS, WIDTH = 4, 32, 8
@@ -47,13 +45,14 @@ def test_every_method_gives_the_weights_of_one_device():
         results = {}
         for name, (row, method) in methods.items():
             two = "task_grads_2" in METHODS[row.name].needs
-            path = scalarised if row.family == "loss" else per_task
-            more = {"two_batches": True} if two else {}
+            weighting = Weighting(method, scalarise=row.family == "loss", two_batches=two)
+            more = {}
             if "losses_after" in METHODS[row.name].needs:
                 more["losses_after"] = jnp.linspace(0.1, 0.5, K)
             state = method.init(params)
             for _ in range(2):
-                found = path(sums_of, params, method, state, halves if two else whole, **more)
+                parts = halves if two else whole
+                found = weighted_gradient(sums_of, params, weighting, state, parts, **more)
                 state = found.weighting_state
             results[name] = (state.weights, found.gradient)
         return results

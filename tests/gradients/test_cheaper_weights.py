@@ -7,9 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from maskformer_jax.tasks import LossSums
-from maskformer_jax.training.cheaper import Cheaper, weighted_gradient
-from maskformer_jax.training.parts import Parts
+from maskformer_jax.gradients import CheaperWeights, LossSums, Parts, Weighting, weighted_gradient
 from maskformer_jax.weighting import METHODS, inner_products
 
 K, JETS = 3, 8
@@ -67,10 +65,10 @@ def exact(params, batch):
 
 
 def found(params, parts, state, how, *, sample=None, due=True, method=None):
-    function = partial(weighted_gradient, sums_of, how=how)
+    weighting = Weighting(method or METHOD(), scalarise=False, cheaper=how)
     return jax.jit(
-        lambda params, state, parts, sample, due: function(
-            params, method or METHOD(), state, parts, sample=sample, due=due
+        lambda params, state, parts, sample, due: weighted_gradient(
+            sums_of, params, weighting, state, parts, sample=sample, due=due
         )
     )(params, state, parts, sample, jnp.asarray(due))
 
@@ -97,7 +95,7 @@ def test_weights_are_kept_between_renewals(params, batch, layout, due):
     losses, gradients = exact(params, batch)
     method = METHOD()
     state = method.init(params)._replace(weights=jnp.asarray([0.25, 2.0, -1.0]))
-    result = found(params, parts_of(batch, *layout), state, Cheaper(every=3), due=due)
+    result = found(params, parts_of(batch, *layout), state, CheaperWeights(every=3), due=due)
     np.testing.assert_allclose(result.losses, losses, rtol=1e-5)
     if due:
         expected, after = method.update(gradients, state, params, losses=losses)
@@ -118,7 +116,7 @@ def test_gramian_of_a_sample_and_gradient_of_the_whole_batch(params, batch, layo
     state = METHOD().init(params)
     expected = METHOD().weigh(inner_products(shared, shared), state, losses)
     result = found(
-        *(params, parts_of(batch, *layout), state, Cheaper(every=every, fraction=0.4)),
+        *(params, parts_of(batch, *layout), state, CheaperWeights(every=every, fraction=0.4)),
         sample=parts_of(few, 1, layout[1]),
     )
     close(result.weighting_state, expected)
@@ -139,7 +137,7 @@ def test_gramian_at_the_representation(params, batch, layout, of_sample):
     state = METHOD().init(params)
     expected = METHOD().weigh(gramian, state, losses)
     result = found(
-        *(params, parts_of(batch, *layout), state, Cheaper(at_representation=True)),
+        *(params, parts_of(batch, *layout), state, CheaperWeights(at_representation=True)),
         sample=parts_of(few, 1, layout[1]) if of_sample else None,
     )
     close(result.weighting_state, expected)
@@ -150,5 +148,7 @@ def test_own_parameters_get_the_weights_of_the_rule(params, batch):
     _, gradients = exact(params, batch)
     method = METHOD(own_weights="weights")
     state = method.init(params)._replace(weights=jnp.asarray([0.25, 2.0, -1.0]))
-    result = found(*(params, parts_of(batch, 2), state, Cheaper(every=2)), due=False, method=method)
+    result = found(
+        *(params, parts_of(batch, 2), state, CheaperWeights(every=2)), due=False, method=method
+    )
     close(result.gradient, combined(gradients, state.weights, state.weights))

@@ -9,15 +9,32 @@ import numpy as np
 import optax
 import pytest
 
+from maskformer_jax.gradients import (
+    LossSums,
+    Parts,
+    Weighting,
+    gradients_of_losses,
+    losses,
+    weighted_gradient,
+)
 from maskformer_jax.model import maskformer
-from maskformer_jax.tasks import LossSums, build_terms
-from maskformer_jax.training.parts import Parts
-from maskformer_jax.training.task_gradients import losses, per_task, scalarised, task_gradients
+from maskformer_jax.tasks import build_terms
 from maskformer_jax.weighting import METHODS
 
 WEIGHTS = [1.0, 0.5, 2.0, 10.0, 2.0, 1.0]
 OPTIONS = {"equal": {}, "static": {"weights": WEIGHTS}}
-PATHS = [scalarised, per_task, partial(per_task, backward="map")]
+
+
+def scalarised(sums_of, params, method, *arguments, **extra):
+    return weighted_gradient(sums_of, params, Weighting(method), *arguments, **extra)
+
+
+def by_loss(sums_of, params, method, *arguments, two_batches=False, **extra):
+    weighting = Weighting(method, scalarise=False, two_batches=two_batches)
+    return weighted_gradient(sums_of, params, weighting, *arguments, **extra)
+
+
+PATHS = [scalarised, by_loss, partial(by_loss, backward="map")]
 
 
 def close(found, expected, rtol=1e-5, atol=1e-6):
@@ -39,7 +56,7 @@ def test_both_paths_give_the_same_update_of_a_network(tiny_config, make_batch, w
     @jax.jit
     def updates(params, state, parts):
         arguments = (sums_of, params, METHODS["static"](6, **OPTIONS["static"]), state, parts)
-        return scalarised(*arguments), per_task(*arguments)
+        return scalarised(*arguments), by_loss(*arguments)
 
     queries = []
     for name, options in OPTIONS.items():
@@ -81,7 +98,7 @@ def test_parts_give_the_gradients_of_the_whole_batch(backward):
     def everything(params, parts):
         method = METHODS["gls"](3)
         return (
-            task_gradients(sums_of, params, parts, backward),
+            gradients_of_losses(sums_of, params, parts, backward),
             scalarised(sums_of, params, method, method.init(params), parts),
             losses(sums_of, params, parts),
         )
@@ -174,7 +191,7 @@ ROWS = {"a": np.array([[2.0, 4], [0, 0], [3, 3]]), "b": np.array([0.0, 6, 3])}
 
 def test_method_that_reads_gradients_receives_one_row_for_each_task():
     received = []
-    found = per_task(sums_of, PARAMS, recorder(received), (), ONCE)
+    found = by_loss(sums_of, PARAMS, recorder(received), (), ONCE)
     close(found.gradient, {"a": np.zeros(2), "b": np.asarray(6.0)})
     (grads, params, extra), *others = received
     assert not others and params is PARAMS and set(extra) == {"losses"}
@@ -185,7 +202,7 @@ def test_method_that_needs_two_batches_receives_the_gradients_of_both_halves():
     received = []
     factors = jnp.asarray([[1.0], [2.0], [jnp.nan], [3.0], [6.0], [jnp.nan]])
     parts = Parts({"factor": factors}, jnp.asarray([2, 2]))
-    found = per_task(sums_of, PARAMS, recorder(received), (), parts, two_batches=True)
+    found = by_loss(sums_of, PARAMS, recorder(received), (), parts, two_batches=True)
     ((grads, _, extra),) = received
     close(grads, jax.tree.map(lambda g: 1.5 * g, ROWS))
     close(extra["task_grads_2"], jax.tree.map(lambda g: 4.5 * g, ROWS))
@@ -209,4 +226,4 @@ def test_scalarisation_makes_one_backward_pass():
     arguments = (lambda p, part: sums_of({**p, "a": watched(p["a"])}, part), PARAMS, method)
     found = scalarised(*arguments, method.init(PARAMS), ONCE)
     assert rows == [1]
-    close(per_task(*arguments, method.init(PARAMS), ONCE).gradient, found.gradient)
+    close(by_loss(*arguments, method.init(PARAMS), ONCE).gradient, found.gradient)

@@ -6,10 +6,9 @@ import numpy as np
 import optax
 import pytest
 
-from maskformer_jax.tasks import LossSums
-from maskformer_jax.training import parts as of_parts
+from maskformer_jax.gradients import LossSums, micro_batches
 from maskformer_jax.training import state, step
-from maskformer_jax.training.parts import parts_of, sample_of
+from maskformer_jax.training.batches import parts_of, sample_of
 from maskformer_jax.types import Batch, Targets
 from maskformer_jax.weighting import METHODS
 
@@ -76,7 +75,7 @@ def test_used_parts_of_both_halves(batch):
 
 
 def test_a_task_without_a_term_has_no_gradient_rather_than_a_nan():
-    np.testing.assert_array_equal(of_parts.per_term(jnp.asarray([4.0, 0.0])), [0.25, 1.0])
+    np.testing.assert_array_equal(micro_batches.cotangents(jnp.asarray([4.0, 0.0])), [0.25, 1.0])
 
 
 def test_every_part_and_every_step_has_dropout_of_its_own(batch):

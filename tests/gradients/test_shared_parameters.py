@@ -7,8 +7,9 @@ import optax
 import pytest
 
 from maskformer_jax import tasks
+from maskformer_jax.gradients import LossSums, find_reach
 from maskformer_jax.model import maskformer
-from maskformer_jax.training import method, reach
+from maskformer_jax.training import method
 
 PARAMS = {name: jnp.ones(2) for name in ("shared", "late", "one", "two", "none", "index")}
 
@@ -25,12 +26,11 @@ def losses_of(params, x):
 
 def both(losses_of, params, *data):
     """Numbers of tasks, and the last layer."""
-    counts = reach.count_tasks(losses_of, params, *data)
-    return counts, reach.find_last_layer(losses_of, counts, params, *data)
+    return tuple(find_reach(losses_of, params, *data))
 
 
 def test_paths_through_an_index_or_a_stop_do_not_count():
-    found = reach.count_tasks(losses_of, PARAMS, jnp.ones(2))
+    found, _ = both(losses_of, PARAMS, jnp.ones(2))
     assert found == {"shared": 2, "late": 2, "one": 1, "two": 1, "none": 0, "index": 0}
 
 
@@ -105,7 +105,7 @@ def test_last_layer_is_looked_for_where_a_method_takes_norms_there(
         return jnp.tanh(params["shared"]["kernel"] * batch.jets.sum()) * params["late"]["kernel"]
 
     def terms(output, batch, targets):
-        return [tasks.LossSums(task * output, jnp.ones(())) for task in range(6)]
+        return [LossSums(task * output, jnp.ones(())) for task in range(6)]
 
     given, params = [], {key: {"kernel": jnp.ones(())} for key in ("late", "own", "shared")}
     monkeypatch.setattr(method, "make", lambda weighting, **known: given.append(known))

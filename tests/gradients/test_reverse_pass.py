@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from maskformer_jax.training import pullback
+from maskformer_jax.gradients import reverse_pass
 
 ONES = (jnp.ones(()),) * 3
 WEIGHTS, OWN = jnp.asarray([0.5, -2.0, 3.0]), jnp.asarray([1.0, 10.0, 0.25])
@@ -92,30 +92,32 @@ def test_rows_are_the_gradients_of_the_losses(case):
     _, pull, rows = case
     cotangents = jnp.asarray([1.0, 2.0, -3.0])
     expected = jax.tree.map(lambda g: jax.vmap(jnp.multiply)(cotangents, g), rows)
-    close(pullback.spread(pullback.separate(pull, tuple(cotangents)), 3), expected)
-    found = jax.jit(lambda x: pullback.separate(pull, tuple(x)))(cotangents)
-    close(pullback.spread(found, 3), expected)
+    close(
+        reverse_pass.fill_rows(reverse_pass.gradients_by_loss(pull, tuple(cotangents)), 3), expected
+    )
+    found = jax.jit(lambda x: reverse_pass.gradients_by_loss(pull, tuple(x)))(cotangents)
+    close(reverse_pass.fill_rows(found, 3), expected)
 
 
 def test_a_gradient_has_rows_of_the_losses_that_reach_it(case):
     _, pull, rows = case
-    found = pullback.separate(pull, ONES)
+    found = reverse_pass.gradients_by_loss(pull, ONES)
     for name, expected in rows.items():
         reached = np.asarray(expected).reshape(3, -1).any(1)
-        assert set(np.flatnonzero(reached)) <= set(found[name].tasks)
-        assert len(found[name].values) == len(found[name].tasks)
+        assert set(np.flatnonzero(reached)) <= set(found[name].losses)
+        assert len(found[name].values) == len(found[name].losses)
 
 
 def test_rows_add_up_as_their_gradients_do(params):
     _, pull = jax.vjp(heads, params)
-    found = pullback.separate(lambda x: pull(tuple(x))[0], ONES)
+    found = reverse_pass.gradients_by_loss(lambda x: pull(tuple(x))[0], ONES)
     twice = jax.tree.map(jnp.add, found, found)
-    assert {name: x.tasks for name, x in twice.items()} == {
+    assert {name: x.losses for name, x in twice.items()} == {
         **{"x": (0, 1, 2), "trunk": (0, 1, 2)},
         **{"a": (0,), "b": (1,), "c": (2,)},
     }
-    expected = jax.tree.map(lambda x: 2 * x, pullback.spread(found, 3))
-    close(pullback.spread(twice, 3), expected)
+    expected = jax.tree.map(lambda x: 2 * x, reverse_pass.fill_rows(found, 3))
+    close(reverse_pass.fill_rows(twice, 3), expected)
 
 
 @pytest.mark.parametrize("fewest", [2, 3, 0])
@@ -123,7 +125,7 @@ def test_weighted_sum_has_other_weights_for_parameters_that_are_not_shared(case,
     _, pull, rows = case
     leaves, tree = jax.tree.flatten(rows)
     shared = [int(g.reshape(3, -1).any(1).sum()) >= fewest for g in leaves]
-    found = pullback.weighted(pull, ONES, WEIGHTS, OWN, shared)
+    found = reverse_pass.sum_of_gradients(pull, ONES, WEIGHTS, OWN, shared)
     expected = [
         jnp.tensordot(WEIGHTS if is_shared else OWN, g, 1)
         for g, is_shared in zip(leaves, shared, strict=True)
@@ -140,13 +142,13 @@ def test_cut_of_a_trunk_is_the_gradient_with_respect_to_its_output(function, par
         return jnp.stack(function({**p, "x": jnp.arctanh(z), "trunk": jnp.eye(3)}))
 
     expected = jax.jacrev(behind)(trunk(params), params)
-    (found,) = pullback.at_cut(lambda x: pull(tuple(x))[0], ONES)
+    (found,) = reverse_pass.gradients_at_representation(lambda x: pull(tuple(x))[0], ONES)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_cut_holds_every_path_past_the_representation(params):
     _, pull = jax.vjp(skip, params)
-    found = pullback.at_cut(lambda x: pull(tuple(x))[0], ONES)
+    found = reverse_pass.gradients_at_representation(lambda x: pull(tuple(x))[0], ONES)
     assert len(found) > 1
     past = [rows for rows in found if not np.asarray(rows)[1:].any()]
     assert past and all(np.asarray(rows)[0].any() for rows in past)
@@ -157,7 +159,7 @@ def test_a_parameter_may_be_all_that_is_shared(params):
         return p["a"].sum(), (p["a"] ** 2).sum(), 3.0 * p["a"].sum()
 
     _, pull = jax.vjp(function, {"a": params["a"]})
-    found = pullback.at_cut(lambda x: pull(tuple(x))[0], ONES)
+    found = reverse_pass.gradients_at_representation(lambda x: pull(tuple(x))[0], ONES)
     expected = np.stack([np.ones(3), 2 * params["a"], np.full(3, 3.0)])
     np.testing.assert_allclose(sum(np.asarray(x) for x in found), expected, rtol=1e-6)
 
@@ -165,7 +167,7 @@ def test_a_parameter_may_be_all_that_is_shared(params):
 def test_no_representation_in_common(params):
     _, pull = jax.vjp(apart, params)
     with pytest.raises(ValueError, match="parameters that all tasks reach; there are none"):
-        pullback.at_cut(lambda x: pull(tuple(x))[0], ONES)
+        reverse_pass.gradients_at_representation(lambda x: pull(tuple(x))[0], ONES)
 
 
 def test_no_zeros_are_pushed(params):
@@ -190,14 +192,14 @@ def test_no_zeros_are_pushed(params):
         return watched("head")(z @ p["a"]).sum(), deep.sum(), (deep**2).sum()
 
     _, pull = jax.vjp(function, params)
-    pullback.separate(lambda x: pull(tuple(x))[0], ONES)
+    reverse_pass.gradients_by_loss(lambda x: pull(tuple(x))[0], ONES)
     jax.effects_barrier()
     assert seen == {"head": 1, "branch": 2, "trunk": 3}
     seen.clear()
-    pullback.weighted(lambda x: pull(tuple(x))[0], ONES, WEIGHTS, OWN, [True] * 5)
+    reverse_pass.sum_of_gradients(lambda x: pull(tuple(x))[0], ONES, WEIGHTS, OWN, [True] * 5)
     jax.effects_barrier()
     assert seen == {"head": 1, "branch": 1, "trunk": 1}
     seen.clear()
-    pullback.at_cut(lambda x: pull(tuple(x))[0], ONES)
+    reverse_pass.gradients_at_representation(lambda x: pull(tuple(x))[0], ONES)
     jax.effects_barrier()
     assert seen == {"head": 1, "branch": 2}
