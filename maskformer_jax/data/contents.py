@@ -39,30 +39,27 @@ def input_fields(schema: Schema) -> Iterator[Field]:
             yield Field(stream.dataset, stream.sort_by)
 
 
-def label_fields(schema: Schema, label: Label) -> Iterator[Field]:
+def label_fields(schema: Schema, name: str) -> Iterator[Field]:
     """The fields of a label; for objects also those that say which objects there are."""
+    label = schema.labels[name]
     if isinstance(label, ObjectsConfig):
         yield Field(label.dataset, label.key, "integer")
         yield Field(schema.streams[label.of].dataset, label.link, "integer")
-        yield from _object_fields(schema, label)
+        yield from _object_fields(schema, name)
         return
     dataset = schema.dataset(label.of)
     if isinstance(label, Targets):
-        yield from (Field(dataset, name) for name in label.transforms)
-        yield from (Field(dataset, name) for name in label.denominators.values())
+        yield from (Field(dataset, field) for field in label.transforms)
+        yield from (Field(dataset, field) for field in label.denominators.values())
     else:
         yield Field(dataset, label.field, "integer" if label.classes else "numeric")
     if label.of in schema.objects:
-        yield from _object_fields(schema, schema.objects[label.of])
+        yield from _object_fields(schema, label.of)
 
 
 def labels_there(file: h5py.File, schema: Schema) -> tuple[str, ...]:
     """Names of the labels whose datasets and fields are all in the file."""
-    return tuple(
-        name
-        for name, label in schema.labels.items()
-        if not _missing(file, label_fields(schema, label))
-    )
+    return tuple(name for name in schema.labels if not _missing(file, label_fields(schema, name)))
 
 
 def check_fields(file: h5py.File, schema: Schema, labels: Sequence[str]) -> None:
@@ -75,9 +72,10 @@ def check_fields(file: h5py.File, schema: Schema, labels: Sequence[str]) -> None
     """
     fields = dict.fromkeys(input_fields(schema))
     for name in labels:
-        fields |= dict.fromkeys(label_fields(schema, schema.labels[name]))
-    for name in {field.dataset for field in fields} & set(_datasets(file)):
-        _check_filters(file, name)
+        fields |= dict.fromkeys(label_fields(schema, name))
+    for name in dict.fromkeys(field.dataset for field in fields):
+        if name in _datasets(file):
+            _check_filters(file, name)
     problems = _missing(file, fields)
     for dataset, name, kind in fields:
         found = file.get(dataset)
@@ -119,9 +117,9 @@ def has_classes(label: Label) -> bool:
     return isinstance(label, LabelConfig) and label.classes is not None
 
 
-def _object_fields(schema: Schema, objects: ObjectsConfig) -> Iterator[Field]:
+def _object_fields(schema: Schema, name: str) -> Iterator[Field]:
+    objects = schema.objects[name]
     yield Field(objects.dataset, objects.valid, "boolean")
-    name = next(name for name, entry in schema.objects.items() if entry is objects)
     for label in schema.classes_of(name).values():
         yield Field(objects.dataset, label.field, "integer")
 

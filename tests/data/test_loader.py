@@ -2,6 +2,7 @@
 
 import threading
 
+import jax
 import numpy as np
 import pytest
 
@@ -10,7 +11,7 @@ from maskformer_jax.errors import InputError
 
 
 def leaves(batch):
-    return [array for part in batch for array in part]
+    return jax.tree.leaves(batch)
 
 
 def assert_same(one, two):
@@ -161,7 +162,7 @@ def test_unlabelled_jets_are_skipped_and_counted(tables, opened):
 
 def test_unlabelled_jets_are_an_error_by_option(tables, opened, change):
     tables["jets"]["flavour_label"][[13, 20]] = 15
-    file = opened(tables, change(unlabelled="error"))
+    file = opened(tables, change(flavour={"unlisted": "error"}))
     with pytest.raises(InputError, match=r"`flavour_label` .* is 15 in row 13, in no class"):
         TrainLoader(file, fit_scaling(file), batch_size=9, seed=0)
 
@@ -211,7 +212,7 @@ def test_sequential_pass_keeps_every_row_in_order(tables, opened):
     np.testing.assert_array_equal(rows, np.arange(50))
     valid = np.concatenate([batch.jet_valid for _, batch, _ in passed])
     np.testing.assert_array_equal(valid, np.arange(56) < 50)
-    classes = np.concatenate([targets.jet_class_index for _, _, targets in passed])
+    classes = np.concatenate([labels["flavour"] for _, _, labels in passed])
     expected = np.arange(50) % 3
     expected[[0, 13]] = -1
     np.testing.assert_array_equal(classes[:50], expected)
@@ -226,8 +227,10 @@ def test_sequential_pass_over_labelled_jets_only(tables, opened):
     rows = np.concatenate([records.rows for records, _, _ in passed])
     np.testing.assert_array_equal(rows, np.setdiff1d(np.arange(50), [0, 13, 14, 15]))
     assert sum(batch.jet_valid.sum() for _, batch, _ in passed) == 46
-    for records, batch, targets in passed:
+    for records, batch, labels in passed:
         count = len(records.jets)
-        np.testing.assert_array_equal(targets.jet_class_index[:count], records.rows % 3)
-        assert (targets.jet_class_index[count:] == -1).all()
-        assert (batch.valid.sum(axis=1)[:count] == np.minimum(records.rows % 6, 5)).all()
+        np.testing.assert_array_equal(labels["flavour"][:count], records.rows % 3)
+        assert (labels["flavour"][count:] == -1).all()
+        assert (
+            batch.streams["tracks"].valid.sum(axis=1)[:count] == np.minimum(records.rows % 6, 5)
+        ).all()

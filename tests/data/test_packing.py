@@ -1,5 +1,6 @@
 """Seats of the jets: every jet once, no row too full, few rows; whatever the numbers of tracks."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -11,9 +12,12 @@ from maskformer_jax.data import (
     plan_layout,
     read_sequential,
 )
-from maskformer_jax.data.packing import _deal, plan, seat
+from maskformer_jax.data.dealing import deal
+from maskformer_jax.data.packing import plan, seat
+from maskformer_jax.types import ObjectLabels
 
 WIDTH, OBJECTS = 40, 5
+WIDTHS = {"tracks": WIDTH}
 
 
 def draw(name, number, seed=0):
@@ -32,12 +36,16 @@ def draw(name, number, seed=0):
 DISTRIBUTIONS = ("as in t-tbar", "long", "none", "one", "full", "empty or full")
 
 
+def seated(counts, layout, seed=0):
+    return seat({"tracks": counts}, len(counts), layout, np.random.default_rng(seed))
+
+
 def assert_good(seats, counts, layout):
     """Every jet has one seat, and every row room for its jets."""
     assert seats.shape == (layout.batches * layout.parts, layout.rows, layout.jets)
     np.testing.assert_array_equal(np.sort(seats[seats >= 0]), np.arange(len(counts)))
     tracks = np.where(seats >= 0, counts[seats], 0).sum(-1)
-    assert tracks.max() <= layout.width
+    assert tracks.max() <= layout.widths["tracks"]
     used = (seats >= 0).any((1, 2)).reshape(layout.batches, layout.parts)
     assert (np.diff(used.astype(int), axis=1) <= 0).all(), "used parts come first"
 
@@ -46,11 +54,11 @@ def assert_good(seats, counts, layout):
 @pytest.mark.parametrize("found", DISTRIBUTIONS)
 @pytest.mark.parametrize(("batches", "parts"), [(1, 1), (2, 1), (1, 3), (2, 4)])
 def test_every_jet_has_a_seat_even_where_the_plan_was_for_others(planned, found, batches, parts):
-    options = {"objects": OBJECTS, "batches": batches, "parts": parts}
-    layout = plan(draw(planned, 500), 60, WIDTH, **options)
+    options = {"extra": OBJECTS, "batches": batches, "parts": parts}
+    layout = plan({"tracks": draw(planned, 500)}, 60, WIDTHS, **options)
     for number in (60, 59, 7, 1):
         counts = draw(found, number, seed=1)
-        assert_good(seat(counts, layout, np.random.default_rng(0)), counts, layout)
+        assert_good(seated(counts, layout), counts, layout)
 
 
 @pytest.mark.parametrize("name", ["as in t-tbar", "long", "one", "full"])
@@ -70,7 +78,7 @@ def test_the_emptiest_row_takes_the_longest_jet_that_is_left(name, seats):
         expected.append(row * seats + taken[row])
         tracks[row] += count
         taken[row] += 1
-    assert _deal(counts, rows, seats, WIDTH).tolist() == expected
+    assert deal(np.array(counts)[:, None], rows, seats, [WIDTH]).tolist() == expected
 
 
 @pytest.mark.parametrize("parts", [1, None])
@@ -78,13 +86,13 @@ def test_the_emptiest_row_takes_the_longest_jet_that_is_left(name, seats):
 @pytest.mark.parametrize("name", ["as in t-tbar", "full"])
 def test_plan_wastes_little_and_holds_nearly_every_batch(name, number, parts):
     counts = draw(name, 5_000)
-    layout = plan(counts, number, WIDTH, objects=OBJECTS, parts=parts)
-    slots = layout.spread * layout.rows * (layout.width + layout.jets * OBJECTS)
+    layout = plan({"tracks": counts}, number, WIDTHS, extra=OBJECTS, parts=parts)
+    slots = layout.spread * layout.rows * (WIDTH + layout.jets * OBJECTS)
     assert (layout.spread > 1) == (parts is None and number * (counts.mean() + OBJECTS) > 2000)
     assert slots < 1.25 * number * (counts.mean() + OBJECTS)
     generator = np.random.default_rng(1)
     spilled = [
-        seat(drawn, layout, generator)[layout.spread :].max(initial=-1) >= 0
+        seat({"tracks": drawn}, number, layout, generator)[layout.spread :].max(initial=-1) >= 0
         for drawn in generator.choice(counts, (50, number))
     ]
     assert sum(spilled) <= 1
@@ -93,18 +101,18 @@ def test_plan_wastes_little_and_holds_nearly_every_batch(name, number, parts):
 def test_plan_is_the_same_each_time_and_fits_the_devices():
     counts = draw("as in t-tbar", 1000)
     for devices in (1, 3, 4):
-        layout = plan(counts, 120, WIDTH, objects=OBJECTS, devices=devices)
-        assert layout == plan(counts, 120, WIDTH, objects=OBJECTS, devices=devices)
+        layout = plan({"tracks": counts}, 120, WIDTHS, extra=OBJECTS, devices=devices)
+        assert layout == plan({"tracks": counts}, 120, WIDTHS, extra=OBJECTS, devices=devices)
         assert layout.rows % devices == 0 and layout.jets > 1
-    assert plan(draw("full", 100), 120, WIDTH, objects=OBJECTS) == padded(120, WIDTH)
+    assert plan({"tracks": draw("full", 100)}, 120, WIDTHS, extra=OBJECTS) == padded(120, WIDTHS)
 
 
 def test_rows_come_in_random_order():
     """Every row holds a long jet and short ones; which row holds the longest is drawn."""
-    counts, layout = draw("as in t-tbar", 200), Layout(4, 50, 5, WIDTH)
+    counts, layout = draw("as in t-tbar", 200), Layout(4, 50, 5, WIDTHS)
     rows = set()
     for seed in range(10):
-        seats = seat(counts, layout, np.random.default_rng(seed))
+        seats = seated(counts, layout, seed)
         rows.add(int(np.argwhere(seats == counts.argmax())[0][1]))
         assert_good(seats, counts, layout)
     assert len(rows) > 5
@@ -113,8 +121,8 @@ def test_rows_come_in_random_order():
 @pytest.mark.parametrize("number", [1, 2, 200])
 def test_the_longest_jet_stands_in_any_part_that_is_used(number):
     """Otherwise the jets of the first part would be longer than the others."""
-    counts, layout = draw("as in t-tbar", number), Layout(8, 50, 5, WIDTH, 4)
-    found = [seat(counts, layout, np.random.default_rng(seed)) for seed in range(40)]
+    counts, layout = draw("as in t-tbar", number), Layout(8, 50, 5, WIDTHS, spread=4)
+    found = [seated(counts, layout, seed) for seed in range(40)]
     parts = {int(np.argwhere(seats == counts.argmax())[0][0]) for seats in found}
     assert parts == set(range(min(number, layout.spread)))
     for seats in found:
@@ -123,31 +131,38 @@ def test_the_longest_jet_stands_in_any_part_that_is_used(number):
 
 def test_halves_of_a_batch_are_its_first_and_second_jets():
     counts = draw("as in t-tbar", 31)
-    layout = plan(draw("as in t-tbar", 500), 40, WIDTH, objects=OBJECTS, batches=2)
-    seats = seat(counts, layout, np.random.default_rng(0))
+    layout = plan({"tracks": draw("as in t-tbar", 500)}, 40, WIDTHS, extra=OBJECTS, batches=2)
+    seats = seated(counts, layout)
     halves = seats.reshape(2, -1)
     for half, jets in zip(halves, (np.arange(16), np.arange(16, 31)), strict=True):
         np.testing.assert_array_equal(np.sort(half[half >= 0]), jets)
 
 
-def real(batch, targets):
-    """Jets, with their tracks and targets, in an order of their own."""
-    rows, width = batch.tracks.shape[:-1], batch.tracks.shape[-2]
-    num_jets = batch.valid.shape[-2] // rows[-2]
+def real(batch, labels, schema):
+    """Jets, with what belongs to them, in an order of their own."""
+    seats = {n: x.valid.shape[-2] // x.values.shape[-3] for n, x in batch.streams.items()}
     found = []
     for part in np.ndindex(batch.jet_valid.shape):
         if not batch.jet_valid[part]:
             continue
-        row = (*part[:-1], part[-1] // num_jets)
-        track = batch.valid[part]
-        assert len(track) == width
-        values = (batch.jets, targets.jet_class_index, targets.object_class_index)
-        values += (targets.object_valid, targets.regression)
-        arrays = [value[part] for value in values]
-        arrays += [batch.tracks[row][track], targets.origin_index[row][track]]
-        arrays += [targets.masks[part][:, track]]
+        row = {name: (*part[:-1], part[-1] // number) for name, number in seats.items()}
+        own = {name: stream.valid[part] for name, stream in batch.streams.items()}
+        arrays = [batch.jets[part]]
+        arrays += [x.values[row[name]][own[name]] for name, x in batch.streams.items()]
+        for name, label in labels.items():
+            of = schema.labels[name].of
+            if isinstance(label, ObjectLabels):
+                arrays += [label.valid[part], label.masks[part][:, own[of]]]
+                assert not label.masks[part][:, ~own[of]].any()
+            else:
+                arrays.append(label[row[of]][own[of]] if of in own else label[part])
+        for name, pairs in batch.pairs.items():
+            places = np.flatnonzero(own[name])
+            first, second = (x[row[name]][pairs.valid[row[name]]] for x in pairs[:2])
+            mine = np.isin(first, places)
+            np.testing.assert_array_equal(np.isin(second, places), mine)
+            arrays += [np.searchsorted(places, first[mine]), np.searchsorted(places, second[mine])]
         found.append(np.concatenate([np.ravel(x).astype(float) for x in arrays]))
-        assert not targets.masks[part][:, ~track].any()
     return sorted(found, key=lambda x: tuple(x))
 
 
@@ -161,15 +176,19 @@ def test_packed_batches_hold_the_jets_of_the_padded_ones(tables, opened, batches
     packed = TrainLoader(file, scaling, layout=layout, **options).iterator()
     for _ in range(9):
         (one, expected), (other, found) = next(plain), next(packed)
-        assert other.tracks.shape[:3] == (3 * batches, 3, file.width)
-        assert not other.tracks[~other.valid.reshape(*other.tracks.shape[:2], 3, -1).any(2)].any()
-        for a, b in zip(real(one, expected), real(other, found), strict=True):
+        tracks = other.streams["tracks"]
+        assert tracks.values.shape[:3] == (3 * batches, 3, file.widths["tracks"])
+        in_rows = tracks.valid.reshape(*tracks.values.shape[:2], 3, -1)
+        assert not tracks.values[~in_rows.any(2)].any()
+        for a, b in zip(
+            real(one, expected, file.schema), real(other, found, file.schema), strict=True
+        ):
             np.testing.assert_array_equal(a, b)
 
 
 def test_packed_batches_are_resumed_and_read_in_order(tables, opened):
     file = opened(tables)
-    scaling, layout = fit_scaling(file), Layout(3, 3, 3, file.width)
+    scaling, layout = fit_scaling(file), Layout(3, 3, 3, file.widths)
     iterator = TrainLoader(file, scaling, batch_size=8, seed=5, layout=layout).iterator()
     drawn = [next(iterator) for _ in range(3)]
     state = iterator.get_state()
@@ -177,16 +196,14 @@ def test_packed_batches_are_resumed_and_read_in_order(tables, opened):
     resumed = TrainLoader(file, scaling, batch_size=8, seed=5, layout=layout).iterator()
     resumed.set_state(state)
     for batch in expected:
-        for a, b in zip(batch, next(resumed), strict=True):
-            for x, y in zip(a, b, strict=True):
-                np.testing.assert_array_equal(x, y)
+        jax.tree.map(np.testing.assert_array_equal, batch, next(resumed))
     assert (drawn[0][0].jets != expected[0][0].jets).any()
     for (_, *one), (_, *other) in zip(
         read_sequential(file, scaling, 8, labelled_only=False),
         read_sequential(file, scaling, 8, labelled_only=False, layout=layout),
         strict=True,
     ):
-        for a, b in zip(real(*one), real(*other), strict=True):
+        for a, b in zip(real(*one, file.schema), real(*other, file.schema), strict=True):
             np.testing.assert_array_equal(a, b)
 
 
@@ -194,4 +211,4 @@ def test_layout_of_a_file_follows_its_first_jets(tables, opened):
     file = opened(tables)
     found = {num: plan_layout(file, 8, num_jets=num) for num in (None, 10, 10_000)}
     assert found[None] == found[10_000]
-    assert all(layout.width == file.width for layout in found.values())
+    assert all(layout.widths == file.widths for layout in found.values())

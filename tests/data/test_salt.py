@@ -1,9 +1,7 @@
 """Salt's dictionaries: values, and what is refused."""
 
-import numpy as np
 import pytest
 
-from maskformer_jax.config import DataConfig
 from maskformer_jax.data import load_class_weights
 from maskformer_jax.data.salt import load_norm
 from maskformer_jax.errors import InputError
@@ -25,19 +23,31 @@ def written(tmp_path):
     return write
 
 
+FLAVOURS = ["bjets", "cjets", "ujets"]
+
+
 def test_class_weights_are_in_the_order_of_the_classes(written):
-    weights = load_class_weights(written(CLASSES), DataConfig())
-    assert list(weights) == ["jet_class", "track_origin", "object_class"]
-    np.testing.assert_array_equal(weights["track_origin"], [1, 2, 3, 4, 5, 6, 7, 8.5])
-    np.testing.assert_array_equal(weights["object_class"], [11.5, 5, 1])
-    assert weights["jet_class"].dtype == np.float32
+    path = written(CLASSES)
+    assert load_class_weights(path, "jets", "flavour_label", FLAVOURS) == [1, 2, 3]
+    weights = load_class_weights(path, "truth_hadrons", "flavour", ["b", "c", "none"])
+    assert weights == [11.5, 5, 1]
 
 
-def test_only_the_weights_that_are_needed_must_be_there(written):
-    path = written("jets: {flavour_label: [1, 2, 3]}")
-    assert list(load_class_weights(path, DataConfig(), ["jet_class"])) == ["jet_class"]
-    with pytest.raises(InputError, match=r"`tracks` must be a mapping; got None"):
-        load_class_weights(path, DataConfig())
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "{ujets: 3, other: 7, bjets: 1, cjets: 2}",
+        "{classes: [ujets, bjets, other, cjets], weights: [3, 1, 7, 2]}",
+    ],
+)
+def test_class_weights_with_names_are_compared_by_name(entry, written):
+    path = written(f"jets: {{flavour_label: {entry}}}")
+    assert load_class_weights(path, "jets", "flavour_label", FLAVOURS) == [1, 2, 3]
+    with pytest.warns(UserWarning, match=r"`jets.flavour_label` has no weight for taujets: count"):
+        found = load_class_weights(path, "jets", "flavour_label", ["cjets", "taujets"])
+    assert found == [2, 0]
+    with pytest.raises(InputError, match=r"no weight for any of \['x', 'y'\]"):
+        load_class_weights(path, "jets", "flavour_label", ["x", "y"])
 
 
 @pytest.mark.parametrize(
@@ -46,14 +56,16 @@ def test_only_the_weights_that_are_needed_must_be_there(written):
         ("[1, 2, 3]", "[1, 2]", r"`jets.flavour_label` must list weights for \['bjets', 'cjets'"),
         ("[1, 2, 3]", "[1, 2, x]", r"`jets.flavour_label` must be a finite number; got 'x'"),
         ("[1, 2, 3]", "[1, 2, 0]", r"must list positive weights; got \[1, 2, 0\]"),
-        ("[11.5, 5, 1]", "[11.5, 5]", r"`truth_hadrons.flavour` .*'none'\]; got \[11.5, 5\]"),
+        ("[1, 2, 3]", "{classes: [bjets], weights: 3}", r"must have a weight for each class"),
         ("flavour_label", "other", r"`jets.flavour_label` .* got None"),
+        ("jets:", "tracks:", r"`jets` must be a mapping; got None"),
         ("jets:", "jets: [", r"not readable YAML"),
     ],
 )
 def test_wrong_class_weights_are_refused(old, new, message, written):
     with pytest.raises(InputError, match=message) as caught:
-        load_class_weights(written(CLASSES.replace(old, new)), DataConfig())
+        path = written(CLASSES.replace(old, new))
+        load_class_weights(path, "jets", "flavour_label", FLAVOURS)
     assert "\n" not in str(caught.value) and "given.yaml" in str(caught.value)
 
 
@@ -78,6 +90,6 @@ def test_wrong_norm_is_refused(text, message, written):
 
 
 def test_missing_files_are_refused(tmp_path):
-    for load in (load_norm, lambda path: load_class_weights(path, DataConfig())):
+    for load in (load_norm, lambda path: load_class_weights(path, "jets", "x", ["a"])):
         with pytest.raises(InputError, match=r"none\.yaml: no such file"):
             load(tmp_path / "none.yaml")

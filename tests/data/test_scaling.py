@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import yaml
 
-from maskformer_jax.config import TransformConfig
-from maskformer_jax.data import TRANSFORMS, Scaling, fit_scaling
-from maskformer_jax.data import scaling as scaling_module
+from maskformer_jax.data import TRANSFORMS, Scaling, fit_scaling, fitting
+from maskformer_jax.data.config import TransformConfig
 from maskformer_jax.errors import InputError
 
 NORM = {"tracks": {"d0": {"mean": 3.0, "std": 4.0}}, "truth_hadrons": {"pt": {"mean": 1, "std": 2}}}
@@ -40,22 +39,22 @@ def test_every_transform_of_the_config_is_there():
     assert set(TRANSFORMS) == set(names)
 
 
-def real(tables, layout, jets):
+def real(tables, schema, jets):
     """Jets, tracks below the cap and hadrons of the first `jets` rows, by NumPy alone."""
-    tracks = tables["tracks"][:jets, : layout.tracks.cap]
-    hadrons = tables["truth_hadrons"][:jets, : layout.hadrons.cap]
+    tracks = tables["tracks"][:jets, : schema.streams["tracks"].cap]
+    hadrons = tables["truth_hadrons"][:jets, : schema.objects["hadrons"].cap]
     return tables["jets"][:jets], tracks[tracks["valid"]], hadrons[hadrons["valid"]]
 
 
 @pytest.mark.parametrize("num_jets", [None, 23])
-def test_statistics_are_those_of_the_real_entries(tables, opened, layout, monkeypatch, num_jets):
-    monkeypatch.setattr(scaling_module, "FIT_ROWS", 7)
+def test_statistics_are_those_of_the_real_entries(tables, opened, schema, monkeypatch, num_jets):
+    monkeypatch.setattr(fitting, "FIT_ROWS", 7)
     scaling = fit_scaling(opened(tables), num_jets=num_jets)
-    jets, tracks, hadrons = real(tables, layout, num_jets)
+    jets, tracks, hadrons = real(tables, schema, num_jets)
     for part, columns in (
         (scaling.jets, [jets["pt"], jets["eta"]]),
-        (scaling.tracks, [tracks["d0"], tracks["qOverP"], tracks["hits"]]),
-        (scaling.targets, [np.log(hadrons["pt"] / 1000.0), np.log1p(hadrons["Lxy"])]),
+        (scaling.streams["tracks"], [tracks["d0"], tracks["qOverP"], tracks["hits"]]),
+        (scaling.targets["properties"], [np.log(hadrons["pt"] / 1000.0), np.log1p(hadrons["Lxy"])]),
     ):
         columns = [column.astype(np.float64) for column in columns]
         np.testing.assert_allclose(part.mean, [c.mean() for c in columns], rtol=1e-6)
@@ -63,7 +62,7 @@ def test_statistics_are_those_of_the_real_entries(tables, opened, layout, monkey
 
 
 def test_a_large_mean_does_not_cancel_a_small_spread(tables, opened, monkeypatch):
-    monkeypatch.setattr(scaling_module, "FIT_ROWS", 7)
+    monkeypatch.setattr(fitting, "FIT_ROWS", 7)
     dtype = [("pt", "f8"), ("eta", "f4"), ("flavour_label", "i1")]
     tables["jets"] = tables["jets"].astype(dtype)
     tables["jets"]["pt"] = 1e9 + np.arange(50) % 2
@@ -77,17 +76,25 @@ def test_unlabelled_jets_do_not_count(tables, opened):
     tables["jets"]["pt"][0] = np.nan
     found = fit_scaling(opened(tables))
     np.testing.assert_allclose(found.jets.mean, expected.jets.mean, rtol=1e-12)
-    np.testing.assert_allclose(found.tracks.std, expected.tracks.std, rtol=1e-12)
-    np.testing.assert_allclose(found.targets.std, expected.targets.std, rtol=1e-12)
+    np.testing.assert_allclose(
+        found.streams["tracks"].std, expected.streams["tracks"].std, rtol=1e-12
+    )
+    np.testing.assert_allclose(
+        found.targets["properties"].std, expected.targets["properties"].std, rtol=1e-12
+    )
 
 
 def test_given_statistics_replace_those_of_fields_without_transform(tables, opened, tmp_path):
     (tmp_path / "norm.yaml").write_text(yaml.safe_dump(NORM))
     computed = fit_scaling(opened(tables))
     given = fit_scaling(opened(tables), norm_file=str(tmp_path / "norm.yaml"))
-    assert (given.tracks.mean[0], given.tracks.std[0]) == (3.0, 4.0)
-    np.testing.assert_array_equal(given.tracks.mean[1:], computed.tracks.mean[1:])
-    np.testing.assert_array_equal(given.targets.mean, computed.targets.mean)
+    assert (given.streams["tracks"].mean[0], given.streams["tracks"].std[0]) == (3.0, 4.0)
+    np.testing.assert_array_equal(
+        given.streams["tracks"].mean[1:], computed.streams["tracks"].mean[1:]
+    )
+    np.testing.assert_array_equal(
+        given.targets["properties"].mean, computed.targets["properties"].mean
+    )
 
 
 def test_missing_norm_file_is_refused(tables, opened, tmp_path):
@@ -130,7 +137,7 @@ BAD = {
     ),
     "no tracks": (
         lambda t: t["tracks"]["valid"].__setitem__(..., False),
-        r"dataset `tracks` has no real entry in a labelled jet",
+        r"dataset `tracks` has no real entry in the jets that are kept",
     ),
 }
 
@@ -148,15 +155,17 @@ def test_values_of_padding_do_not_matter(tables, opened):
     expected = fit_scaling(opened(tables))
     tables["tracks"]["d0"][~tables["tracks"]["valid"]] = np.inf
     tables["truth_hadrons"]["pt"][~tables["truth_hadrons"]["valid"]] = -1
-    np.testing.assert_array_equal(fit_scaling(opened(tables)).tracks.mean, expected.tracks.mean)
+    np.testing.assert_array_equal(
+        fit_scaling(opened(tables)).streams["tracks"].mean, expected.streams["tracks"].mean
+    )
 
 
 def test_targets_return_to_physical_units(tables, opened):
     scaling = fit_scaling(opened(tables))
     hadrons = tables["truth_hadrons"][tables["truth_hadrons"]["valid"]]
-    values = scaling.targets.standardise(hadrons, np.arange(len(hadrons)), "")
+    values = scaling.targets["properties"].standardise(hadrons, np.arange(len(hadrons)), "")
     assert values.dtype == np.float32
-    physical = scaling.targets_to_physical(values.reshape(-1, 1, 2))[:, 0]
+    physical = scaling.to_physical("properties", values.reshape(-1, 1, 2))[:, 0]
     np.testing.assert_allclose(physical[:, 0], hadrons["pt"], rtol=1e-5)
     np.testing.assert_allclose(physical[:, 1], hadrons["Lxy"], rtol=1e-4, atol=1e-5)
 
@@ -165,8 +174,8 @@ def test_saved_scaling_is_read_back_exactly(tables, opened, tmp_path):
     scaling = fit_scaling(opened(tables))
     scaling.save(tmp_path / "normalisation.yaml")
     found = Scaling.load(tmp_path / "normalisation.yaml")
-    for before, after in zip(scaling, found, strict=True):
-        assert before[:3] == after[:3]
+    for (name, before), (other, after) in zip(scaling.parts(), found.parts(), strict=True):
+        assert name == other and before[:4] == after[:4] and before[6] == after[6]
         np.testing.assert_array_equal(before.mean, after.mean)
         np.testing.assert_array_equal(before.std, after.std)
 
@@ -189,9 +198,12 @@ def test_damaged_scaling_is_refused(text, message, tmp_path):
 
 
 def test_inputs_may_be_transformed(tables, opened, change):
-    layout = change(tracks={"transforms": {"d0": TransformConfig("asinh", 10.0)}})
-    scaling = fit_scaling(opened(tables, layout))
-    _, tracks, _ = real(tables, layout, None)
+    schema = change(tracks={"transforms": {"d0": TransformConfig("asinh", 10.0)}})
+    scaling = fit_scaling(opened(tables, schema))
+    _, tracks, _ = real(tables, schema, None)
     expected = np.arcsinh(tracks["d0"].astype(np.float64) / 10)
-    assert scaling.tracks.mean[0] == pytest.approx(expected.mean(), rel=1e-6)
-    assert dataclasses.asdict(scaling.tracks.transforms[0]) == {"name": "asinh", "scale": 10.0}
+    assert scaling.streams["tracks"].mean[0] == pytest.approx(expected.mean(), rel=1e-6)
+    assert dataclasses.asdict(scaling.streams["tracks"].transforms[0]) == {
+        "name": "asinh",
+        "scale": 10.0,
+    }
