@@ -1,8 +1,11 @@
 """One training from files to run folder: the only place that joins data, training and baseline."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
+
+from maskformer_jax.build import Model, build
 from maskformer_jax.config import Config
 from maskformer_jax.data import (
     NORMALISATION_FILE,
@@ -11,22 +14,25 @@ from maskformer_jax.data import (
     Scaling,
     TrainLoader,
     fit_scaling,
-    load_class_weights,
     padded,
     plan_layout,
     read_sequential,
 )
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation import baseline
-from maskformer_jax.model.maskformer import parameter_table
+from maskformer_jax.model.network import parameter_table
+from maskformer_jax.tasks import KINDS, Kind
 from maskformer_jax.training import loop, run_folder
 from maskformer_jax.training.batches import used_parts
 from maskformer_jax.training.compilation import use_cache
-from maskformer_jax.training.method import find_method, micro_batches
-from maskformer_jax.types import Batch, Targets
+from maskformer_jax.training.method import micro_batches
+from maskformer_jax.types import Batch, Labels
+from maskformer_jax.weighting import METHODS
 
 
-def train(config: Config, *, resume: bool = False) -> loop.Outcome:
+def train(
+    config: Config, *, resume: bool = False, kinds: Mapping[str, Kind] = KINDS
+) -> loop.Outcome:
     """Trains a model and leaves everything that an evaluation needs in the run folder.
 
     The folder is created only when every file and option has been found to be good.
@@ -34,6 +40,7 @@ def train(config: Config, *, resume: bool = False) -> loop.Outcome:
     Args:
         config: the resolved configuration; `output_dir` is the run folder.
         resume: continue the run that is in the folder.
+        kinds: kinds of tasks; a larger table than `KINDS` adds one of one's own.
 
     Raises:
         InputError: a file, an option or the run folder is wrong.
@@ -45,20 +52,15 @@ def train(config: Config, *, resume: bool = False) -> loop.Outcome:
         run_folder.check_is_continued(run, config)
     else:
         run_folder.check_is_free(run)
-    train_file, val_file = _open("train_file", config), _open("val_file", config)
-    if (data.val_jets or 1) > val_file.num_jets:
-        raise InputError(
-            f"`data.val_jets` must be between 1 and the {val_file.num_jets} jets of "
-            f"{val_file.path}; got {data.val_jets}"
-        )
-    if not (val_file.labels()[: data.val_jets] >= 0).any():
-        raise InputError(f"{val_file.path}: no jet has a label in {data.jets.classes}")
-    weights = load_class_weights(data.class_file, data) if config.loss.class_weights else None
+    model = build(config, kinds)
+    train_file, val_file = _open("train_file", config, model), _open("val_file", config, model)
+    _check_validation(val_file, data.val_jets)
     if resume:
         scaling = Scaling.load(run / NORMALISATION_FILE)
+        scaling.check(model.schema)
     else:
         scaling = fit_scaling(train_file, norm_file=data.norm_file, num_jets=data.train_jets)
-    layout = training_layout(config, train_file)
+    layout = training_layout(config, train_file, model.tokens)
     loader = TrainLoader(
         train_file,
         scaling,
@@ -68,15 +70,15 @@ def train(config: Config, *, resume: bool = False) -> loop.Outcome:
         layout=layout,
     )
     total_steps = settings.epochs * loader.steps_per_epoch
-    trainer = loop.build(config, total_steps, weights, spread=layout.spread)
+    trainer = loop.build(config, model, total_steps, spread=layout.spread)
     if not resume:
         _create_run(config, run, train_file, scaling)
-    print(f"{loader.jets_per_epoch:,} jets to train on, {loader.skipped:,} unlabelled ones skipped")
+    print(_summary(loader, train_file, data.train_jets))
     print(parameter_table(trainer.state.params), flush=True)
 
-    val_layout = _layout(config, val_file, data.val_jets)
+    val_layout = _layout(config, val_file, data.val_jets, model.tokens)
 
-    def validation_batches() -> Iterator[tuple[Batch, Targets]]:
+    def validation_batches() -> Iterator[tuple[Batch, Labels]]:
         batches = read_sequential(
             val_file,
             scaling,
@@ -91,26 +93,36 @@ def train(config: Config, *, resume: bool = False) -> loop.Outcome:
     return loop.train(config, run, trainer, loader, validation_batches, resume=resume)
 
 
-def training_layout(config: Config, file: JetFile) -> Layout:
+def training_layout(config: Config, file: JetFile, tokens: int) -> Layout:
     """Shape of the batches of a training on the jets of a file.
 
-    Raises:
-        InputError: the weighting method is unknown.
+    Args:
+        config: of the training.
+        file: to train on.
+        tokens: states of a jet beside its constituents, `Model.tokens`.
     """
-    two_batches = "task_grads_2" in find_method(config.weighting).needs
+    two_batches = "task_grads_2" in METHODS[config.weighting.name].needs
     parts, batches = micro_batches(config), 2 if two_batches else 1
-    return _layout(config, file, config.data.train_jets, parts, batches)
+    return _layout(config, file, config.data.train_jets, tokens, parts, batches)
 
 
 def _layout(
-    config: Config, file: JetFile, num_jets: int | None, parts: int | None = 1, batches: int = 1
+    config: Config,
+    file: JetFile,
+    num_jets: int | None,
+    tokens: int,
+    parts: int | None = 1,
+    batches: int = 1,
 ) -> Layout:
     settings = config.training
     if not settings.pack:
-        return padded(settings.batch_size, file.width, parts=parts or 1, batches=batches)
+        pairs, parts = file.schema.pairs, parts or 1
+        size = settings.batch_size
+        return padded(size, file.widths, pairs=pairs, parts=parts, batches=batches)
     return plan_layout(
         file,
         settings.batch_size,
+        extra=tokens,
         num_jets=num_jets,
         parts=parts,
         devices=settings.devices,
@@ -118,18 +130,39 @@ def _layout(
     )
 
 
-def _open(name: str, config: Config) -> JetFile:
+def _open(name: str, config: Config, model: Model) -> JetFile:
     path = getattr(config.data, name)
     if path is None:
         raise InputError(f"`data.{name}` must name an HDF5 file; got none")
-    return JetFile(path, config.data)
+    return JetFile(path, model.schema)
+
+
+def _check_validation(file: JetFile, num_jets: int | None) -> None:
+    if (num_jets or 1) > file.num_jets:
+        raise InputError(
+            f"`data.val_jets` must be between 1 and the {file.num_jets} jets of "
+            f"{file.path}; got {num_jets}"
+        )
+    if not file.kept()[:num_jets].any():
+        raise InputError(f"{file.path}: no jet is in a class of the labels of jets")
+
+
+def _summary(loader: TrainLoader, file: JetFile, num_jets: int | None) -> str:
+    """How many jets there are, and how many of each class."""
+    lines = [f"{loader.jets_per_epoch:,} jets to train on, {loader.skipped:,} skipped"]
+    for name, index in file.classes().items():
+        classes = list(file.schema.labels[name].classes)
+        counts = np.bincount(index[:num_jets] + 1, minlength=len(classes) + 1)
+        found = (f"{n:,} {c}" for c, n in zip(classes, counts[1:], strict=True))
+        lines.append(f"{name}: {', '.join(found)}, {counts[0]:,} in no class")
+    return "\n".join(lines)
 
 
 def _create_run(config: Config, run: Path, train_file: JetFile, scaling: Scaling) -> None:
-    fields = config.evaluation.baseline_fields
     templates = None
-    if fields:
-        templates = baseline.fit_baseline(train_file, fields, config.data.train_jets)
+    if config.evaluation.baseline is not None:
+        options, num_jets = config.evaluation.baseline, config.data.train_jets
+        templates = baseline.fit_baseline(train_file, options, num_jets)
     run_folder.create(run)
     scaling.save(run / NORMALISATION_FILE)
     if templates is not None:

@@ -1,6 +1,7 @@
 """Files -> batches: reading, labels, scaling, order."""
 
 from maskformer_jax.data.batches import assemble
+from maskformer_jax.data.example import example
 from maskformer_jax.data.fitting import fit_scaling
 from maskformer_jax.data.h5 import JetFile, Records, StreamRecords
 from maskformer_jax.data.loader import TrainLoader, read_sequential
@@ -22,6 +23,7 @@ __all__ = [
     "TrainLoader",
     "assemble",
     "convert",
+    "example",
     "fit_scaling",
     "load_class_weights",
     "padded",

@@ -30,7 +30,8 @@ class LossSums(NamedTuple):
 
     def mean(self) -> Float[Array, "*K"]:
         """The losses; zero for one without a term, such as that of objects in an empty batch."""
-        return self.total / jnp.where(self.count > 0, self.count, 1.0)
+        there = self.count > 0
+        return jnp.where(there, self.total / jnp.where(there, self.count, 1.0), 0.0)
 
 
 SumsOf = Callable[[PyTree, PyTree], Sequence[LossSums]]

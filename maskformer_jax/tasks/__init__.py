@@ -40,6 +40,12 @@ def chosen(tasks: Mapping[str, Any], without: Sequence[str]) -> dict[str, Any]:
     return left
 
 
+def left_out(tasks: Mapping[str, Any], without: Sequence[str]) -> list[str]:
+    """Names of the losses that `without` leaves out."""
+    losses = {name: loss_names(name, options).values() for name, options in tasks.items()}
+    return [x for name, of_task in losses.items() for x in of_task if {name, x} & {*without}]
+
+
 def loss_names(name: str, options: Any) -> dict[str, str]:
     """Kind of each loss of a task -> its name; a task with one loss gives it its own name."""
     names = getattr(options, "loss_names", None)

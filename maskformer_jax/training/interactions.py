@@ -1,13 +1,13 @@
-"""How the tasks' gradients lie to each other, recorded beside a training that it leaves as it is.
+"""How the gradients of the losses lie to each other, recorded beside a training left as it is.
 
-The gradients are those of the recorded step, over the parameters that at least two tasks reach (or
+The gradients are those of the recorded step, over the parameters that at least two losses reach (or
 what `weighting.shared` says instead), found by a program of its own: the training step is the same
 with and without, for methods with one backward pass too.
 """
 
 import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,26 +16,30 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
+from maskformer_jax.build import Model
 from maskformer_jax.config import Config
-from maskformer_jax.gradients import LossSums, Parts, gradients_of_losses
-from maskformer_jax.tasks import TASK_NAMES
+from maskformer_jax.gradients import Parts, gradients_of_losses
 from maskformer_jax.training import curvature, step
 from maskformer_jax.training.batches import parts_of
 from maskformer_jax.training.curvature import Curvature
 from maskformer_jax.training.logging import cut_back
-from maskformer_jax.training.method import parameters_of_tasks
+from maskformer_jax.training.method import parameters_of_losses
 from maskformer_jax.training.state import TrainState
 from maskformer_jax.training.step import Step, StepMetrics
-from maskformer_jax.types import Batch, Outputs, Targets
+from maskformer_jax.types import Batch, Labels
 from maskformer_jax.weighting import inner_products
 
 FILE_NAME = "interactions.jsonl"
 WHOLE = "whole"
-PAIRS = tuple(itertools.combinations(range(len(TASK_NAMES)), 2))
+
+
+def pairs(num_losses: int) -> list[tuple[int, int]]:
+    """Pairs of losses, in the order of the records."""
+    return list(itertools.combinations(range(num_losses), 2))
 
 
 class Products(NamedTuple):
-    """What is left of the task gradients of a batch.
+    """What is left of the gradients of the losses of a batch.
 
     Attributes:
         losses: unweighted.
@@ -49,11 +53,11 @@ class Products(NamedTuple):
 
 
 class Measures(NamedTuple):
-    """Compiled functions of a batch `(batch, targets)` in a step.
+    """Compiled functions of a batch `(batch, labels)` in a step.
 
     Attributes:
-        products: `products(params, step, batch, targets) -> Products`.
-        curvature: `curvature(before, after, weights, step, batch, targets) -> Curvature`; none: it
+        products: `products(params, step, batch, labels) -> Products`.
+        curvature: `curvature(before, after, weights, step, batch, labels) -> Curvature`; none: it
             is not asked for.
     """
 
@@ -61,30 +65,25 @@ class Measures(NamedTuple):
     curvature: Callable[..., Curvature] | None
 
 
-def build(
-    config: Config,
-    apply: Callable[..., Outputs],
-    params: PyTree,
-    terms: Callable[[Outputs, Batch, Targets], list[LossSums]],
-) -> Measures | None:
+def build(config: Config, model: Model) -> Measures | None:
     """The measures that `config.training` asks for; none if it asks for none.
 
     Args:
         config: of the training.
-        apply: the model.
-        params: its parameters.
-        terms: the losses one by one.
+        model: network and losses.
     """
     settings = config.training
     if settings.record_interactions is None:
         return None
-    sums_at = step.build_sums(apply, terms, seed=settings.seed, dropout=config.model.dropout > 0)
-    shared = parameters_of_tasks(config, apply, params, terms, last_layer=False)["shared"]
+    sums_at = step.build_sums(
+        model.apply, model.terms, seed=settings.seed, dropout=step.has_dropout(config.model)
+    )
+    shared = parameters_of_losses(config, model, last_layer=False)["shared"]
 
     @jax.jit
-    def products(params: PyTree, number: Int[Array, ""], batch: Batch, targets: Targets):
+    def products(params: PyTree, number: Int[Array, ""], batch: Batch, labels: Labels):
         sums_of = sums_at(number, len(batch.jet_valid))
-        found = gradients_of_losses(sums_of, params, _used_first(batch, targets), settings.backward)
+        found = gradients_of_losses(sums_of, params, _used_first(batch, labels), settings.backward)
         modules = by_module(found.gradients, shared)
         return Products(
             losses=found.sums.mean(),
@@ -93,17 +92,17 @@ def build(
         )
 
     @jax.jit
-    def along_update(before, after, weights, number, batch: Batch, targets: Targets) -> Curvature:
+    def along_update(before, after, weights, number, batch: Batch, labels: Labels) -> Curvature:
         sums_of, points = sums_at(number, len(batch.jet_valid)), settings.record_curvature
-        parts = _used_first(batch, targets)
+        parts = _used_first(batch, labels)
         return curvature.along_update(sums_of, before, after, weights, parts, points=points)
 
     return Measures(products, along_update if settings.record_curvature else None)
 
 
-def _used_first(batch: Batch, targets: Targets) -> Parts:
+def _used_first(batch: Batch, labels: Labels) -> Parts:
     """The parts, those that hold jets first; of two halves the unused ones lie in the middle."""
-    parts = parts_of(batch, targets)
+    parts = parts_of(batch, labels)
     order = jnp.argsort(~batch.jet_valid.any(axis=1), stable=True)
     return parts._replace(tree=jax.tree.map(lambda x: x[order], parts.tree))
 
@@ -120,7 +119,11 @@ def by_module(gradients: PyTree, shared: PyTree | None) -> dict[str, list[Array]
     modules: dict[str, list[Array]] = {}
     for (path, leaf), kept in zip(leaves, is_shared, strict=True):
         if kept:
-            modules.setdefault(str(path[0].key), []).append(leaf)
+            names = [str(entry.key) for entry in path]
+            # Of a decoder what is in it: `heads/hadrons/decoder/layers` is `layers` of `hadrons`.
+            inside = names[3] if len(names) > 3 else names[-1]
+            name = f"{names[1]}.{inside}" if names[0] == "heads" else names[0]
+            modules.setdefault(name, []).append(leaf)
     return modules
 
 
@@ -132,54 +135,62 @@ class Recorder:
     """Makes the steps of a training, and records those that are due: the first and every n-th.
 
     A line of `interactions.jsonl` holds `step`, `losses`, `weights`, `parts` and, if asked for,
-    `curvature`. `parts` has what `describe` says of the `whole` model and of each module, tasks in
-    the order of `TASK_NAMES`, pairs in that of `PAIRS`.
+    `curvature`. `losses` and `weights` are by name; `parts` has what `describe` says of the `whole`
+    model and of each module, losses in the order of these names, pairs in that of `pairs`.
 
     Args:
         make: the training step.
         measures: what to record; none: nothing.
+        losses: their names.
         run: the run folder; lines of steps after `start` are removed from its file.
         start: steps that are done.
         every: steps from one record to the next.
     """
 
     def __init__(
-        self, make: Step, measures: Measures | None, run: Path, start: int, every: int | None
+        self,
+        make: Step,
+        measures: Measures | None,
+        losses: Sequence[str],
+        run: Path,
+        start: int,
+        every: int | None,
     ):
-        self._make, self._measures, self._every = make, measures, every
+        self._make, self._measures, self._every, self._losses = make, measures, every, losses
         self._path = run / FILE_NAME
         cut_back(self._path, start)
 
     def step(
-        self, number: int, state: TrainState, batch: Batch, targets: Targets
+        self, number: int, state: TrainState, batch: Batch, labels: Labels
     ) -> tuple[TrainState, StepMetrics]:
         """Makes the step of that number, counted from 1."""
         if self._measures is None or (number > 1 and number % self._every):
-            return self._make(state, batch, targets)
-        found, before = self._measures.products(state.params, state.step, batch, targets), None
+            return self._make(state, batch, labels)
+        found, before = self._measures.products(state.params, state.step, batch, labels), None
         if self._measures.curvature is not None:
             # The step is given the memory of its state.
             before = jax.tree.map(jnp.copy, state.params)
-        state, metrics = self._make(state, batch, targets)
+        state, metrics = self._make(state, batch, labels)
         if not metrics.finite:
             return state, metrics
-        record = {"step": number, **_record(found, np.asarray(metrics.weights))}
+        weights = np.asarray(metrics.weights)
+        record = {"step": number, **_record(found, weights, self._losses)}
         if before is not None:
             pair, at = (before, state.params, metrics.weights), state.step - 1
-            record["curvature"] = _curvature(self._measures.curvature(*pair, at, batch, targets))
+            record["curvature"] = _curvature(self._measures.curvature(*pair, at, batch, labels))
         with self._path.open("a") as file:
             file.write(json.dumps(record, allow_nan=False) + "\n")
         return state, metrics
 
 
-def _record(found: Products, weights: np.ndarray) -> dict[str, Any]:
+def _record(found: Products, weights: np.ndarray, losses: Sequence[str]) -> dict[str, Any]:
     gramians, l1 = jax.device_get((dict(found.gramians), dict(found.l1)))
     gramians, l1 = ({k: v.astype(float) for k, v in x.items()} for x in (gramians, l1))
     parts = {WHOLE: describe(sum(gramians.values()), sum(l1.values()), weights)}
     parts |= {name: describe(gramians[name], l1[name], weights) for name in gramians}
     return {
-        "losses": _numbers(np.asarray(found.losses)),
-        "weights": _numbers(weights),
+        "losses": dict(zip(losses, _numbers(np.asarray(found.losses)), strict=True)),
+        "weights": dict(zip(losses, _numbers(weights), strict=True)),
         "parts": {
             part: {name: _numbers(x) for name, x in values.items()}
             for part, values in parts.items()
@@ -188,7 +199,7 @@ def _record(found: Products, weights: np.ndarray) -> dict[str, Any]:
 
 
 def describe(gramian: np.ndarray, l1: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """Angles and sizes of task gradients, before (plain names) and after scaling by the weights.
+    """Angles and sizes of the gradients, before (plain names) and after scaling by the weights.
 
     Args:
         gramian: inner products of the gradients `[K, K]`.
@@ -198,9 +209,9 @@ def describe(gramian: np.ndarray, l1: np.ndarray, weights: np.ndarray) -> dict[s
     Returns:
         `cosine` (Eq. 3.4), `similarity` of the magnitudes (Eq. 3.5) and `scaled_similarity` of each
         pair, NaN where they are undefined for a gradient of zero; `l1`, `l2`, `scaled_l1` and
-        `scaled_l2` of each task.
+        `scaled_l2` of each loss.
     """
-    i, j = np.transpose(PAIRS)
+    i, j = np.transpose(pairs(len(gramian))) if len(gramian) > 1 else ([], [])
     l2, factors = np.sqrt(np.maximum(gramian.diagonal(), 0.0)), np.abs(weights.astype(float))
     with np.errstate(invalid="ignore", divide="ignore"):
         cosine = np.clip(gramian[i, j] / l2[i] / l2[j], -1.0, 1.0)

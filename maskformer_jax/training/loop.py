@@ -1,7 +1,6 @@
 """The training loop: batches, steps, validation, logs and checkpoints of one run."""
 
 import contextlib
-import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -9,22 +8,20 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from maskformer_jax import tasks
+from maskformer_jax import optimisers
+from maskformer_jax.build import Model
 from maskformer_jax.config import Config
 from maskformer_jax.errors import InputError
-from maskformer_jax.model import maskformer
-from maskformer_jax.tasks import TASK_NAMES
-from maskformer_jax.training import interactions, method, optimiser, state, step, validation
+from maskformer_jax.training import interactions, method, state, step, validation
 from maskformer_jax.training.batches import used_parts
 from maskformer_jax.training.checkpoint import Checkpoints
 from maskformer_jax.training.interactions import Measures, Recorder
 from maskformer_jax.training.logging import MetricsLog
 from maskformer_jax.training.progress import Dispatched, ProgressBar, Reporter, StopSignals
-from maskformer_jax.types import Batch, Targets
+from maskformer_jax.types import Batch, Labels
 
 
 class Loader(Protocol):
@@ -34,7 +31,7 @@ class Loader(Protocol):
     jets_per_epoch: int
 
     def iterator(self) -> Any:
-        """A grain iterator over (Batch, Targets) whose position can be saved."""
+        """A grain iterator over (Batch, Labels) whose position can be saved."""
 
 
 class Outcome(NamedTuple):
@@ -54,79 +51,74 @@ class Outcome(NamedTuple):
 class Trainer(NamedTuple):
     """The compiled pieces of a run and its state before the first step."""
 
+    losses: tuple[str, ...]
+    monitor: str
     state: state.TrainState
     step: step.Step
-    validate: Callable[[Any, Iterable[tuple[Batch, Targets]]], Mapping[str, float]]
-    nonfinite_tasks: Callable[[Any, Batch, Targets], list[str]]
+    validate: Callable[[Any, Iterable[tuple[Batch, Labels]]], Mapping[str, float]]
+    nonfinite_losses: Callable[[Any, Batch, Labels], list[str]]
     measures: Measures | None = None
 
 
 def build(
-    config: Config,
-    total_steps: int,
-    class_weights: Mapping[str, np.ndarray] | None = None,
-    *,
-    spread: int | None = None,
+    config: Config, model: Model, total_steps: int, *, spread: int | None = None
 ) -> Trainer:
-    """Model, losses, weighting and optimiser put together, as the configuration says.
+    """Network, losses, weighting and optimiser put together, as the configuration says.
 
     Args:
         config: the configuration.
+        model: network and losses.
         total_steps: of the training.
-        class_weights: of the tasks that have them.
         spread: parts that the loader spreads a batch over, `Layout.spread`; none: not known, which
             makes `weighting.gramian_fraction` dearer.
 
     Raises:
-        InputError: the weighting method or one of its options is wrong, the quantity to monitor is
-            unknown, or there are fewer devices than asked for.
+        InputError: one of the method's options is wrong, the quantity to monitor is unknown, or
+            there are fewer devices than asked for.
     """
-    if config.training.monitor not in validation.QUANTITIES:
-        raise InputError(
-            f"`training.monitor` must be one of {', '.join(validation.QUANTITIES)}; got "
-            f"{config.training.monitor!r}"
-        )
-    _placement(config.training.devices)
-    apply, params = maskformer.build(config, config.training.seed)
-    loss_sums = tasks.build_losses(config, class_weights)
-    terms = tasks.build_terms(config, class_weights)
     settings = config.training
-    optimise, schedule = optimiser.build(settings, total_steps)
-    weighting = method.build(config, apply, params, terms, optimise, total_steps // settings.epochs)
+    monitor = validation.monitored(settings.monitor, model.losses)
+    _placement(settings.devices)
+    optimise, schedule = optimisers.build(
+        settings.optimiser, settings.schedule, settings.max_gradient_norm, total_steps
+    )
+    weighting = method.build(config, model, optimise, total_steps // settings.epochs)
     train_step = step.build(
-        apply,
-        terms,
+        model.apply,
+        model.terms,
         weighting,
         optimise,
         schedule,
         seed=settings.seed,
-        dropout=config.model.dropout > 0,
+        dropout=step.has_dropout(config.model),
         backward=settings.backward,
         spread=spread,
     )
-    sums = validation.build(apply, loss_sums, tasks.build_match(config))
+    sums = validation.build(model)
 
     @partial(jax.jit, static_argnums=0)
-    def is_finite(task: int, params, batch: Batch, targets: Targets):
-        # One task at a time: in a joint backward pass 0 * inf of one would be a NaN in all.
+    def is_finite(number: int, params, batch: Batch, labels: Labels):
+        # One loss at a time: in a joint backward pass 0 * inf of one would be a NaN in all.
         loss, gradient = jax.value_and_grad(
-            lambda p: terms(apply(p, batch), batch, targets)[task].mean()
+            lambda p: model.terms(model.apply(p, batch), batch, labels)[number].mean()
         )(params)
         return jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(gradient))
 
-    def nonfinite_tasks(params, batch: Batch, targets: Targets) -> list[str]:
+    def nonfinite_losses(params, batch: Batch, labels: Labels) -> list[str]:
         return [
             name
-            for task, name in enumerate(TASK_NAMES)
-            if not all(is_finite(task, params, *part) for part in used_parts(batch, targets))
+            for number, name in enumerate(model.losses)
+            if not all(is_finite(number, params, *part) for part in used_parts(batch, labels))
         ]
 
     return Trainer(
-        state=state.create(params, weighting.method, optimise, len(TASK_NAMES)),
+        losses=model.losses,
+        monitor=monitor,
+        state=state.create(model.params, weighting.method, optimise, len(model.losses)),
         step=train_step,
-        validate=lambda params, batches: validation.validate(sums, params, batches),
-        nonfinite_tasks=nonfinite_tasks,
-        measures=interactions.build(config, apply, params, terms),
+        validate=lambda params, batches: validation.validate(model, sums, params, batches),
+        nonfinite_losses=nonfinite_losses,
+        measures=interactions.build(config, model),
     )
 
 
@@ -135,7 +127,7 @@ def train(
     run: Path,
     trainer: Trainer,
     loader: Loader,
-    validation_batches: Callable[[], Iterable[tuple[Batch, Targets]]],
+    validation_batches: Callable[[], Iterable[tuple[Batch, Labels]]],
     *,
     resume: bool = False,
 ) -> Outcome:
@@ -169,7 +161,10 @@ def train(
     total, saved = settings.epochs * per_epoch, start
     jets_done = round(start / per_epoch * loader.jets_per_epoch)
     log = MetricsLog(run, start)
-    recorder = Recorder(trainer.step, trainer.measures, run, start, settings.record_interactions)
+    recorder = Recorder(
+        *(trainer.step, trainer.measures, trainer.losses, run, start),
+        settings.record_interactions,
+    )
 
     def save(is_best: bool) -> None:
         checkpoints.save(current, iterator, {"best": best}, is_best=is_best)
@@ -180,19 +175,19 @@ def train(
         contextlib.closing(checkpoints),
         contextlib.closing(log),
     ):
-        report = Reporter(run, log, bar, settings.log_every, trainer.nonfinite_tasks)
+        report = Reporter(run, log, bar, settings.log_every, trainer)
         for number in range(start + 1, total + 1):
             try:
-                batch, targets = next(iterator)
+                batch, labels = next(iterator)
             except InputError:
                 report.flush(current.params)
                 if saved < number - 1:
                     save(is_best=False)
                 raise
             jets = int(batch.jet_valid.sum())
-            batch, targets = jax.device_put((batch, targets), place_parts)
-            current, metrics = recorder.step(number, current, batch, targets)
-            report.dispatched(Dispatched(number, metrics, batch, targets, jets), current.params)
+            batch, labels = jax.device_put((batch, labels), place_parts)
+            current, metrics = recorder.step(number, current, batch, labels)
+            report.dispatched(Dispatched(number, metrics, batch, labels, jets), current.params)
             epoch_end = number % per_epoch == 0
             due = settings.checkpoint_every and number % settings.checkpoint_every == 0
             if not (epoch_end or due or stop.received):
@@ -208,22 +203,14 @@ def train(
                     raise
                 log.write(number, {"epoch": number // per_epoch, **values})
                 bar.show_validation(number // per_epoch, values)
-                is_best = _better(settings.monitor, values[settings.monitor], best)
-                best = values[settings.monitor] if is_best else best
+                value = validation.value_of(trainer.monitor, values)
+                is_best = validation.is_better(trainer.monitor, value, best)
+                best = value if is_best else best
             save(is_best)
             saved = number
             if stop.received and number < total:
                 return Outcome(finished=False, signal=stop.received, step=number)
     return Outcome(finished=True, signal=0, step=total)
-
-
-def _better(monitor: str, value: float, best: float | None) -> bool:
-    """Whether a monitored value is the best so far; losses go down, all others up, NaN is none."""
-    if math.isnan(value):
-        return False
-    if best is None:
-        return True
-    return value < best if monitor.startswith("val/loss/") else value > best
 
 
 def _placement(devices: int) -> tuple[NamedSharding, NamedSharding, NamedSharding]:

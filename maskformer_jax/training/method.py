@@ -1,6 +1,6 @@
 """The task weighting that the configuration names, with what only training knows filled in."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -8,40 +8,46 @@ import optax
 from jaxtyping import Array, PyTree
 
 from maskformer_jax import tasks
-from maskformer_jax.config import Config, WeightingConfig
+from maskformer_jax.build import Model
+from maskformer_jax.config import Config
+from maskformer_jax.data import example
 from maskformer_jax.errors import InputError
-from maskformer_jax.gradients import CheaperWeights, LossSums, Weighting, find_reach
-from maskformer_jax.tasks import TASK_NAMES
-from maskformer_jax.types import Batch, Outputs, Targets
-from maskformer_jax.weighting import METHODS, Method, SharedTransformation, options_in_order
+from maskformer_jax.gradients import CheaperWeights, Weighting, find_reach
+from maskformer_jax.training.config import WeightingConfig
+from maskformer_jax.types import Batch, Labels
+from maskformer_jax.weighting import METHODS, SharedTransformation, options_in_order
 
 
-def find_method(weighting: WeightingConfig) -> Method:
-    """The entry of `METHODS`, or an InputError that lists the known names."""
-    if weighting.name not in METHODS:
-        raise InputError(
-            f"`weighting.name` must be one of {', '.join(METHODS)}; got {weighting.name!r}"
-        )
-    return METHODS[weighting.name]
-
-
-def make(weighting: WeightingConfig, **known: Any) -> optax.GradientTransformationExtraArgs:
-    """The method for the six tasks.
+def make(
+    weighting: WeightingConfig, losses: Sequence[str], without: Sequence[str] = (), **filled: Any
+) -> optax.GradientTransformationExtraArgs:
+    """The method for these losses.
 
     Args:
         weighting: name and options.
-        **known: options that the configuration can't hold, for methods that have them.
+        losses: names of the losses, in order.
+        without: losses that are left out; what options say of them is dropped.
+        **filled: options that the configuration can't hold, for methods that have them.
 
     Raises:
-        InputError: the method is unknown, or one of its options is wrong.
+        InputError: one of its options is wrong, or the method needs more losses.
     """
-    entry = find_method(weighting)
-    filled = {name: value for name, value in known.items() if entry.accepts(name)}
+    entry = METHODS[weighting.name]
+    known = {name: value for name, value in filled.items() if entry.accepts(name)}
+    left = {name: _without(value, without) for name, value in weighting.options.items()}
     try:
-        options = options_in_order(weighting.name, weighting.options, TASK_NAMES)
-        return entry(len(TASK_NAMES), **{**filled, **options})
+        options = options_in_order(weighting.name, left, losses)
+        return entry(len(losses), **{**known, **options})
     except (TypeError, ValueError) as error:
         raise InputError(f"`weighting.options` of {weighting.name}: {error}") from error
+
+
+def _without(value: Any, names: Sequence[str]) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _without(entry, names) for name, entry in value.items() if name not in names}
+    if isinstance(value, list):
+        return [entry for entry in value if not (isinstance(entry, str) and entry in names)]
+    return value
 
 
 def micro_batches(config: Config) -> int | None:
@@ -51,7 +57,7 @@ def micro_batches(config: Config) -> int | None:
     would have to wait for the losses, or the gradients at the representation, of all of them.
     """
     chosen, weighting = config.training.micro_batches, config.weighting
-    waits = find_method(weighting).weights_follow_losses or (
+    waits = METHODS[weighting.name].weights_follow_losses or (
         weighting.at == "representation" and weighting.gramian_fraction == 1
     )
     if chosen is None and (jax.default_backend() != "cpu" or waits):
@@ -61,31 +67,27 @@ def micro_batches(config: Config) -> int | None:
 
 def build(
     config: Config,
-    apply: Callable[..., Outputs],
-    params: PyTree,
-    terms: Callable[[Outputs, Batch, Targets], list[LossSums]],
+    model: Model,
     optimiser: optax.GradientTransformation,
     steps_per_epoch: int,
 ) -> Weighting:
     """The method and what a step has to do for it.
 
     Args:
-        config: `config.weighting` names the method; the data layout gives the shapes of a batch.
-        apply: the model.
-        params: its parameters.
-        terms: the losses one by one.
+        config: `config.weighting` names the method.
+        model: with its losses.
         optimiser: moves learnt weights, with a state of its own.
         steps_per_epoch: for methods that look back over epochs.
 
     Raises:
-        InputError: the method is unknown, or one of its options is wrong.
+        InputError: one of the options is wrong.
     """
-    entry = find_method(config.weighting)
+    entry = METHODS[config.weighting.name]
     known: dict[str, Any] = {"steps_per_epoch": steps_per_epoch, "optimiser": optimiser}
     if entry.family != "loss":
         last_layer = entry.accepts("norm_params")
-        known |= parameters_of_tasks(config, apply, params, terms, last_layer=last_layer)
-    method = make(config.weighting, **known)
+        known |= parameters_of_losses(config, model, last_layer=last_layer)
+    method = make(config.weighting, model.losses, tasks.left_out(config.tasks, config.without), **known)
     two_batches = "task_grads_2" in entry.needs
     cheaper = _cheaper(config.weighting)
     if cheaper != CheaperWeights() and not isinstance(method, SharedTransformation):
@@ -118,30 +120,20 @@ def _cheaper(weighting: WeightingConfig) -> CheaperWeights:
     )
 
 
-def parameters_of_tasks(
-    config: Config,
-    apply: Callable[..., Outputs],
-    params: PyTree,
-    terms: Callable[[Outputs, Batch, Targets], list[LossSums]],
-    *,
-    last_layer: bool,
-) -> Mapping[str, Any]:
+def parameters_of_losses(config: Config, model: Model, *, last_layer: bool) -> Mapping[str, Any]:
     """Options that say which parameters are shared, and where GradNorm takes its norms.
 
     Args:
         config: `config.weighting.shared` says what is shared.
-        apply: the model.
-        params: its parameters.
-        terms: the losses one by one.
+        model: with its losses.
         last_layer: whether to look for the layer of the norms, which is the last that all reach.
     """
-    fewest = {"reached": 2, "encoder": len(TASK_NAMES), "all": 0}[config.weighting.shared]
+    fewest = {"reached": 2, "encoder": len(model.losses), "all": 0}[config.weighting.shared]
 
-    def losses_of(params: PyTree, batch: Batch, targets: Targets) -> list[Array]:
-        return [term.mean() for term in terms(apply(params, batch), batch, targets)]
+    def losses_of(params: PyTree, batch: Batch, labels: Labels) -> list[Array]:
+        return [term.mean() for term in model.terms(model.apply(params, batch), batch, labels)]
 
-    data = tasks.batch_shapes(config, 1)
-    reach = find_reach(losses_of, params, *data)
+    reach = find_reach(losses_of, model.params, *example(model.schema))
     shared = jax.tree.map(lambda count: count >= fewest, reach.counts) if fewest else None
     if not last_layer:
         return {"shared": shared}

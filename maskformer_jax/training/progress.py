@@ -3,22 +3,27 @@
 import itertools
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import numpy as np
 from jaxtyping import PyTree
+from numpy.typing import ArrayLike
 from tqdm import tqdm
 
-from maskformer_jax.tasks import TASK_NAMES
 from maskformer_jax.training.logging import MetricsLog
 from maskformer_jax.training.step import StepMetrics
-from maskformer_jax.types import Batch, Targets
+from maskformer_jax.types import Batch, Labels
 
-SHORT_NAMES = ("jet", "origin", "object", "ce", "dice", "reg")
-NonfiniteTasks = Callable[[PyTree, Batch, Targets], list[str]]
+
+
+class Describes(Protocol):
+    """What a reporter has to know of a training."""
+
+    losses: tuple[str, ...]
+    nonfinite_losses: Callable[[PyTree, Batch, Labels], list[str]]
 
 
 class Dispatched(NamedTuple):
@@ -28,14 +33,14 @@ class Dispatched(NamedTuple):
         number: of the step, from 1.
         metrics: still being computed, perhaps.
         batch: what it is made with.
-        targets: the same.
+        labels: the same.
         jets: real jets of the batch.
     """
 
     number: int
     metrics: StepMetrics
     batch: Batch
-    targets: Targets
+    labels: Labels
     jets: int
 
 
@@ -47,7 +52,7 @@ class Reporter:
         log: where numbers go.
         bar: what the terminal shows.
         every: steps between lines of the log.
-        nonfinite_tasks: names the tasks whose gradient is not finite.
+        training: the names of its losses, and which of them have a gradient that is not finite.
     """
 
     def __init__(
@@ -56,10 +61,10 @@ class Reporter:
         log: MetricsLog,
         bar: "ProgressBar",
         every: int,
-        nonfinite_tasks: NonfiniteTasks,
+        training: Describes,
     ):
         self._run, self._log, self._bar, self._every = run, log, bar, every
-        self._nonfinite_tasks = nonfinite_tasks
+        self._training = training
         self._pending: Dispatched | None = None
 
     def dispatched(self, step: Dispatched, params: PyTree) -> None:
@@ -85,49 +90,58 @@ class Reporter:
         self._bar.advance(step.jets)
         if step.number == 1 or step.number % self._every == 0:
             self._log.write(step.number, self._values(step.metrics))
-            self._bar.show_losses(np.asarray(step.metrics.losses))
+            self._bar.show_losses(self._by_loss(step.metrics.losses))
 
     def _values(self, metrics: StepMetrics) -> dict[str, float]:
         losses, weights = np.asarray(metrics.losses), np.asarray(metrics.weights)
-        by_task = {"loss": losses, "weight": weights}
         values = {
-            f"{kind}/{task}": float(value)
-            for kind, array in by_task.items()
-            for task, value in zip(TASK_NAMES, array, strict=True)
+            f"{kind}/{loss}": value
+            for kind, array in {"loss": losses, "weight": weights}.items()
+            for loss, value in self._by_loss(array).items()
         }
         values["loss/total"] = float(weights @ losses)
         if metrics.gramian is not None:
-            values |= _angles(np.asarray(metrics.gramian))
+            values |= _angles(np.asarray(metrics.gramian), self._training.losses)
         if metrics.residual is not None:
             values["weighting_residual"] = float(metrics.residual)
         values["gradient_norm"] = float(metrics.gradient_norm)
         values["learning_rate"] = float(metrics.learning_rate)
         return values | self._bar.pace()._asdict()
 
+    def _by_loss(self, values: ArrayLike) -> dict[str, float]:
+        values = np.asarray(values).tolist()
+        return dict(zip(self._training.losses, values, strict=True))
+
     def _stop(self, step: Dispatched, params: PyTree) -> None:
         finite = np.isfinite(step.metrics.losses)
         what = "loss"
-        bad = [name for name, good in zip(TASK_NAMES, finite, strict=True) if not good]
+        bad = [name for name, good in self._by_loss(finite).items() if not good]
         if not bad:
-            what, bad = "gradient", self._nonfinite_tasks(params, step.batch, step.targets)
+            what = "gradient"
+            bad = self._training.nonfinite_losses(params, step.batch, step.labels)
         if not bad:
             what = "weight"
             finite = np.isfinite(step.metrics.weights)
-            bad = [name for name, good in zip(TASK_NAMES, finite, strict=True) if not good]
+            bad = [name for name, good in self._by_loss(finite).items() if not good]
         path = self._run / "nonfinite_batch.npz"
-        arrays = {**step.batch._asdict(), **step.targets._asdict()}
-        np.savez(path, **jax.device_get(arrays))
+        leaves = jax.tree_util.tree_leaves_with_path({**step.batch._asdict(), **step.labels})
+        np.savez(path, **{_name(path): jax.device_get(leaf) for path, leaf in leaves})
         raise FloatingPointError(
             f"the {what} of {', '.join(bad) or 'the update'} is not finite at step "
             f"{step.number}; the batch is in {path}"
         )
 
 
-def _angles(gramian: np.ndarray) -> dict[str, float]:
-    """Length of every task gradient and cosine of every pair; 0 for a gradient of zero."""
+def _name(path: tuple) -> str:
+    """Of a leaf of a batch or its labels: `streams.tracks.values`."""
+    return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
+def _angles(gramian: np.ndarray, losses: Sequence[str]) -> dict[str, float]:
+    """Length of the gradient of every loss and cosine of every pair; 0 for a gradient of zero."""
     norms = np.sqrt(np.maximum(gramian.diagonal().astype(float), 0.0))
-    values = {f"gradient_norm/{task}": float(x) for task, x in zip(TASK_NAMES, norms, strict=True)}
-    for (i, a), (j, b) in itertools.combinations(enumerate(TASK_NAMES), 2):
+    values = {f"gradient_norm/{name}": float(x) for name, x in zip(losses, norms, strict=True)}
+    for (i, a), (j, b) in itertools.combinations(enumerate(losses), 2):
         size = norms[i] * norms[j]
         values[f"cosine/{a}/{b}"] = float(gramian[i, j] / size) if size > 0 else 0.0
     return values
@@ -184,17 +198,25 @@ class ProgressBar:
         self._since, self._cpu, self._jets = now, cpu, 0
         return Pace(rate, cost)
 
-    def show_losses(self, losses: np.ndarray) -> None:
-        """Puts the six losses behind the bar."""
-        pairs = zip(SHORT_NAMES, losses, strict=True)
-        self._bar.set_postfix_str(" ".join(f"{name} {x:.3g}" for name, x in pairs), refresh=False)
+    def show_losses(self, losses: Mapping[str, float]) -> None:
+        """Puts the losses behind the bar."""
+        text = " ".join(f"{name} {value:.3g}" for name, value in losses.items())
+        self._bar.set_postfix_str(text, refresh=False)
 
     def show_validation(self, epoch: int, values: Mapping[str, float]) -> None:
         """Prints a line above the bar."""
-        names = zip(SHORT_NAMES, TASK_NAMES, strict=True)
-        losses = "  ".join(f"{short} {values[f'val/loss/{task}']:.3f}" for short, task in names)
-        accuracy = values["val/flavour_accuracy"]
-        self._bar.write(f"epoch {epoch:3d}  validation  {losses}  flavour accuracy {accuracy:.3f}")
+        start = "val/loss/"
+        losses = "  ".join(
+            f"{name.removeprefix(start)} {value:.3f}"
+            for name, value in values.items()
+            if name.startswith(start)
+        )
+        figures = "  ".join(
+            f"{name.removeprefix('val/').replace('/', ' ')} {value:.3f}"
+            for name, value in values.items()
+            if name.startswith("val/accuracy/")
+        )
+        self._bar.write(f"epoch {epoch:3d}  validation  {losses}  {figures}".rstrip())
 
 
 class StopSignals:

@@ -11,9 +11,10 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from maskformer_jax import gradients
 from maskformer_jax.gradients import Backward, LossSums, Parts, SumsOf, Weighting
+from maskformer_jax.model.config import ModelConfig
 from maskformer_jax.training.batches import parts_of, sample_of
 from maskformer_jax.training.state import TrainState
-from maskformer_jax.types import Batch, Outputs, Targets
+from maskformer_jax.types import Batch, Outputs, Labels
 
 
 class StepMetrics(NamedTuple):
@@ -21,8 +22,8 @@ class StepMetrics(NamedTuple):
 
     Attributes:
         losses: unweighted losses of the batch before the update.
-        weights: task weights of the update.
-        gramian: inner products of the task gradients where the method compares them, from its last
+        weights: weights of the losses in the update.
+        gramian: inner products of the gradients of the losses where the method compares them, from its last
             renewal; none for a method that has no task gradients.
         residual: of the method's solver; none for a method without one.
         gradient_norm: global norm of the combined gradient, before clipping.
@@ -39,13 +40,18 @@ class StepMetrics(NamedTuple):
     finite: Bool[Array, ""]
 
 
-Step = Callable[[TrainState, Batch, Targets], tuple[TrainState, StepMetrics]]
+Step = Callable[[TrainState, Batch, Labels], tuple[TrainState, StepMetrics]]
 SumsAt = Callable[[Int[Array, ""], int], SumsOf]
+
+
+def has_dropout(config: ModelConfig) -> bool:
+    """Whether the network drops anything in training."""
+    return config.dropout > 0 or config.head_dropout > 0
 
 
 def build_sums(
     apply: Callable[..., Outputs],
-    terms: Callable[[Outputs, Batch, Targets], list[LossSums]],
+    terms: Callable[[Outputs, Batch, Labels], list[LossSums]],
     *,
     seed: int,
     dropout: bool,
@@ -61,11 +67,11 @@ def build_sums(
 
     def sums_at(step: Int[Array, ""], number: int) -> SumsOf:
         def sums_of(params: PyTree, part: PyTree) -> list[LossSums]:
-            batch, targets, index = part
+            batch, labels, index = part
             key = None
             if dropout:
                 key = jax.random.fold_in(jax.random.key(seed), step * number + index)
-            return terms(apply(params, batch, key), batch, targets)
+            return terms(apply(params, batch, key), batch, labels)
 
         return sums_of
 
@@ -74,7 +80,7 @@ def build_sums(
 
 def build(
     apply: Callable[..., Outputs],
-    terms: Callable[[Outputs, Batch, Targets], list[LossSums]],
+    terms: Callable[[Outputs, Batch, Labels], list[LossSums]],
     weighting: Weighting,
     optimiser: optax.GradientTransformation,
     schedule: optax.Schedule,
@@ -88,7 +94,7 @@ def build(
 
     Args:
         apply: the model, `apply(params, batch, key)`.
-        terms: the six losses as sums, one by one.
+        terms: the losses as sums, one by one.
         weighting: the task weighting.
         optimiser: what turns the combined gradient into an update.
         schedule: learning rate of each step, for the report.
@@ -98,7 +104,7 @@ def build(
         spread: parts that a batch is spread over, for samples of it; none: not known.
 
     Returns:
-        `step(state, batch, targets) -> (state, metrics)`; the batch comes in parts, the leading
+        `step(state, batch, labels) -> (state, metrics)`; the batch comes in parts, the leading
         axis, of which those with jets come first (of each half, for `two_batches`). After a
         non-finite loss or gradient the state stays as it was before that step, however many more
         steps are made.
@@ -106,13 +112,13 @@ def build(
     sums_at = build_sums(apply, terms, seed=seed, dropout=dropout)
 
     @partial(jax.jit, donate_argnums=0)
-    def step(state: TrainState, batch: Batch, targets: Targets) -> tuple[TrainState, StepMetrics]:
+    def step(state: TrainState, batch: Batch, labels: Labels) -> tuple[TrainState, StepMetrics]:
         sums_of = sums_at(state.step, len(batch.jet_valid))
-        parts = parts_of(batch, targets, 2 if weighting.two_batches else 1)
+        parts = parts_of(batch, labels, 2 if weighting.two_batches else 1)
         if weighting.second_forward:
             more = {"losses_after": state.losses_after}
         else:
-            more = _renewal(weighting, state.step, batch, targets, spread)
+            more = _renewal(weighting, state.step, batch, labels, spread)
         losses, gradient, weighting_state = gradients.weighted_gradient(
             *(sums_of, state.params, weighting, state.weighting_state, parts),
             backward=backward,
@@ -149,13 +155,13 @@ def build(
 
 
 def _renewal(
-    weighting: Weighting, step: Int[Array, ""], batch: Batch, targets: Targets, spread: int | None
+    weighting: Weighting, step: Int[Array, ""], batch: Batch, labels: Labels, spread: int | None
 ) -> dict[str, Parts | Bool[Array, ""] | None]:
     """What cheaper weights are found from, and whether they are in this step."""
     cheaper = weighting.cheaper
     if cheaper is None:
         return {}
-    sample = sample_of(batch, targets, cheaper.fraction, spread)
+    sample = sample_of(batch, labels, cheaper.fraction, spread)
     due = step % cheaper.every == 0
     if sample is not None:
         # The last batch of an epoch may have no jet in the rows of the sample.

@@ -1,6 +1,6 @@
 """Losses and quick figures of merit over a whole validation file."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -8,74 +8,93 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from maskformer_jax.evaluation.classification import (
-    Confusions,
-    accuracy,
-    confusions,
-    object_metrics,
-)
-from maskformer_jax.tasks import TASK_NAMES, LossSums, Match, reorder
-from maskformer_jax.types import Batch, Outputs, Targets
-
-FIGURES = ("flavour_accuracy", "origin_accuracy", "object_efficiency", "object_purity")
-QUANTITIES = (*(f"val/loss/{task}" for task in TASK_NAMES), *(f"val/{name}" for name in FIGURES))
+from maskformer_jax.build import Model
+from maskformer_jax.errors import InputError, known
+from maskformer_jax.gradients import LossSums
+from maskformer_jax.tasks.task import Sums, stacked
+from maskformer_jax.types import Batch, Labels
 
 
 class ValidationSums(NamedTuple):
     """What adds up over batches.
 
     Attributes:
-        losses: sums of the six losses.
-        confusions: of flavours, track origins and object classes.
+        losses: sums of the losses.
+        counts: task -> what its figures are made of.
     """
 
     losses: LossSums
-    confusions: Confusions
+    counts: Mapping[str, Sums]
 
 
-Sums = Callable[[PyTree, Batch, Targets], ValidationSums]
+Validate = Callable[[PyTree, Batch, Labels], ValidationSums]
 
 
-def build(
-    apply: Callable[..., Outputs],
-    loss_sums: Callable[[Outputs, Batch, Targets], LossSums],
-    match: Match,
-) -> Sums:
-    """`sums(params, batch, targets)`, jitted."""
+def build(model: Model) -> Validate:
+    """`sums(params, batch, labels)`, jitted."""
 
     @jax.jit
-    def sums(params: PyTree, batch: Batch, targets: Targets) -> ValidationSums:
-        outputs = apply(params, batch)
-        matched = reorder(outputs.objects, match(outputs.objects, batch, targets))
+    def sums(params: PyTree, batch: Batch, labels: Labels) -> ValidationSums:
+        outputs = model.apply(params, batch)
         return ValidationSums(
-            loss_sums(outputs, batch, targets),
-            confusions(
-                outputs.jet_class_logits,
-                outputs.origin_logits,
-                matched.class_logits,
-                batch,
-                targets,
-            ),
+            stacked(model.terms(outputs, batch, labels)),
+            {task.name: task.count(outputs[task.name], batch, labels) for task in model.tasks},
         )
 
     return sums
 
 
 def validate(
-    sums: Sums, params: PyTree, batches: Iterable[tuple[Batch, Targets]]
-) -> Mapping[str, float]:
-    """Every entry of `QUANTITIES` over all batches; NaN where nothing could be counted."""
+    model: Model, sums: Validate, params: PyTree, batches: Iterable[tuple[Batch, Labels]]
+) -> dict[str, float]:
+    """Losses and figures over all batches by key of the log.
+
+    What nothing could be counted for is left out, but for the losses, which are then 0.
+    """
     total = None
-    for batch, targets in batches:
-        part = sums(params, batch, targets)
+    for batch, labels in batches:
+        part = sums(params, batch, labels)
         total = part if total is None else jax.tree.map(jnp.add, total, part)
-    counts = Confusions(*(np.asarray(x) for x in total.confusions))
-    objects = object_metrics(counts.objects)
-    figures = (
-        accuracy(counts.flavour),
-        accuracy(counts.track_origin),
-        objects.efficiency,
-        objects.purity,
-    )
-    values = [*np.asarray(total.losses.mean()), *(figure.value for figure in figures)]
-    return {name: float(value) for name, value in zip(QUANTITIES, values, strict=True)}
+    losses, counts = jax.device_get((total.losses.mean(), total.counts))
+    values = {f"val/loss/{name}": float(x) for name, x in zip(model.losses, losses, strict=True)}
+    for task in model.tasks:
+        found = task.figures(jax.tree.map(np.asarray, counts[task.name]))
+        values |= {f"val/{name}": float(value) for name, value in found.items()}
+    return values
+
+
+def monitored(monitor: str | None, losses: Sequence[str]) -> str:
+    """The quantity that marks the best checkpoint; none: the first loss.
+
+    Raises:
+        InputError: a loss is not there. Other quantities are known when the first epoch ends.
+    """
+    if monitor is None:
+        return f"val/loss/{losses[0]}"
+    if monitor.startswith("val/loss/"):
+        known(monitor, [f"val/loss/{name}" for name in losses], "quantity (`training.monitor`)")
+    return monitor
+
+
+def value_of(monitor: str, values: Mapping[str, float]) -> float:
+    """The monitored value.
+
+    Raises:
+        InputError: there is none of this name.
+    """
+    try:
+        return values[monitor]
+    except KeyError:
+        raise InputError(
+            f"`training.monitor` must be one of {', '.join(values)}; got {monitor!r}"
+        ) from None
+
+
+def is_better(monitor: str, value: float, best: float | None) -> bool:
+    """Whether a value is the best so far; losses and errors go down, others up; NaN is none."""
+    if np.isnan(value):
+        return False
+    if best is None:
+        return True
+    falls = monitor.startswith(("val/loss/", "val/error/"))
+    return value < best if falls else value > best
