@@ -17,7 +17,7 @@ def main(argv: list[str] | None = None) -> int:
         description="Write predictions, metrics, tables and plots of a run's best checkpoint; of "
         "several runs also all of it side by side.",
         epilog="Any other option overrides the configuration of the runs: "
-        "--evaluation.working_points '[0.7, 0.8]'. Jets are drawn by --evaluation.display.first 4 "
+        "--evaluation.discriminants.b.backgrounds '{cjets: 0.2, ujets: 0.8}' sets f_c. Jets are drawn by --evaluation.display.first 4 "
         "or --evaluation.display.jets '[0, 17]'.",
         allow_abbrev=False,
     )
@@ -32,11 +32,7 @@ def main(argv: list[str] | None = None) -> int:
         help="where the results go; default: RUN/evaluation, and the comparison in "
         "evaluation/comparison of the first run; results of another test file are not replaced",
     )
-    fraction = "f_c of D_b; short for --evaluation.charm_fraction"
-    add("--charm_fraction", metavar="F", help=fraction)
     options, overrides = parser.parse_known_args(argv)
-    if options.charm_fraction is not None:
-        overrides.append(f"--evaluation.charm_fraction={options.charm_fraction}")
     try:
         # Slow imports, after the command line is known to be right.
         from maskformer_jax.evaluation.comparison import evaluate_runs

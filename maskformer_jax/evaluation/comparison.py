@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from maskformer_jax.config import Config, TransformConfig
+from maskformer_jax.config import Config
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.comparison_report import change, comparison
 from maskformer_jax.evaluation.output import write_whole
 from maskformer_jax.evaluation.plots import draw_plots
-from maskformer_jax.evaluation.report import TAGS
 from maskformer_jax.evaluation.results import Results, plain
 from maskformer_jax.evaluation.run import (
     OUTPUT_FOLDER,
@@ -20,7 +19,9 @@ from maskformer_jax.evaluation.run import (
     evaluate_trained,
     write_tables,
 )
+from maskformer_jax.evaluation.tables.seeds import at
 from maskformer_jax.evaluation.trained import load_config, load_run
+from maskformer_jax.tasks import chosen
 
 COMPARISON_FOLDER = "comparison"
 FILE_NAME = "comparison.json"
@@ -81,7 +82,7 @@ def compare(
         results.append(evaluated.results)
         summaries.append(evaluated.summary)
     if None in results:
-        summaries.insert(0, f"{test_file} has no truth labels: predictions only\n")
+        summaries.insert(0, f"{test_file} has none of the truth: predictions only\n")
         return "\n".join(summaries)
     _write_comparison(results, test_file, folder)
     summaries.append(f"comparison written to {folder}")
@@ -123,35 +124,36 @@ def _checked(labels: Sequence[str], runs: Sequence[Path]) -> Sequence[str]:
 def _check_comparable(runs: Sequence[Path], configs: Sequence[Config]) -> Config:
     """The first configuration, to which all others are alike in what is predicted."""
     first = configs[0]
+    expected = _predicted(first)
     for run, config in zip(runs[1:], configs[1:], strict=True):
-        for name, values in _predicted(config).items():
-            expected = _predicted(first)[name]
-            if values != expected:
+        found = _predicted(config)
+        for name in dict.fromkeys([*expected, *found]):
+            if found.get(name) != expected.get(name):
                 raise InputError(
-                    f"{run}: `data.{name}` is {values}, and {expected} in {runs[0]}: runs that "
-                    "predict different things cannot be compared"
+                    f"{run}: `{name}` is {found.get(name, 'not there')}, and "
+                    f"{expected.get(name, 'not there')} in {runs[0]}: runs that predict different "
+                    "things cannot be compared"
                 )
     return first
 
 
 def _predicted(config: Config) -> dict[str, Any]:
-    data = config.data
-    return {
-        **{
-            f"{part}.{name}": list(getattr(getattr(data, part), name).items())
-            for part, name in (
-                ("jets", "classes"),
-                ("tracks", "origin_classes"),
-                ("hadrons", "classes"),
-            )
-        },
-        "hadrons.targets": data.hadrons.targets,
-        # The transform of a target decides which residuals are formed.
-        "hadrons.transforms": {
-            target: dataclasses.asdict(data.hadrons.transforms.get(target, TransformConfig()))
-            for target in data.hadrons.targets
-        },
-    }
+    """What a run predicts, by the name of the option: classes, and targets with transforms.
+
+    The transform of a target decides which residuals are formed.
+    """
+    labels, found = config.data.labels, {}
+    for name, options in chosen(config.tasks, config.without).items():
+        losses, label = getattr(options, "losses", None), getattr(options, "label", None)
+        if losses is not None:
+            label = losses.object_class and losses.object_class.label
+            options = losses.regression
+        targets = getattr(options, "targets", None) or {}
+        if label:
+            classes = labels[label].classes if label in labels else None
+            found[f"data.labels.{label}"] = list((classes or {}).items())
+        found[f"tasks.{name}"] = {field: vars(transform) for field, transform in targets.items()}
+    return found
 
 
 def _write_comparison(results: Sequence[Results], test_file: Path, folder: Path) -> None:
@@ -169,17 +171,22 @@ def _write_comparison(results: Sequence[Results], test_file: Path, folder: Path)
 
 
 def _changes(result: Results, reference: Results) -> dict[str, Any]:
-    """Percentage change of every rejection of the network to the reference."""
-    changes: dict[str, Any] = {}
-    for signal, (_, backgrounds) in TAGS.items():
-        points, expected = (
-            next(iter(r.metrics["tagging"][signal]["points"].values())) for r in (result, reference)
-        )
-        changes[signal] = {
-            name: {
-                target: change(points[target]["rejections"][name], point["rejections"][name])
-                for target, point in expected.items()
-            }
-            for name in backgrounds
+    """Percentage change of every rejection of the network to the reference, by task."""
+    return {
+        task: {name: _change(found, at(result.metrics, "tagging", task, "discriminants", name))
+               for name, found in part["discriminants"].items()}
+        for task, part in reference.metrics.get("tagging", {}).items()
+    }  # fmt: skip
+
+
+def _change(reference: dict[str, Any], found: dict[str, Any] | None) -> dict[str, Any]:
+    expected, points = (next(iter(x["points"].values())) for x in (reference, found or reference))
+    return {
+        background: {
+            target: change(
+                points[target]["rejections"][background], point["rejections"][background]
+            )
+            for target, point in expected.items()
         }
-    return changes
+        for background in reference["fractions"]
+    }

@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from maskformer_jax.evaluation.discriminants import flavour_name
-from maskformer_jax.evaluation.report import TAGS
+from maskformer_jax.evaluation.names import fraction_symbols, heading, short, spoken
+from maskformer_jax.evaluation.report import class_title, jet_counts, regression_title
 from maskformer_jax.evaluation.results import Results
 from maskformer_jax.evaluation.tables.cells import (
     aligned,
@@ -15,11 +15,13 @@ from maskformer_jax.evaluation.tables.cells import (
     rejection,
     significant,
 )
+from maskformer_jax.evaluation.tables.seeds import at, network_points, vertex_classes
 
 # Longer labels are cut, so that the tables fit into 100 columns.
 LONGEST_LABEL = 18
 
-Column = tuple[str, Callable[[Mapping[str, Any]], str]]
+# Heading, path to what is shown, and how it is written.
+Column = tuple[str, tuple[str, ...], Callable[[Any], str]]
 
 
 def comparison(results: Sequence[Results]) -> str:
@@ -28,47 +30,48 @@ def comparison(results: Sequence[Results]) -> str:
     Args:
         results: of the same test file; changes are relative to the first.
     """
-    jets = results[0].metrics["jets"]
-    classes = ", ".join(f"{count:,} {name}" for name, count in jets["classes"].items())
-    sections = [
-        [f"{len(results)} runs, {jets['total']:,} jets: {classes}"],
-        *(_rejections(results, signal, name) for signal, tag in TAGS.items() for name in tag[1]),
-        _changes(results),
-        *(_vertices(results, kind) for kind in results[0].metrics["vertexing"]),
-        _classification(results),
-        _widths(results),
-    ]
+    first = results[0].metrics
+    sections = [[f"{len(results)} runs, {jet_counts(first)}"]]
+    for task, part in first.get("tagging", {}).items():
+        for name, found in part["discriminants"].items():
+            backgrounds = list(found["fractions"])[::-1]
+            sections += [_rejections(results, task, name, b) for b in backgrounds]
+        sections += [_changes(results, task, name) for name in list(part["discriminants"])[:1]]
+    vertexing = first.get("vertexing", {})
+    for task, part in vertexing.items():
+        sections += [_vertices(results, task, kind, vertexing) for kind in part]
+    columns = _classification(first)
+    if columns:
+        sections.append(["Classification [%] (of objects at p > 0.5)", *_lines(results, columns)])
+    for task, part in first.get("regression", {}).items():
+        sections.append(_widths(results, task, part, first["regression"]))
     return "\n\n".join("\n".join(section) for section in sections)
 
 
 def _lines(results: Sequence[Results], columns: Sequence[Column]) -> Iterator[str]:
-    rows = [("run", *(heading for heading, _ in columns))]
+    rows = [("run", *(name for name, *_ in columns))]
     for result in results:
-        cells = (cell(result.metrics) for _, cell in columns)
+        found = ((at(result.metrics, *path), text) for _, path, text in columns)
+        cells = ("-" if value is None else text(value) for value, text in found)
         rows.append((result.label[:LONGEST_LABEL], *cells))
     yield from aligned(rows)
 
 
-def _points(metrics: Mapping[str, Any], signal: str) -> Mapping[str, Any]:
-    """Working points of the network, which comes before the baseline."""
-    return next(iter(metrics["tagging"][signal]["points"].values()))
-
-
-def _rejections(results: Sequence[Results], signal: str, background: str) -> Iterator[str]:
-    fraction, names = TAGS[signal]
-    value = results[0].metrics["tagging"][signal]["fraction"]
+def _rejections(results: Sequence[Results], task: str, name: str, background: str) -> Iterator[str]:
+    found = at(results[0].metrics, "tagging", task, "discriminants", name)
+    signal = short(found["signal"])
     yield (
-        f"{signal}-tagging: rejection of {names[background]} jets at {signal} efficiency, "
-        f"{fraction} = {value:g}"
+        f"{name}-tagging: rejection of {spoken(background)} jets at {signal} efficiency, "
+        f"{fraction_symbols(found['fractions'])}"
     )
-    targets = list(_points(results[0].metrics, signal))
+    targets = list(network_points(results[0].metrics, task, name))
     if not targets:
         yield f"  no {signal} jets in this file"
         return
     rows = [("run", *(f"{100 * float(target):g} %  " for target in targets))]
     marked = []
     for result in results:
-        points = _points(result.metrics, signal)
+        points = network_points(result.metrics, task, name)
         values = [points[target]["rejections"][background] for target in targets]
         rows.append((result.label[:LONGEST_LABEL], *map(rejection, values)))
         marked += values
@@ -76,20 +79,17 @@ def _rejections(results: Sequence[Results], signal: str, background: str) -> Ite
     yield from footnotes(marked)
 
 
-def _changes(results: Sequence[Results]) -> Iterator[str]:
-    yield f"b-tagging: change of the rejection to {results[0].label} [%]"
-    reference = _points(results[0].metrics, "b")
-    columns = [
-        (f"{name} {100 * float(target):g} %", background, target)
-        for background, name in TAGS["b"][1].items()
-        for target in reference
-    ]
-    rows = [("run", *(heading for heading, *_ in columns))]
+def _changes(results: Sequence[Results], task: str, name: str) -> Iterator[str]:
+    yield f"{name}-tagging: change of the rejection to {results[0].label} [%]"
+    reference = network_points(results[0].metrics, task, name)
+    found = at(results[0].metrics, "tagging", task, "discriminants", name)
+    columns = [(b, target) for b in list(found["fractions"])[::-1] for target in reference]
+    rows = [("run", *(f"{spoken(b)} {100 * float(target):g} %" for b, target in columns))]
     for result in results[1:]:
-        points = _points(result.metrics, "b")
+        points = network_points(result.metrics, task, name)
         changes = (
             change(points[target]["rejections"][b], reference[target]["rejections"][b])
-            for _, b, target in columns
+            for b, target in columns
         )
         rows.append((result.label[:LONGEST_LABEL], *map(_signed, changes)))
     yield from aligned(rows)
@@ -106,48 +106,46 @@ def _signed(value: float) -> str:
     return f"{value:+.1f}" if math.isfinite(value) else "-"
 
 
-def _vertices(results: Sequence[Results], kind: str) -> Iterator[str]:
-    yield f"{kind.capitalize()} vertices of at least two tracks [%]"
+def _vertices(
+    results: Sequence[Results], task: str, kind: str, parts: Mapping[str, Any]
+) -> Iterator[str]:
+    title = f"{kind.capitalize()} vertices of at least two tracks [%]"
+    yield heading(title, task, parts)
+    columns: list[Column] = []
+    for name, has_vertices in vertex_classes(parts[task]).items():
+        shown = ("efficiency", "purity") if has_vertices else ("with_vertex",)
+        for key in shown:
+            words = f"{short(name)} {key}" if has_vertices else f"{spoken(name)} fake rate"
+            columns.append((words, ("vertexing", task, kind, name, key), percent))
+    yield from _lines(results, columns)
 
-    def part(jets: str, quantity: str) -> Callable[[Mapping[str, Any]], str]:
-        return lambda metrics: percent(metrics["vertexing"][kind][jets][quantity])
 
-    classes = list(results[0].metrics["vertexing"][kind])
-    with_hadrons = [name for name in classes if name in ("bjets", "cjets")] or classes[:1]
+def _classification(metrics: Mapping[str, Any]) -> list[Column]:
+    columns: list[Column] = []
+
+    def add(section: str, words: Callable, *shown: tuple[str, tuple, Callable]) -> None:
+        parts = metrics.get(section, {})
+        for task, part in parts.items():
+            for name, path, text in shown:
+                title = heading(f"{words(part)} {name}".strip(), task, parts)
+                columns.append((title, (section, task, *path), text))
+
+    add("tagging", lambda part: part["label"], ("", ("accuracy",), percent))
+    auc = ("AUC", ("weighted", "auc"), lambda value: number(100 * value, 2))
+    add("constituents", class_title, ("", ("accuracy",), percent), auc)
+    rates = [(key.upper(), ("valid", key), percent) for key in ("tpr", "fpr")]
+    flavour = ("flavour", ("flavour",), lambda parts: percent(next(iter(parts.values()))))
+    add("objects", lambda part: part["of"], *rates, flavour)
+    return columns
+
+
+def _widths(
+    results: Sequence[Results], task: str, part: Mapping[str, Any], parts: Mapping[str, Any]
+) -> Iterator[str]:
+    title = f"{regression_title(part)}: half of the 68 % width of the residuals"
+    yield heading(f"{title}, and {part['entries']} found", task, parts)
+    base = ("regression", task)
     columns = [
-        (f"{flavour_name(name)} {quantity}", part(name, quantity))
-        for name in with_hadrons
-        for quantity in ("efficiency", "purity")
+        (key, (*base, "residuals", key, "half_width_68"), significant) for key in part["residuals"]
     ]
-    if "ujets" in classes:
-        columns.append(("light fake rate", part("ujets", "with_vertex")))
-    yield from _lines(results, columns)
-
-
-def _classification(results: Sequence[Results]) -> Iterator[str]:
-    yield "Classification [%] of jets, track origins and hadrons (at p > 0.5)"
-    columns: list[Column] = [
-        ("jets", lambda m: percent(m["tagging"]["accuracy"])),
-        ("origins", lambda m: percent(m["track_origin"]["accuracy"])),
-        ("origin AUC", lambda m: number(100 * m["track_origin"]["weighted"]["auc"], 2)),
-        ("hadron TPR", lambda m: percent(m["hadrons"]["valid"]["tpr"])),
-        ("FPR", lambda m: percent(m["hadrons"]["valid"]["fpr"])),
-        ("flavours", lambda m: percent(next(iter(m["hadrons"]["flavour"].values())))),
-    ]
-    yield from _lines(results, columns)
-
-
-def _widths(results: Sequence[Results]) -> Iterator[str]:
-    yield "Hadron properties: half of the 68 % width of the residuals, and hadrons found"
-
-    def width(key: str) -> Callable[[Mapping[str, Any]], str]:
-        return lambda m: significant(m["regression"]["residuals"][key]["half_width_68"])
-
-    keys = results[0].metrics["regression"]["residuals"]
-    columns = [*((key, width(key)) for key in keys), ("found", _found)]
-    yield from _lines(results, columns)
-
-
-def _found(metrics: Mapping[str, Any]) -> str:
-    regression = metrics["regression"]
-    return f"{regression['found']:,}"
+    yield from _lines(results, [*columns, ("found", (*base, "found"), lambda n: f"{n:,}")])

@@ -7,10 +7,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from maskformer_jax.errors import InputError
-
-BOTTOM, CHARM, LIGHT = "b", "c", "u"
-
 # With fewer passing background jets the binomial error is no longer close to a normal one.
 FEW_JETS = 10
 
@@ -18,90 +14,36 @@ FEW_JETS = 10
 _LIMIT_PROB = 0.05
 
 
-def flavour_name(class_name: str) -> str:
-    """The flavour in the name of a jet class, as in the fields of a prediction file.
-
-    >>> flavour_name("bjets")
-    'b'
-    """
-    return class_name.removesuffix("jets")
-
-
-def jets_name(class_name: str) -> str:
-    """The name of a jet class in the results, whatever the file calls it.
-
-    >>> jets_name("b"), jets_name("cjets")
-    ('bjets', 'cjets')
-    """
-    return f"{flavour_name(class_name)}jets"
-
-
-class FlavourIndices(NamedTuple):
-    """Positions of the three flavours of tagging among the jet classes."""
-
-    bottom: int
-    charm: int
-    light: int
-
-
-def flavour_indices(classes: Mapping[str, int]) -> FlavourIndices:
-    """Where b, c and light jets are among `data.jets.classes`.
-
-    Raises:
-        InputError: one of the three is missing.
-    """
-    names = [flavour_name(name) for name in classes]
-    missing = [flavour for flavour in (BOTTOM, CHARM, LIGHT) if flavour not in names]
-    if missing:
-        raise InputError(
-            "`data.jets.classes` must name bjets, cjets and ujets for the b-tagging metrics; "
-            f"got {list(classes)}"
-        )
-    return FlavourIndices(names.index(BOTTOM), names.index(CHARM), names.index(LIGHT))
-
-
-def b_discriminant(
-    log_prob: Float[np.ndarray, "N C"], flavours: FlavourIndices, charm_fraction: float
+def discriminant(
+    log_prob: Float[np.ndarray, "N C"], signal: int, fractions: Mapping[int, float]
 ) -> Float[np.ndarray, " N"]:
-    """D_b = log(p_b / (f_c p_c + (1 - f_c) p_light)), Eq. 4.3 of the thesis.
+    """D = log(p_signal / sum_i f_i p_i), Eq. 4.3 and 4.4 of the thesis for any classes.
 
-    Classes beyond the three do not enter. Logarithms of probabilities, because a probability that
-    underflows to zero would lose the order of the jets in the tails.
+    Logarithms of probabilities, because a probability that underflows to zero would lose the order
+    of the jets in the tails.
 
     Args:
         log_prob: logarithm of the class probabilities.
-        flavours: columns of b, c and light.
-        charm_fraction: f_c in [0, 1]; 0 ignores c jets, 1 ignores light jets.
+        signal: its column.
+        fractions: column of each background -> f; classes that are neither do not enter.
 
     Returns:
-        Larger is more b-like.
+        Larger is more signal-like.
     """
-    bottom, charm, light = (log_prob[:, index] for index in flavours)
-    return bottom - _log_mixture(charm, light, charm_fraction)
+    terms = [log_prob[:, i] + math.log(f) for i, f in fractions.items() if f > 0]
+    return log_prob[:, signal] - np.logaddexp.reduce(terms)
 
 
-def c_discriminant(
-    log_prob: Float[np.ndarray, "N C"], flavours: FlavourIndices, bottom_fraction: float
-) -> Float[np.ndarray, " N"]:
-    """D_c = log(p_c / (f_b p_b + (1 - f_b) p_light)), Eq. 4.4 of the thesis.
+def with_first(fractions: Mapping[str, float], value: float) -> dict[str, float]:
+    """The fractions with another value of the first, the others rescaled to fill up 1.
 
-    Args:
-        log_prob: logarithm of the class probabilities.
-        flavours: columns of b, c and light.
-        bottom_fraction: f_b in [0, 1]; 0 ignores b jets, 1 ignores light jets.
-
-    Returns:
-        Larger is more c-like.
+    >>> with_first({"cjets": 0.2, "ujets": 0.6, "taujets": 0.2}, 0.6)
+    {'cjets': 0.6, 'ujets': 0.30000000000000004, 'taujets': 0.1}
     """
-    bottom, charm, light = (log_prob[:, index] for index in flavours)
-    return charm - _log_mixture(bottom, light, bottom_fraction)
-
-
-def _log_mixture(first: np.ndarray, second: np.ndarray, fraction: float) -> np.ndarray:
-    """log(f p_first + (1 - f) p_second) from the logarithms of the probabilities."""
-    log_first = math.log(fraction) if fraction > 0 else -math.inf
-    log_second = math.log1p(-fraction) if fraction < 1 else -math.inf
-    return np.logaddexp(first + log_first, second + log_second)
+    first, *others = fractions
+    total = sum(fractions[name] for name in others)
+    share = {n: fractions[n] / total if total else 1 / len(others) for n in others}
+    return {first: value} | {name: share[name] * (1 - value) for name in others}
 
 
 class Rejection(NamedTuple):

@@ -1,17 +1,17 @@
 """Single jets with their tracks and their true and predicted hadrons, to be drawn."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from maskformer_jax.config import Config
 from maskformer_jax.data import JetFile, Records
-from maskformer_jax.data.h5 import kept_tracks, select
+from maskformer_jax.data.config import JETS
+from maskformer_jax.data.h5 import select
 from maskformer_jax.errors import InputError
-from maskformer_jax.evaluation.discriminants import flavour_indices
-from maskformer_jax.evaluation.section import MEV_PER_GEV, Chunk
+from maskformer_jax.evaluation.section import MEV_PER_GEV, Chunk, Setting
 from maskformer_jax.evaluation.trajectories import GEV_PER_TESLA_MM, Trajectories
 
 PILEUP, NONE = "pileup", "none"
@@ -82,14 +82,85 @@ class Event(NamedTuple):
     prediction: View
 
 
+class Names(NamedTuple):
+    """What is shown of a model, by the names in its configuration.
+
+    Attributes:
+        config: of the run.
+        task: of the objects.
+        objects: their entry.
+        stream: of their constituents.
+        kinds: classes of the objects.
+        label: of these.
+        targets: properties of the objects.
+        jets: task, label and classes of the jets; none: they have no classes.
+        origin: likewise of the constituents.
+    """
+
+    config: Config
+    task: str
+    objects: str
+    stream: str
+    kinds: list[str]
+    label: str
+    targets: list[str]
+    jets: tuple[str, str, list[str]] | None
+    origin: tuple[str, str, list[str]] | None
+
+
+def is_wanted(config: Config) -> bool:
+    """Whether the configuration asks for a picture."""
+    display = config.evaluation.display
+    return bool(display.jets or display.first)
+
+
+def cannot(setting: Setting) -> str | None:
+    """Why there can be no event display; none: there can be."""
+    if not any(_is_shown(task.options) for task in setting.tasks):
+        return "no task finds objects with classes and masks"
+    return None
+
+
+def _is_shown(options: Any) -> bool:
+    losses = getattr(options, "losses", None)
+    if options.kind != "objects" or losses.object_class is None:
+        return False
+    return losses.mask_ce is not None or losses.mask_dice is not None
+
+
+def names_of(setting: Setting) -> Names:
+    """Of a setting in which there can be a display."""
+    task = next(task for task in setting.tasks if _is_shown(task.options))
+    options, losses = task.options, task.options.losses
+    stream = setting.schema.objects[options.objects].of
+
+    def classifier(of: str) -> tuple[str, str, list[str]] | None:
+        for other in setting.tasks:
+            if other.options.kind == "classification" and setting.place(other) == of:
+                return other.name, other.options.label, setting.classes(other)
+        return None
+
+    return Names(
+        setting.config,
+        task.name,
+        options.objects,
+        stream,
+        list(setting.schema.labels[losses.object_class.label].classes),
+        losses.object_class.label,
+        list(losses.regression.targets) if losses.regression else [],
+        classifier(JETS),
+        classifier(stream),
+    )
+
+
 class EventDisplay:
     """Collects the jets that the configuration asks for."""
 
-    def __init__(self, config: Config, file: JetFile):
+    def __init__(self, setting: Setting, file: JetFile):
         """Starts empty.
 
         Args:
-            config: of the run; `evaluation.display` says which jets.
+            setting: of the test file; `evaluation.display` says which jets.
             file: the test file.
 
         Raises:
@@ -97,65 +168,75 @@ class EventDisplay:
                 lacks the field of the tracks that `evaluation.fields` names as `track_d0`,
                 `track_deta` or `track_dphi`.
         """
-        display = config.evaluation.display
+        display, self._names = setting.config.evaluation.display, names_of(setting)
         beyond = [row for row in display.jets if row >= file.num_jets]
         if beyond:
             raise InputError(
                 f"`evaluation.display.jets` must be below {file.num_jets:,}, the number of jets of "
                 f"{file.path}; got {beyond[0]}"
             )
-        if display.first and not file.has_truth:
+        self._signal = _first_signal(self._names) if display.first else None
+        needed = [self._names.objects, *([self._names.jets[1]] if self._signal else [])]
+        if display.first and not setting.has(*needed):
             raise InputError(
                 f"`evaluation.display.first` chooses by the true vertices, and {file.path} has no "
                 "truth; choose rows by `evaluation.display.jets`"
             )
-        if display.jets or display.first:
-            _check_fields(file, config)
+        if is_wanted(setting.config):
+            _check_fields(file, self._names)
         self.events: list[Event] = []
-        self._config = config
         self._rows = set(display.jets)
         self._missing = display.first
-        self._signal = flavour_indices(config.data.jets.classes).bottom if display.first else -1
 
     def add(self, chunk: Chunk) -> None:
         """Takes in some jets and keeps those that are to be drawn."""
         wanted = np.isin(chunk.records.rows, list(self._rows))
         if self._missing:
-            vertex = (chunk.targets.masks.sum(axis=-1) >= MIN_VERTEX_TRACKS).any(axis=-1)
-            vertex &= chunk.targets.jet_class_index == self._signal
+            masks = chunk.labels[self._names.objects].masks
+            vertex = (masks.sum(axis=-1) >= MIN_VERTEX_TRACKS).any(axis=-1)
+            if self._signal:
+                _, label, classes = self._names.jets
+                vertex &= chunk.labels[label] == classes.index(self._signal)
             first = np.flatnonzero(vertex)[: self._missing]
             self._missing -= len(first)
             wanted[first] = True
-        self.events += [read_event(chunk, int(n), self._config) for n in np.flatnonzero(wanted)]
+        self.events += [read_event(chunk, int(n), self._names) for n in np.flatnonzero(wanted)]
 
 
-def _check_fields(file: JetFile, config: Config) -> None:
-    names = file.read(0, 1).tracks.dtype.names
+def _first_signal(names: Names) -> str | None:
+    """Signal of the first discriminant for the classes of the jets."""
+    classes = names.jets[2] if names.jets else []
+    signals = [d.signal for d in names.config.evaluation.discriminants.values()]
+    return next((signal for signal in signals if signal in classes), None)
+
+
+def _check_fields(file: JetFile, names: Names) -> None:
+    there = file.read(0, 1).streams[names.stream].table.dtype.names
     for option in NEEDED:
-        name = getattr(config.evaluation.fields, option)
-        if name not in names:
+        name = getattr(names.config.evaluation.fields, option)
+        if name not in there:
             raise InputError(
-                f"{file.path}: dataset `{config.data.tracks.dataset}` has no field `{name}`, which "
-                f"an event display needs; name it by `evaluation.fields.{option}`"
+                f"{file.path}: {names.stream} have no field `{name}`, which an event display "
+                f"needs; name it by `evaluation.fields.{option}`"
             )
 
 
-def read_event(chunk: Chunk, index: int, config: Config) -> Event:
+def read_event(chunk: Chunk, index: int, names: Names) -> Event:
     """The jet at a position of a chunk.
 
     Args:
         chunk: with or without truth.
         index: position of the jet in the chunk.
-        config: names of the fields and classes.
+        names: of the fields and classes.
     """
     records = select(chunk.records, np.array([index]))
-    fields, jet = config.evaluation.fields, records.jets[0]
-    table, _ = kept_tracks(records)
+    fields, jet = names.config.evaluation.fields, records.jets[0]
+    table, _ = records.streams[names.stream].kept()
     d0, deta, dphi = (table[getattr(fields, name)].astype(np.float64) for name in NEEDED)
     eta = _optional(jet, fields.jet_eta)
     # 1/MeV -> 1/GeV, and from the momentum to its transverse part.
     q_over_pt = _optional(table, fields.track_q_over_p) * MEV_PER_GEV * np.cosh(eta + deta)
-    curvature = GEV_PER_TESLA_MM * config.evaluation.display.magnetic_field * q_over_pt
+    curvature = GEV_PER_TESLA_MM * names.config.evaluation.display.magnetic_field * q_over_pt
     with np.errstate(divide="ignore"):
         track_pt = 1 / np.abs(q_over_pt)
     return Event(
@@ -165,8 +246,8 @@ def read_event(chunk: Chunk, index: int, config: Config) -> Event:
         Trajectories(d0, dphi, np.where(np.isfinite(curvature), curvature, 0.0)),
         np.stack([deta, dphi], axis=-1),
         np.broadcast_to(track_pt, d0.shape),
-        None if records.hadrons is None else _truth(chunk, index, records, config),
-        _prediction(chunk, index, config, len(d0)),
+        _truth(chunk, index, records, names, len(d0)),
+        _prediction(chunk, index, names, len(d0)),
     )
 
 
@@ -177,46 +258,53 @@ def _optional(table: np.ndarray | np.void, name: str) -> np.ndarray:
     return np.full(np.shape(table), np.nan)
 
 
-def _truth(chunk: Chunk, index: int, records: Records, config: Config) -> View:
-    data = config.data
-    masks = chunk.targets.masks[index]
-    origin = chunk.targets.origin_index[index]
-    label, number = chunk.targets.jet_class_index[index], int((records.track_index >= 0).sum())
-    classes, kinds = list(data.jets.classes), list(data.hadrons.classes)
+def _truth(chunk: Chunk, index: int, records: Records, names: Names, number: int) -> View | None:
+    if names.objects not in chunk.labels or names.label not in chunk.labels:
+        return None
+    valid, masks = (x[index] for x in chunk.labels[names.objects])
+    true = chunk.true.get(f"{names.task}.regression")
     hadrons = []
-    for slot in np.flatnonzero(chunk.targets.object_valid[index]):
-        values = dict(zip(data.hadrons.targets, chunk.true[index, slot].tolist(), strict=True))
-        kind = kinds[chunk.targets.object_class_index[index, slot]]
-        position = _decay(records.hadrons[0, slot], records.jets[0], config)
-        hadrons.append(_hadron(slot, {kind: 1.0}, values, position, int(masks[slot].sum()), config))
-    return View(
-        {classes[label]: 1.0} if label >= 0 else {},
-        hadrons,
-        np.where(masks.any(axis=0), masks.argmax(axis=0), -1)[:number],
-        (origin == _pileup(config))[:number],
-    )
+    for slot in np.flatnonzero(valid):
+        values = (
+            {}
+            if true is None
+            else dict(zip(names.targets, true[index, slot].tolist(), strict=True))
+        )
+        kind = names.kinds[chunk.labels[names.label][index, slot]]
+        position = _decay(records.objects[names.objects][0, slot], records.jets[0], names.config)
+        tracks = int(masks[slot].sum())
+        hadrons.append(_hadron(slot, {kind: 1.0}, values, position, tracks, names))
+    flavour, origin = {}, np.full(number, -1)
+    if names.jets and names.jets[1] in chunk.labels:
+        label = int(chunk.labels[names.jets[1]][index])
+        flavour = {names.jets[2][label]: 1.0} if label >= 0 else {}
+    if names.origin and names.origin[1] in chunk.labels:
+        origin = chunk.labels[names.origin[1]][index, :number]
+    slots = np.where(masks.any(axis=0), masks.argmax(axis=0), -1)[:number]
+    return View(flavour, hadrons, slots, origin == _pileup(names))
 
 
-def _prediction(chunk: Chunk, index: int, config: Config, number: int) -> View:
-    data, predictions = config.data, chunk.predictions
-    assigned = predictions.mask_index[index, :number]
-    kinds = [*data.hadrons.classes, NONE]
+def _prediction(chunk: Chunk, index: int, names: Names, number: int) -> View:
+    found = chunk.predictions[names.task]
+    predicted = chunk.predicted.get(f"{names.task}.regression")
+    assigned = found["mask_index"][index, :number]
     hadrons = []
-    for slot, prob in enumerate(predictions.object_prob[index]):
-        if np.argmax(prob) == len(data.hadrons.classes):
+    for slot, prob in enumerate(found["class_prob"][index]):
+        if np.argmax(prob) == len(names.kinds):
             continue
-        values = dict(zip(data.hadrons.targets, chunk.predicted[index, slot].tolist(), strict=True))
-        class_prob = dict(zip(kinds, prob.tolist(), strict=True))
+        values = {}
+        if predicted is not None:
+            values = dict(zip(names.targets, predicted[index, slot].tolist(), strict=True))
+        class_prob = dict(zip([*names.kinds, NONE], prob.tolist(), strict=True))
         tracks = int(np.count_nonzero(assigned == slot))
-        hadrons.append(_hadron(slot, class_prob, values, None, tracks, config))
-    prob = np.exp(predictions.jet_log_prob[index]).tolist()
-    origin = predictions.origin_prob[index, :number].argmax(axis=-1)
-    return View(
-        dict(zip(data.jets.classes, prob, strict=True)),
-        hadrons,
-        assigned,
-        origin == _pileup(config),
-    )
+        hadrons.append(_hadron(slot, class_prob, values, None, tracks, names))
+    flavour, origin = {}, np.full(number, -1)
+    if names.jets:
+        prob = np.exp(chunk.predictions[names.jets[0]]["log_prob"][index])
+        flavour = dict(zip(names.jets[2], prob.tolist(), strict=True))
+    if names.origin:
+        origin = chunk.predictions[names.origin[0]]["log_prob"][index, :number].argmax(axis=-1)
+    return View(flavour, hadrons, assigned, origin == _pileup(names))
 
 
 def _hadron(
@@ -225,9 +313,9 @@ def _hadron(
     values: dict[str, float],
     position: tuple[float, float] | None,
     tracks: int,
-    config: Config,
+    names: Names,
 ) -> Hadron:
-    fields = config.evaluation.fields
+    fields = names.config.evaluation.fields
     length, deta, dphi = (
         values.get(name) for name in (fields.hadron_length, fields.hadron_deta, fields.hadron_dphi)
     )
@@ -236,8 +324,7 @@ def _hadron(
         angle = dphi or 0.0
         position = (length * math.cos(angle), length * math.sin(angle))
     direction = None if deta is None or dphi is None else (deta, dphi)
-    names = list(config.data.hadrons.classes)
-    kind = names.index(max(names, key=lambda name: class_prob.get(name, 0.0)))
+    kind = names.kinds.index(max(names.kinds, key=lambda name: class_prob.get(name, 0.0)))
     return Hadron(int(slot), kind, class_prob, values, position, direction, tracks)
 
 
@@ -252,7 +339,7 @@ def _decay(hadron: np.void, jet: np.void, config: Config) -> tuple[float, float]
     return (x * cos + y * sin, y * cos - x * sin)
 
 
-def _pileup(config: Config) -> int:
+def _pileup(names: Names) -> int:
     """Index of the origin of pile-up tracks; one that no track has where it is not a class."""
-    origins = list(config.data.tracks.origin_classes)
+    origins = names.origin[2] if names.origin else []
     return origins.index(PILEUP) if PILEUP in origins else len(origins)

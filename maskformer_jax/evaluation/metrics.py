@@ -1,79 +1,128 @@
-"""Everything that is measured on a test file, section by section."""
+"""Everything that is measured on a test file, section by section and task by task."""
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
-import numpy as np
+from maskformer_jax.data import JetFile
+from maskformer_jax.evaluation import baseline, regression, vertex_finding
+from maskformer_jax.evaluation.constituents import ConstituentsSection
+from maskformer_jax.evaluation.objects import ObjectsSection
+from maskformer_jax.evaluation.section import Chunk, Section, Setting
+from maskformer_jax.evaluation.tagging import TaggingSection, fitting
+from maskformer_jax.evaluation.trained import Trained
+from maskformer_jax.tasks.task import Task
 
-from maskformer_jax.config import Config
-from maskformer_jax.evaluation.baseline import Baseline
-from maskformer_jax.evaluation.discriminants import jets_name
-from maskformer_jax.evaluation.hadrons import HadronSection
-from maskformer_jax.evaluation.regression import RegressionSection
-from maskformer_jax.evaluation.section import Chunk, Section
-from maskformer_jax.evaluation.tagging import TaggingSection
-from maskformer_jax.evaluation.track_origin import TrackOriginSection
-from maskformer_jax.evaluation.vertexing import VertexingSection
+
+def _tagging(setting: Setting, task: Task) -> Section | None:
+    if setting.axis(task) != "jets" or not setting.has(task.options.label):
+        return None
+    return TaggingSection(setting, task)
+
+
+def _constituents(setting: Setting, task: Task) -> Section | None:
+    if setting.axis(task) != "stream" or not setting.has(task.options.label):
+        return None
+    return ConstituentsSection(setting, task)
+
+
+def _objects(setting: Setting, task: Task) -> Section | None:
+    has_truth = task.options.losses.object_class and setting.has(*task.needs.labels)
+    return ObjectsSection(setting, task) if has_truth else None
+
+
+class Row(NamedTuple):
+    """A section of the evaluation.
+
+    Attributes:
+        section: its name in metrics.json and curves.json.
+        kind: of the tasks that it is made for.
+        build: `build(setting, task)`; none where task or file does not have what it needs.
+    """
+
+    section: str
+    kind: str
+    build: Callable[[Setting, Task], Section | None]
+
+
+# In the order of the report. A kind of task that is not here is predicted only.
+SECTIONS = (
+    Row("tagging", "classification", _tagging),
+    Row("vertexing", "objects", vertex_finding.of_masks),
+    Row("vertexing", "edges", vertex_finding.of_edges),
+    Row("constituents", "classification", _constituents),
+    Row("objects", "objects", _objects),
+    Row("regression", "objects", regression.of_objects),
+    Row("regression", "regression", regression.of_others),
+)
+
+
+def setting_of(trained: Trained, file: JetFile) -> Setting:
+    """What the sections of a test file are built with."""
+    model = trained.model
+    return Setting(trained.config, model.tasks, model.schema, file.labels, trained.baseline)
 
 
 class Tally:
     """The sections of the evaluation, which see the test file together."""
 
-    def __init__(self, config: Config, baseline: Baseline | None):
-        """Starts empty.
-
-        Args:
-            config: of the run, with the options of the evaluation.
-            baseline: tagger to compare with; none: the network alone.
-
-        Raises:
-            InputError: the classes of the config do not name b, c and light jets.
-        """
-        self._sections: dict[str, Section] = {
-            "jets": JetSection(config),
-            "tagging": TaggingSection(config, baseline),
-            "vertexing": VertexingSection(config),
-            "track_origin": TrackOriginSection(config),
-            "hadrons": HadronSection(config),
-            "regression": RegressionSection(config),
-        }
+    def __init__(self, setting: Setting):
+        """Starts empty."""
+        self._jets = 0
+        self.sections: dict[str, dict[str, Section]] = {}
+        for name, kind, build in SECTIONS:
+            for task in setting.tasks:
+                section = build(setting, task) if task.options.kind == kind else None
+                if section is not None:
+                    self.sections.setdefault(name, {})[task.name] = section
 
     def add(self, chunk: Chunk) -> None:
         """Takes in some jets."""
-        for section in self._sections.values():
-            section.add(chunk)
+        self._jets += len(chunk.records.jets)
+        for tasks in self.sections.values():
+            for section in tasks.values():
+                section.add(chunk)
 
     def results(self) -> dict[str, Any]:
-        """Metrics of each section, in the order of the report."""
-        return {name: section.metrics() for name, section in self._sections.items()}
-
-    def curves(self) -> dict[str, Any]:
-        """Curves of the sections that have some."""
-        curves = {name: section.curves() for name, section in self._sections.items()}
-        return {name: curve for name, curve in curves.items() if curve}
-
-
-class JetSection:
-    """Numbers of jets."""
-
-    def __init__(self, config: Config):
-        """Starts empty."""
-        self._classes = list(map(jets_name, config.data.jets.classes))
-        self._counts = np.zeros(len(self._classes) + 1, np.int64)
-
-    def add(self, chunk: Chunk) -> None:
-        """Takes in some jets."""
-        labels = np.asarray(chunk.targets.jet_class_index, np.int64)
-        self._counts += np.bincount(labels + 1, minlength=len(self._counts))
-
-    def metrics(self) -> dict[str, Any]:
-        """Jets of the file, of each class, and without a label."""
-        unlabelled, *counts = self._counts.tolist()
-        return {
-            "total": int(self._counts.sum()),
-            "unlabelled": unlabelled,
-            "classes": dict(zip(self._classes, counts, strict=True)),
+        """Number of `jets`, and the metrics of each section and task."""
+        sections = {
+            name: {task: section.metrics() for task, section in tasks.items()}
+            for name, tasks in self.sections.items()
         }
+        return {"jets": self._jets, **sections}
 
     def curves(self) -> dict[str, Any]:
-        """None."""
-        return {}
+        """Curves of the sections and tasks that have some."""
+        curves: dict[str, Any] = {}
+        for name, tasks in self.sections.items():
+            found = {task: section.curves() for task, section in tasks.items()}
+            found = {task: curve for task, curve in found.items() if curve}
+            curves |= {name: found} if found else {}
+        return curves
+
+
+def left_out(setting: Setting, missing: Sequence[str], jet_fields: Sequence[str]) -> list[str]:
+    """What the configuration asks for and the evaluation does not have, a line each.
+
+    Args:
+        setting: of the test file.
+        missing: labels that the file lacks.
+        jet_fields: fields of the jets in the file.
+    """
+    options, lines = setting.config.evaluation, []
+    if missing:
+        lines.append(f"not in the file, and left out with all that needs it: {', '.join(missing)}")
+    if options.fields.jet_pt not in jet_fields:
+        lines.append(
+            f"the jets have no field `{options.fields.jet_pt}`, so curves against pT are empty; "
+            "name it by `--evaluation.fields.jet_pt`"
+        )
+    jets = [task for task in setting.tasks if setting.axis(task) == "jets"]
+    classified = [task for task in jets if task.options.kind == "classification"]
+    tagged = {n for task in classified for n in fitting(setting, setting.classes(task))}
+    unused = [name for name in options.discriminants if name not in tagged]
+    if unused:
+        lines.append(f"no task has the classes of the discriminants {', '.join(unused)}")
+    labels = [task.options.label for task in classified]
+    if options.baseline and not baseline.fits(options.baseline, setting.config.data, labels):
+        lines.append("no task has the classes of the baseline")
+    return lines

@@ -1,83 +1,126 @@
-"""The model's outputs as probabilities, its objects in the order of the true hadrons."""
+"""What the model says of the jets of a file, in the order of the file."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+import numpy as np
+from jaxtyping import Bool, Int
 
-from maskformer_jax.evaluation.classification import Confusions, confusions
-from maskformer_jax.tasks import Match, reorder
-from maskformer_jax.types import Batch, Outputs, Targets
+from maskformer_jax.build import Model
+from maskformer_jax.data import JetFile, Records, read_sequential
+from maskformer_jax.data.schema import Targets
+from maskformer_jax.evaluation.section import Chunk
+from maskformer_jax.evaluation.trained import Trained
+from maskformer_jax.types import Batch, Labels
 
-
-class Predictions(NamedTuple):
-    """What is predicted for a batch, in float32.
-
-    Attributes:
-        jet_log_prob: logarithm of the flavour probabilities.
-        origin_prob: origin probabilities of the tracks.
-        object_prob: class probabilities of the objects, `none` last.
-        regression: hadron properties in the scale of `Targets.regression`.
-        mask_logits: one per object and track; no meaning at padded tracks.
-        mask_index: object of each track, -1 for none.
-        confusions: of the batch, summed over its jets.
-    """
-
-    jet_log_prob: Float[Array, "B C"]
-    origin_prob: Float[Array, "B L C"]
-    object_prob: Float[Array, "B M C"]
-    regression: Float[Array, "B M R"]
-    mask_logits: Float[Array, "B M L"]
-    mask_index: Int[Array, "B L"]
-    confusions: Confusions
+Found = dict[str, dict[str, Any]]
 
 
-def mask_index(
-    mask_logits: Float[Array, "B M L"],
-    object_prob: Float[Array, "B M C"],
-    valid: Bool[Array, "B L"],
-) -> Int[Array, "B L"]:
-    """The one object that each track is given to, -1 for none.
+def build_predict(model: Model) -> Callable[[Any, Batch, Labels], tuple[Found, Found]]:
+    """A compiled function (params, batch, labels) -> predictions and counts of every task.
 
-    It is the object with the largest mask probability for that track, among those whose likeliest
-    class is not `none`, provided that this probability is above 1/2.
-    """
-    real = jnp.argmax(object_prob, axis=-1) < object_prob.shape[-1] - 1
-    logits = jnp.where(real[:, :, None], mask_logits, -jnp.inf)
-    assigned = (jnp.max(logits, axis=1) > 0) & valid
-    return jnp.where(assigned, jnp.argmax(logits, axis=1), -1)
-
-
-def build_predict(
-    apply: Callable[[Any, Batch], Outputs], match: Match | None
-) -> Callable[[Any, Batch, Targets], Predictions]:
-    """A compiled function (params, batch, targets) -> predictions.
-
-    Args:
-        apply: the model.
-        match: query of each truth object; none: objects stay in the order of the queries.
+    Objects are in the order of the truth where the labels have it.
     """
 
     @jax.jit
-    def predict(params, batch, targets):
-        outputs = apply(params, batch)
-        objects = outputs.objects
-        if match is not None:
-            objects = reorder(objects, match(objects, batch, targets))
-        class_logits, mask_logits, regression = (x.astype(jnp.float32) for x in objects)
-        object_prob = jax.nn.softmax(class_logits)
-        return Predictions(
-            jet_log_prob=jax.nn.log_softmax(outputs.jet_class_logits.astype(jnp.float32)),
-            origin_prob=jax.nn.softmax(outputs.origin_logits.astype(jnp.float32)),
-            object_prob=object_prob,
-            regression=regression,
-            mask_logits=mask_logits,
-            mask_index=mask_index(mask_logits, object_prob, batch.valid),
-            confusions=confusions(
-                outputs.jet_class_logits, outputs.origin_logits, class_logits, batch, targets
-            ),
-        )
+    def predict(params, batch, labels):
+        outputs = model.apply(params, batch)
+        given = [(task, outputs[task.name]) for task in model.tasks]
+        predictions = {task.name: task.predict(x, batch, labels) for task, x in given}
+        return predictions, {task.name: task.count(x, batch, labels) for task, x in given}
 
     return predict
+
+
+def predict_file(trained: Trained, file: JetFile) -> Iterator[Chunk]:
+    """Predictions of a file in its order, on the host and without padding jets.
+
+    A batch is computed while the one before it is used.
+    """
+    predict, size = build_predict(trained.model), trained.config.evaluation.batch_size
+    waiting = None
+    for records, batch, labels in read_sequential(file, trained.scaling, size, labelled_only=False):
+        started = (records, labels, *predict(trained.params, batch, labels))
+        if waiting is not None:
+            yield _on_host(trained, *waiting)
+        waiting = started
+    yield _on_host(trained, *waiting)
+
+
+def _on_host(
+    trained: Trained, records: Records, labels: Labels, predictions: Found, counts: Found
+) -> Chunk:
+    number = len(records.jets)
+    predictions, labels = jax.tree.map(
+        lambda x: np.asarray(x)[:number], (jax.device_get(predictions), dict(labels))
+    )
+    predicted, true = {}, {}
+    for task in trained.model.tasks:
+        found = predictions[task.name]
+        if "edge_logits" in found:
+            label = trained.model.schema.labels[task.options.label]
+            predictions[task.name] = {"vertex_index": vertex_index(records, label.of, found)}
+        for name, target in task.needs.labels.items():
+            if not isinstance(target, Targets) or not {"values", "regression"} & set(found):
+                continue
+            values = found["regression" if "regression" in found else "values"]
+            factor = _denominators(records, target)
+            predicted[name] = trained.scaling.to_physical(name, values) * factor
+            if "std" in found:
+                low, high = (
+                    trained.scaling.to_physical(name, values + sign * found["std"])
+                    for sign in (-1, 1)
+                )
+                found["stddev"] = (high - low) / 2 * np.abs(factor)
+            if name in labels:
+                true[name] = trained.scaling.to_physical(name, labels[name]) * factor
+    return Chunk(records, labels, predictions, jax.device_get(counts), predicted, true)
+
+
+def _denominators(records: Records, target: Targets) -> np.ndarray | float:
+    """What the targets of a label were divided by, `[..., R]`."""
+    if not target.denominators:
+        return 1.0
+    table = records.jets
+    if target.of in records.streams:
+        table, index = records.streams[target.of]
+        table = np.take_along_axis(table, np.maximum(index, 0), axis=1)
+    names = [target.denominators.get(name) for name in target.transforms]
+    ones = np.ones(table.shape)
+    return np.stack([ones if n is None else table[n].astype(np.float64) for n in names], axis=-1)
+
+
+def vertex_index(records: Records, stream: str, found: dict[str, np.ndarray]) -> np.ndarray:
+    """`vertices_of_edges` of the constituents of a stream."""
+    edges = found["valid"] & (found["edge_logits"] >= 0)
+    real = records.streams[stream].index >= 0
+    return vertices_of_edges(edges, found["first"], found["second"], real)
+
+
+def vertices_of_edges(
+    edges: Bool[np.ndarray, "N P"],
+    first: Int[np.ndarray, "N P"],
+    second: Int[np.ndarray, "N P"],
+    real: Bool[np.ndarray, "N L"],
+) -> Int[np.ndarray, "N L"]:
+    """Vertex of each constituent: the place of the first one that edges connect it to.
+
+    A constituent without an edge is a vertex of its own; padding has -1.
+
+    Args:
+        edges: pairs that come from one vertex.
+        first: place of one constituent of each pair.
+        second: place of the other.
+        real: False for padding.
+    """
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    jets, width = real.shape
+    jet, pair = np.nonzero(edges)
+    ends = (jet * width + first[jet, pair], jet * width + second[jet, pair])
+    graph = coo_matrix((np.ones(len(jet), bool), ends), shape=(real.size, real.size))
+    _, component = connected_components(graph, directed=False)
+    _, begins = np.unique(component, return_index=True)
+    return np.where(real, begins[component].reshape(jets, width) % width, -1)

@@ -1,21 +1,26 @@
 """The prediction file: the fields of the test file and, beside them, what the model says.
 
 Dataset and field names are those of Salt, so that scripts written for it read the file. With the
-prefix `MaskFormer` and the default classes:
+prefix `MaskFormer` and the default tasks:
 
     jets           all fields, MaskFormer_pb, _pc, _pu
     tracks         all fields, MaskFormer_pPileup ... _pOtherSecondary, _MaskIndex (see `mask_index`
-                   in predict.py: a row of truth_hadrons, -1 for none)
+                   in tasks/objects.py: a row of truth_hadrons, -1 for none); of edges _VertexIndex
     truth_hadrons  all fields, MaskFormer_pb, _pc, _pnull, then _pt, _Lxy, _deta, _dphi, _mass in
                    the units of the file, and class_label: index of the true class, the last one
                    for no hadron, -1 where the file has no truth
     object_masks   mask_logits and truth_mask of each object, in the rows of truth_hadrons, and of
                    each track
 
-Row m of truth_hadrons and object_masks is the object that is matched to hadron m; where the file
-has no truth, the query m. Tracks are in the columns of the test file. Entries without a prediction
-(padding tracks, tracks and hadrons beyond the caps) are NaN, -1 or False, as is padding in the
-input. A field of the test file that has the name of a predicted one is replaced by it.
+A regression of jets or constituents is `TASK_target`, the predicted standard deviation
+`TASK_target_stddev`. Where two tasks of a kind are of one dataset their names follow the prefix:
+`MaskFormer_TASK_pb`. Attributes of the datasets hold the classes of each task in their order.
+
+Row m of truth_hadrons and object_masks is the object that is matched to hadron m, those that are
+left come after; where the file lacks a part of the truth, the query m. Tracks are in the columns of
+the test file. Entries without a prediction (padding tracks, tracks and hadrons beyond the caps) are
+NaN, -1 or False, as is padding in the input. A field of the test file that has the name of a
+predicted one is replaced by it.
 """
 
 import io
@@ -25,25 +30,20 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from jaxtyping import Float
 
-from maskformer_jax.config import DataConfig
-from maskformer_jax.data import Records
-from maskformer_jax.evaluation.discriminants import flavour_name
+from maskformer_jax.data.config import JETS
+from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.output import not_writable, partial_path
-from maskformer_jax.evaluation.predict import Predictions
-from maskformer_jax.types import Targets
+from maskformer_jax.evaluation.outputs import OBJECT_MASKS, Output, outputs_of
+from maskformer_jax.evaluation.section import Chunk
+from maskformer_jax.evaluation.trained import Trained
 
 FILE_NAME = "predictions.h5"
-OBJECT_MASKS = "object_masks"
-NONE_NAME = "null"
 
 # Rows that are compressed together. The cache holds a chunk until all its rows are written.
 CHUNK_ROWS = 200
 CACHE_BYTES = 64 * 2**20
 GZIP_LEVEL = 1
-
-Columns = dict[str, np.ndarray]
 
 
 class PredictionFile:
@@ -51,19 +51,19 @@ class PredictionFile:
 
     Args:
         path: where the file will be; one that is there is replaced.
-        prefix: of the predicted fields.
-        layout: names of datasets and classes.
+        trained: what is predicted.
         num_jets: rows of the file.
 
     Raises:
-        InputError: the folder is not writable, or the disk is full.
+        InputError: two predictions have one name, the folder is not writable, or the disk is full.
     """
 
-    def __init__(self, path: Path, prefix: str, layout: DataConfig, num_jets: int):
+    def __init__(self, path: Path, trained: Trained, num_jets: int):
         self.path = path
-        self.prefix = prefix
-        self.layout = layout
         self.num_jets = num_jets
+        self._schema = trained.model.schema
+        self._outputs = outputs_of(trained)
+        _check_names(self._outputs)
         self._partial = partial_path(path)
         self._rows = 0
 
@@ -88,43 +88,38 @@ class PredictionFile:
         finally:
             self._partial.unlink(missing_ok=True)
 
-    def write(
-        self,
-        records: Records,
-        targets: Targets,
-        predictions: Predictions,
-        regression: Float[np.ndarray, "N M R"],
-    ) -> None:
-        """Appends the jets of `records`.
-
-        Args:
-            records: n rows of the test file.
-            targets: of the same jets, on the host.
-            predictions: of the same jets, on the host.
-            regression: hadron properties in the units of the file.
-        """
-        jets, tracks, hadrons = self.layout.jets, self.layout.tracks, self.layout.hadrons
-        tables = {
-            jets.dataset: with_columns(records.jets, self._jet_columns(predictions)),
-            tracks.dataset: with_columns(records.tracks, self._track_columns(records, predictions)),
-            hadrons.dataset: with_columns(
-                records.hadrons, self._object_columns(records, targets, predictions, regression)
-            ),
-            OBJECT_MASKS: with_columns(None, _mask_columns(records, targets, predictions)),
-        }
+    def add(self, chunk: Chunk) -> None:
+        """Appends the jets of a chunk."""
+        records, columns = chunk.records, {}
+        tables = {JETS: records.jets, **records.objects}
+        tables |= {name: stream.table for name, stream in records.streams.items()}
+        for place in (JETS, *self._schema.streams, *self._schema.objects):
+            columns[place] = {}
+        for output in self._outputs:
+            columns.setdefault(output.place, {})[output.name] = output.read(chunk)
         stop = self._rows + len(records.jets)
-        for name, table in tables.items():
-            dataset = self._file.get(name) or self._create(name, table)
-            dataset[self._rows : stop] = table
+        for place, found in columns.items():
+            table = tables.get(place)
+            if not found and table is None:
+                continue
+            if place in self._schema.objects:
+                found = _rows_of(table, found)
+            dataset_name = self._dataset(place)
+            joined = with_columns(table, found)
+            dataset = self._file.get(dataset_name) or self._create(dataset_name, joined)
+            dataset[self._rows : stop] = joined
         self._rows = stop
         self._check()
+
+    def _dataset(self, place: str) -> str:
+        return place if place.startswith(OBJECT_MASKS) else self._schema.dataset(place)
 
     def _check(self) -> None:
         if self._stream.failure is not None:
             raise not_writable(self.path, self._stream.failure) from self._stream.failure
 
     def _create(self, name: str, table: np.ndarray) -> h5py.Dataset:
-        return self._file.create_dataset(
+        dataset = self._file.create_dataset(
             name,
             shape=(self.num_jets, *table.shape[1:]),
             dtype=table.dtype,
@@ -133,42 +128,10 @@ class PredictionFile:
             compression_opts=GZIP_LEVEL,
             shuffle=True,
         )
-
-    def _jet_columns(self, predictions: Predictions) -> Columns:
-        prob = np.exp(predictions.jet_log_prob)
-        return {
-            f"{self.prefix}_p{flavour_name(name)}": prob[:, column]
-            for column, name in enumerate(self.layout.jets.classes)
-        }
-
-    def _track_columns(self, records: Records, predictions: Predictions) -> Columns:
-        columns = {
-            f"{self.prefix}_p{name[:1].upper()}{name[1:]}": _to_file_columns(
-                records, predictions.origin_prob[..., column], np.nan
-            )
-            for column, name in enumerate(self.layout.tracks.origin_classes)
-        }
-        index = predictions.mask_index.astype(np.int16)
-        columns[f"{self.prefix}_MaskIndex"] = _to_file_columns(records, index, -1)
-        return columns
-
-    def _object_columns(
-        self, records: Records, targets: Targets, predictions: Predictions, regression: np.ndarray
-    ) -> Columns:
-        names = [f"p{name}" for name in (*self.layout.hadrons.classes, NONE_NAME)]
-        names += self.layout.hadrons.targets
-        with np.errstate(over="ignore"):
-            values = np.concatenate(
-                [predictions.object_prob, regression.astype(np.float32)], axis=-1
-            )
-        columns = {f"{self.prefix}_{n}": values[..., i] for i, n in enumerate(names)}
-        label = targets.object_class_index.astype(np.int8)
-        if records.hadrons is None:
-            return columns | {"class_label": np.full_like(label, -1)}
-        rows = max(records.hadrons.shape[1], label.shape[1])
-        columns = {name: _resized(x, rows, np.nan) for name, x in columns.items()}
-        none = len(self.layout.hadrons.classes)
-        return columns | {"class_label": _resized(label, rows, none)}
+        for output in self._outputs:
+            if output.classes and self._dataset(output.place) == name:
+                dataset.attrs[f"{output.task}_classes"] = output.classes
+        return dataset
 
 
 class _Stream(io.FileIO):
@@ -208,9 +171,9 @@ def with_columns(table: np.ndarray | None, columns: Mapping[str, np.ndarray]) ->
     Args:
         table: structured, with at most as many entries along the second axis as the columns;
             missing ones are padded. None: there are only the columns.
-        columns: field name -> values.
+        columns: field name -> values; none: there is only the table.
     """
-    shape = next(iter(columns.values())).shape
+    shape = next(iter(columns.values())).shape if columns else table.shape
     kept = [] if table is None else [n for n in table.dtype.names if n not in columns]
     dtype = [(n, table.dtype[n]) for n in kept] + [(n, x.dtype) for n, x in columns.items()]
     joined = np.empty(shape, dtype)
@@ -224,6 +187,13 @@ def with_columns(table: np.ndarray | None, columns: Mapping[str, np.ndarray]) ->
     return joined
 
 
+def _rows_of(table: np.ndarray | None, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Predictions of objects in as many rows as the table or any of them has."""
+    rows = max([x.shape[1] for x in columns.values()], default=0)
+    rows = max(rows, 0 if table is None else table.shape[1])
+    return {name: _resized(x, rows, padding(x)) for name, x in columns.items()}
+
+
 def _resized(array: np.ndarray, length: int, fill: float | int) -> np.ndarray:
     resized = np.full((len(array), length, *array.shape[2:]), fill, array.dtype)
     kept = min(length, array.shape[1])
@@ -231,19 +201,10 @@ def _resized(array: np.ndarray, length: int, fill: float | int) -> np.ndarray:
     return resized
 
 
-def _to_file_columns(records: Records, values: np.ndarray, fill: float | int) -> np.ndarray:
-    """Puts values `[n, width]` of the kept tracks into the columns of the file `[n, L_file]`."""
-    jet, slot = np.nonzero(records.track_index >= 0)
-    placed = np.full(records.tracks.shape, fill, values.dtype)
-    placed[jet, records.track_index[jet, slot]] = values[jet, slot]
-    return placed
-
-
-def _mask_columns(records: Records, targets: Targets, predictions: Predictions) -> Columns:
-    jet, slot = np.nonzero(records.track_index >= 0)
-    column = records.track_index[jet, slot]
-    shape = (len(records.jets), targets.masks.shape[1], records.tracks.shape[1])
-    logits, truth = np.full(shape, np.nan, np.float32), np.zeros(shape, bool)
-    logits[jet, :, column] = predictions.mask_logits[jet, :, slot]
-    truth[jet, :, column] = targets.masks[jet, :, slot]
-    return {"mask_logits": logits, "truth_mask": truth}
+def _check_names(outputs: list[Output]) -> None:
+    names = [(output.place, output.name) for output in outputs]
+    for place, name in names:
+        if names.count((place, name)) > 1:
+            raise InputError(
+                f"two tasks predict the field `{name}` of {place}; give one of them another name"
+            )

@@ -1,15 +1,20 @@
-"""Residuals and response of the hadron properties; Section 5.6.5 of the thesis."""
+"""Residuals and response of regressed quantities; Section 5.6.5 of the thesis."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from maskformer_jax.config import Config, FieldsConfig, TransformConfig
+from maskformer_jax.data.config import JETS, TransformConfig
+from maskformer_jax.data.schema import Targets
+from maskformer_jax.evaluation.binned_efficiency import jet_pt
+from maskformer_jax.evaluation.config import FieldsConfig
 from maskformer_jax.evaluation.distributions import binned_spread, histogram, round_up, spread
-from maskformer_jax.evaluation.section import MEV_PER_GEV, Chunk
+from maskformer_jax.evaluation.names import singular
+from maskformer_jax.evaluation.section import MEV_PER_GEV, Chunk, Setting
+from maskformer_jax.tasks.task import Task
 
 # A matched object is a hadron when its probability of being none is below this.
 NONE_PROB_CUT = 0.5
@@ -28,12 +33,12 @@ PT_EDGES = np.array([5, 10, 15, 20, 30, 40, 50, 70, 100, 150, 200, 300, 500, 800
 
 
 class Residual(NamedTuple):
-    """How a residual is formed, and of which hadrons.
+    """How a residual is formed, and of which entries.
 
     Attributes:
         target: name of the regression target.
         normalised: (true - predicted)/true rather than true - predicted.
-        low: hadrons with a true value up to this one are left out, in the unit of the file.
+        low: entries with a true value up to this one are left out, in the unit of the file.
         high: likewise those above this one.
         edges: range of the histogram; none: twice as wide as the true values.
         has_response: of a positive quantity, whose ratio predicted/true has a meaning.
@@ -47,26 +52,23 @@ class Residual(NamedTuple):
     has_response: bool = False
 
     def admits(self, true: Float[np.ndarray, " H"]) -> Bool[np.ndarray, " H"]:
-        """True for the hadrons that count; zero has no normalised residual."""
+        """True for the entries that count; zero has no normalised residual, NaN none at all."""
         kept = (true > self.low) & (true <= self.high)
         return kept & (true != 0) if self.normalised else kept
 
 
-def definitions(
-    targets: Sequence[str], transforms: Mapping[str, TransformConfig]
-) -> dict[str, Residual]:
+def definitions(transforms: Mapping[str, TransformConfig]) -> dict[str, Residual]:
     """Name -> residual of every target, by its transform.
 
     - log, for positive quantities: normalised.
     - log1p, for lengths that may be zero: normalised above `scale`, where a ratio has a meaning,
       and `<target>_short`, not normalised, from zero to `scale` (1 mm for Lxy).
     - others, of either sign: normalised, and `<target>_absolute`, not normalised. The normalised
-      one is ruled by hadrons whose true value happens to be close to zero: its standard deviation
+      one is ruled by entries whose true value happens to be close to zero: its standard deviation
       says little about the predictions, `<target>_absolute` does.
     """
     chosen = {}
-    for target in targets:
-        transform = transforms.get(target) or TransformConfig()
+    for target, transform in transforms.items():
         scale = transform.scale
         match transform.name:
             case "log":
@@ -96,8 +98,9 @@ def formula(definition: Residual, unit: str) -> str:
 
 
 def units(fields: FieldsConfig) -> dict[str, str]:
-    """Unit of each hadron field that has one."""
+    """Unit of each field that has one."""
     return {
+        fields.jet_pt: "MeV",
         fields.hadron_pt: "MeV",
         fields.hadron_mass: "MeV",
         fields.hadron_length: "mm",
@@ -110,7 +113,7 @@ def units(fields: FieldsConfig) -> dict[str, str]:
 def residuals(
     predicted: Float[np.ndarray, " H"], true: Float[np.ndarray, " H"], definition: Residual
 ) -> Float[np.ndarray, " N"]:
-    """Residuals of the hadrons that the definition admits, float64.
+    """Residuals of the entries that the definition admits, float64.
 
     Args:
         predicted: in the unit of the file.
@@ -123,8 +126,8 @@ def residuals(
     return difference / true[kept] if definition.normalised else difference
 
 
-class _Hadrons(NamedTuple):
-    """True hadrons one after the other: whether they are found, truth, prediction, pT [GeV]."""
+class _Entries(NamedTuple):
+    """Entries one after the other: whether they are found, truth, prediction, pT [GeV]."""
 
     found: Bool[np.ndarray, " H"]
     true: Float[np.ndarray, "H R"]
@@ -133,89 +136,128 @@ class _Hadrons(NamedTuple):
 
 
 class RegressionSection:
-    """Residuals of the hadrons that are found: matched to an object with p_none < 0.5.
+    """Residuals of true objects that are found, or of jets or constituents.
 
-    A hadron takes 45 bytes with five targets, since quantiles need them all.
+    An object is found when it is matched to one with p_none < 0.5. An entry takes 45 bytes with
+    five targets, since quantiles need them all.
     """
 
-    def __init__(self, config: Config):
+    def __init__(self, setting: Setting, task: Task, label: str):
         """Starts empty.
 
         Args:
-            config: its targets and their transforms say which residuals are formed.
+            setting: of the test file.
+            task: a regression, or of objects.
+            label: the targets, whose transforms say which residuals are formed.
         """
-        hadrons = config.data.hadrons
-        self._targets = list(hadrons.targets)
-        self._definitions = definitions(hadrons.targets, hadrons.transforms)
-        self._units = units(config.evaluation.fields)
-        self._pt = config.evaluation.fields.hadron_pt
-        self._mass = config.evaluation.fields.hadron_mass
-        self._parts: list[_Hadrons] = []
+        self._config, self._task, self._label = setting.config, task.name, label
+        targets: Targets = setting.schema.labels[label]
+        self._of, self._targets = targets.of, list(targets.transforms)
+        self._is_object = targets.of in setting.schema.objects
+        self._definitions = definitions(targets.transforms)
+        fields = setting.config.evaluation.fields
+        self._units, self._mass = units(fields), fields.hadron_mass
+        self._parts: list[_Entries] = []
 
     def add(self, chunk: Chunk) -> None:
         """Takes in some jets."""
-        valid = chunk.targets.object_valid
-        found = chunk.predictions.object_prob[..., -1] < NONE_PROB_CUT
-        pt = np.full(valid.shape, math.nan, np.float32)
-        hadrons = chunk.records.hadrons
-        if hadrons is not None and self._pt in hadrons.dtype.names:
-            columns = hadrons[self._pt][:, : valid.shape[1]] / MEV_PER_GEV
-            pt[:, : columns.shape[1]] = columns
+        values = chunk.true[self._label], chunk.predicted[self._label]
+        shape = values[0].shape[:-1]
+        found = np.ones(shape, bool)
+        pt = np.broadcast_to(jet_pt(chunk, self._config), shape[::-1]).T
+        if self._is_object:
+            valid, pt = chunk.labels[self._of].valid, self._object_pt(chunk, shape)
+            prob = chunk.predictions[self._task].get("class_prob")
+            if prob is not None:
+                found = prob[:, : shape[1], -1] < NONE_PROB_CUT
+            values = values[0], values[1][:, : shape[1]]
+        elif self._of == JETS:
+            valid = found
+        else:
+            valid = chunk.records.streams[self._of].index >= 0
+        valid = valid & np.isfinite(values[0]).any(axis=-1)
         with np.errstate(over="ignore"):
-            values = (x[valid].astype(np.float32) for x in (chunk.true, chunk.predicted))
-            self._parts.append(_Hadrons(found[valid], *values, pt[valid]))
+            parts = (x[valid].astype(np.float32) for x in values)
+            self._parts.append(_Entries(found[valid], *parts, pt[valid].astype(np.float32)))
+
+    def _object_pt(self, chunk: Chunk, shape: tuple[int, ...]) -> Float[np.ndarray, "N M"]:
+        pt, name = np.full(shape, math.nan), self._config.evaluation.fields.hadron_pt
+        table = chunk.records.objects[self._of]
+        if name in table.dtype.names:
+            columns = table[name][:, : shape[1]] / MEV_PER_GEV
+            pt[:, : columns.shape[1]] = columns
+        return pt
 
     def metrics(self) -> dict[str, Any]:
-        """Hadrons `found` and `of` how many, and for every residual `formula`, `unit`, `Spread`."""
-        hadrons = self._all()
+        """How many are `found` of all, and for every residual `formula`, `unit`, `Spread`."""
+        entries = self._all()
         summaries = {}
         for name, definition in self._definitions.items():
             unit = self._units.get(definition.target, "")
             summaries[name] = {
                 "formula": formula(definition, unit),
                 "unit": "" if definition.normalised else unit,
-                **spread(self._residuals(hadrons, definition))._asdict(),
+                **spread(self._residuals(entries, definition))._asdict(),
             }
-        found = int(np.count_nonzero(hadrons.found))
-        return {"found": found, "of": len(hadrons.found), "residuals": summaries}
+        found = int(np.count_nonzero(entries.found))
+        return {
+            "entries": self._of,
+            "against": f"true {singular(self._of)}" if self._is_object else "jet",
+            "found": found,
+            "of": len(entries.found),
+            "residuals": summaries,
+        }
 
     def curves(self) -> dict[str, Any]:
         """`histograms` of the residuals; `response`, predicted/true against true pT [GeV].
 
-        The response is that of the targets with a logarithm, of the hadrons whose normalised
-        residual is formed; empty where the file has no pT of the hadrons.
+        That of objects is against their own pT, others against that of the jet. The response is
+        that of the targets with a logarithm, of the entries whose normalised residual is formed;
+        empty where the file has no such pT.
         """
-        hadrons = self._all()
+        entries = self._all()
         histograms = {
-            name: histogram(self._residuals(hadrons, definition), self._edges(hadrons, definition))
+            name: histogram(self._residuals(entries, definition), self._edges(entries, definition))
             for name, definition in self._definitions.items()
         }
-        found = hadrons.found & np.isfinite(hadrons.pt)
+        found = entries.found & np.isfinite(entries.pt)
         response = {}
         for name, definition in self._definitions.items():
             if definition.has_response and found.any():
                 column = self._targets.index(definition.target)
-                true, predicted = hadrons.true[:, column], hadrons.predicted[:, column]
+                true, predicted = entries.true[:, column], entries.predicted[:, column]
                 kept = found & definition.admits(true)
                 ratio = predicted[kept].astype(np.float64) / true[kept]
-                response[name] = binned_spread(ratio, hadrons.pt[kept], PT_EDGES)
+                response[name] = binned_spread(ratio, entries.pt[kept], PT_EDGES)
         return {"histograms": histograms, "response": response}
 
-    def _all(self) -> _Hadrons:
-        return _Hadrons(*(np.concatenate(parts) for parts in zip(*self._parts, strict=True)))
+    def _all(self) -> _Entries:
+        return _Entries(*(np.concatenate(parts) for parts in zip(*self._parts, strict=True)))
 
-    def _residuals(self, hadrons: _Hadrons, definition: Residual) -> Float[np.ndarray, " N"]:
+    def _residuals(self, entries: _Entries, definition: Residual) -> Float[np.ndarray, " N"]:
         column = self._targets.index(definition.target)
-        found = hadrons.found
-        return residuals(hadrons.predicted[found, column], hadrons.true[found, column], definition)
+        found = entries.found
+        return residuals(entries.predicted[found, column], entries.true[found, column], definition)
 
-    def _edges(self, hadrons: _Hadrons, definition: Residual) -> Float[np.ndarray, " E"]:
+    def _edges(self, entries: _Entries, definition: Residual) -> Float[np.ndarray, " E"]:
         limits = definition.edges
         if definition.target == self._mass and definition.has_response:
             limits = MASS_RANGE
         elif limits is None:
-            # Of all true hadrons, so that runs on one file have the same edges.
-            width = spread(hadrons.true[:, self._targets.index(definition.target)]).half_width_68
+            # Of all true entries, so that runs on one file have the same edges.
+            true = entries.true[:, self._targets.index(definition.target)]
+            width = spread(true[np.isfinite(true)]).half_width_68
             limit = round_up(2 * width) if width > 0 else 1.0
             limits = (-limit, limit)
         return np.linspace(*limits, BINS + 1)
+
+
+def of_objects(setting: Setting, task: Task) -> RegressionSection | None:
+    """Properties of objects; none without them or without all of the truth of the task."""
+    has_truth = task.options.losses.regression and setting.has(*task.needs.labels)
+    return RegressionSection(setting, task, f"{task.name}.regression") if has_truth else None
+
+
+def of_others(setting: Setting, task: Task) -> RegressionSection | None:
+    """Quantities of jets or constituents; none without their truth."""
+    return RegressionSection(setting, task, task.name) if setting.has(task.name) else None

@@ -3,22 +3,19 @@
 import contextlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
-
-from maskformer_jax import tasks
-from maskformer_jax.data import JetFile, Records, read_sequential
+from maskformer_jax.data import JetFile
 from maskformer_jax.errors import InputError
-from maskformer_jax.evaluation import report
+from maskformer_jax.evaluation import event_display, report
 from maskformer_jax.evaluation.event_display import EventDisplay
-from maskformer_jax.evaluation.metrics import Tally
+from maskformer_jax.evaluation.metrics import Tally, left_out, setting_of
 from maskformer_jax.evaluation.output import write_whole
 from maskformer_jax.evaluation.plots import draw_plots
 from maskformer_jax.evaluation.plots.event_display import draw as draw_events
-from maskformer_jax.evaluation.predict import Predictions, build_predict
+from maskformer_jax.evaluation.predict import predict_file
 from maskformer_jax.evaluation.prediction_file import FILE_NAME, PredictionFile
 from maskformer_jax.evaluation.results import (
     METRICS_FILE,
@@ -26,12 +23,10 @@ from maskformer_jax.evaluation.results import (
     read_results,
     write_results,
 )
-from maskformer_jax.evaluation.section import Chunk
 from maskformer_jax.evaluation.tables.formats import to_markdown
 from maskformer_jax.evaluation.tables.seeds import Entry
 from maskformer_jax.evaluation.tables.thesis import all_tables
 from maskformer_jax.evaluation.trained import Trained, load_run
-from maskformer_jax.types import Targets
 
 OUTPUT_FOLDER = "evaluation"
 TABLES_FILE = "tables.md"
@@ -41,7 +36,7 @@ class Evaluated(NamedTuple):
     """What an evaluation has left.
 
     Attributes:
-        results: as read from the files; none: the test file has no truth labels.
+        results: as read from the files; none: the test file has none of the truth.
         summary: how many jets went where, and how fast.
     """
 
@@ -58,7 +53,7 @@ def evaluate(
 ) -> str:
     """Writes predictions, metrics, curves, tables and plots of the best checkpoint on a test file.
 
-    A file without truth labels gives the predictions only.
+    A file without any truth gives the predictions only.
 
     Args:
         run: folder of a training run.
@@ -77,7 +72,7 @@ def evaluate(
     folder = output_dir or run / OUTPUT_FOLDER
     results, summary = evaluate_trained(trained, test_file, folder, label or trained.config.name)
     if results is None:
-        return f"{test_file} has no truth labels: predictions only\n\n{summary}"
+        return f"{test_file} has none of the truth: predictions only\n\n{summary}"
     return f"{report.table(results.metrics)}\n\n{summary}"
 
 
@@ -94,36 +89,38 @@ def evaluate_trained(trained: Trained, test_file: Path, folder: Path, label: str
         InputError: something about the file or the folder is wrong.
     """
     check_free(folder / METRICS_FILE, test_file)
-    file = JetFile(test_file, trained.config.data, truth="optional")
-    try:
-        left_out = _left_out(file, trained.config.evaluation.fields.jet_pt)
-        tally = Tally(trained.config, trained.baseline) if file.has_truth else None
-        display = EventDisplay(trained.config, file)
-        takers = [display] if tally is None else [tally, display]
-        rate = write_predictions(trained, file, folder / FILE_NAME, takers)
-    finally:
-        file.close()
-    draw_events(display.events, label, trained.config.evaluation.fields, folder)
-    summary = f"{file.num_jets:,} jets written to {folder}"
+    with _opened(trained, test_file) as (file, setting):
+        tally, takers = Tally(setting), []
+        summary = left_out(setting, file.missing, file.read(0, 1).jets.dtype.names)
+        reason = event_display.cannot(setting)
+        if reason is None:
+            takers.append(EventDisplay(setting, file))
+        elif event_display.is_wanted(trained.config):
+            summary.append(f"no event display: {reason}")
+        rate = write_predictions(trained, file, folder / FILE_NAME, [tally, *takers])
+    events = [event for display in takers for event in display.events]
+    draw_events(events, label, trained.config.evaluation.fields, folder)
+    written = f"{file.num_jets:,} jets written to {folder}"
     if rate:
-        summary += f", {rate:,.0f} jets/s after the first batch"
-    summary += left_out
-    if tally is None:
-        return Evaluated(None, summary)
+        written += f", {rate:,.0f} jets/s after the first batch"
+    text = "\n".join([written, *summary])
+    if not tally.sections:
+        return Evaluated(None, text)
     _write_results(tally, test_file, folder)
     results = read_results(folder, label)
     write_tables([results], folder)
     draw_plots([results], folder)
-    return Evaluated(results, summary)
+    return Evaluated(results, text)
 
 
-def _left_out(file: JetFile, jet_pt: str) -> str:
-    if jet_pt in file.read(0, 1).jets.dtype.names:
-        return ""
-    return (
-        f"\nthe jets have no field `{jet_pt}`, so curves against pT are empty; name it by "
-        "`--evaluation.fields.jet_pt`"
-    )
+@contextlib.contextmanager
+def _opened(trained: Trained, test_file: Path):
+    """The test file, with whatever truth it has, and the setting of its sections."""
+    file = JetFile(test_file, trained.model.schema, truth="optional")
+    try:
+        yield file, setting_of(trained, file)
+    finally:
+        file.close()
 
 
 def check_free(path: Path, test_file: Path) -> None:
@@ -173,15 +170,13 @@ def measure(
         InputError: something about the run, the file or the output folder is wrong.
     """
     trained = load_run(run, overrides)
-    file = JetFile(test_file, trained.config.data)
-    try:
-        tally = Tally(trained.config, trained.baseline)
+    with _opened(trained, test_file) as (file, setting):
+        tally = Tally(setting)
+        if not tally.sections:
+            raise InputError(f"{test_file} has none of the truth labels, so nothing is measured")
         output_dir.mkdir(parents=True, exist_ok=True)
-        write_predictions(
-            trained, file, output_dir / FILE_NAME if keep_predictions else None, [tally]
-        )
-    finally:
-        file.close()
+        path = output_dir / FILE_NAME if keep_predictions else None
+        write_predictions(trained, file, path, [tally])
     _write_results(tally, test_file, output_dir)
 
 
@@ -209,48 +204,13 @@ def write_predictions(
         imports; 0 where there is no other.
     """
     begin, jets = None, 0
-    config, to_physical = trained.config, trained.scaling.targets_to_physical
     with contextlib.ExitStack() as stack:
-        output = None
         if path is not None:
-            output = PredictionFile(path, config.name, config.data, file.num_jets)
-            stack.enter_context(output)
-        for records, targets, predictions in predict_file(trained, file):
-            predicted = to_physical(predictions.regression)
-            if output is not None:
-                output.write(records, targets, predictions, predicted)
-            true = to_physical(targets.regression)
+            output = stack.enter_context(PredictionFile(path, trained, file.num_jets))
+            takers = [output, *takers]
+        for chunk in predict_file(trained, file):
             for taker in takers:
-                taker.add(Chunk(records, targets, predictions, predicted, true))
-            jets += 0 if begin is None else len(records.jets)
+                taker.add(chunk)
+            jets += 0 if begin is None else len(chunk.records.jets)
             begin = begin or time.perf_counter()
     return jets / (time.perf_counter() - begin)
-
-
-def predict_file(trained: Trained, file: JetFile) -> Iterator[tuple[Records, Targets, Predictions]]:
-    """Predictions of a file in its order, on the host and without padding jets.
-
-    A batch is computed while the one before it is used.
-    """
-    config = trained.config
-    match = tasks.build_match(config) if file.has_truth else None
-    predict = build_predict(trained.apply, match)
-    waiting = None
-    batches = read_sequential(
-        file, trained.scaling, config.evaluation.batch_size, labelled_only=False
-    )
-    for records, batch, targets in batches:
-        started = (records, targets, predict(trained.params, batch, targets))
-        if waiting is not None:
-            yield _on_host(*waiting)
-        waiting = started
-    yield _on_host(*waiting)
-
-
-def _on_host(
-    records: Records, targets: Targets, predictions: Predictions
-) -> tuple[Records, Targets, Predictions]:
-    number = len(records.jets)
-    per_jet = predictions._replace(confusions=())
-    per_jet, targets = jax.tree.map(lambda x: x[:number], (jax.device_get(per_jet), targets))
-    return records, targets, per_jet._replace(confusions=jax.device_get(predictions.confusions))

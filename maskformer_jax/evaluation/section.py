@@ -1,13 +1,17 @@
 """What every part of the evaluation is given and gives back."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
+from maskformer_jax.config import Config
 from maskformer_jax.data import Records
-from maskformer_jax.evaluation.predict import Predictions
-from maskformer_jax.types import Targets
+from maskformer_jax.data.schema import Schema
+from maskformer_jax.evaluation.baseline import Baseline
+from maskformer_jax.tasks.task import Task
+from maskformer_jax.types import Labels
 
 # Momenta and masses are MeV in files and metrics, GeV in curves and pictures.
 MEV_PER_GEV = 1000.0
@@ -18,17 +22,19 @@ class Chunk(NamedTuple):
 
     Attributes:
         records: N rows of the file.
-        targets: of the same jets.
-        predictions: likewise.
-        predicted: hadron properties in the units of the file.
-        true: likewise.
+        labels: of the same jets, those that the file has.
+        predictions: by task, arrays by name.
+        counts: by task, sums from which its quick figures are made.
+        predicted: by label that is regressed, `[..., R]` in the units of the file.
+        true: likewise, of those that the file has.
     """
 
     records: Records
-    targets: Targets
-    predictions: Predictions
-    predicted: Float[np.ndarray, "N M R"]
-    true: Float[np.ndarray, "N M R"]
+    labels: Labels
+    predictions: Mapping[str, Mapping[str, np.ndarray]]
+    counts: Mapping[str, Mapping[str, np.ndarray]]
+    predicted: Mapping[str, np.ndarray]
+    true: Mapping[str, np.ndarray]
 
 
 class Curve(NamedTuple):
@@ -45,8 +51,66 @@ class Curve(NamedTuple):
     error: Float[np.ndarray, " V"]
 
 
+class Setting(NamedTuple):
+    """What the sections of a test file are built with.
+
+    Attributes:
+        config: of the run.
+        tasks: of the model.
+        schema: what is read of the file.
+        labels: names of the labels that the file has.
+        baseline: tagger to compare with; none: the network alone.
+    """
+
+    config: Config
+    tasks: Sequence[Task]
+    schema: Schema
+    labels: Sequence[str]
+    baseline: Baseline | None = None
+
+    def has(self, *labels: str) -> bool:
+        """Whether the file has all of these labels."""
+        return set(labels) <= set(self.labels)
+
+    def classes(self, task: Task) -> list[str]:
+        """Classes of a classification."""
+        return list(self.schema.labels[task.options.label].classes)
+
+    def place(self, task: Task) -> str:
+        """`jets`, the stream or the objects that a task is of."""
+        options = task.options
+        if options.kind == "objects":
+            return options.objects
+        return options.of if options.kind == "regression" else self.schema.labels[options.label].of
+
+    def axis(self, task: Task) -> str:
+        """`jets`, `stream` or `objects`: what a task is of."""
+        return self.schema.axis(self.place(task))
+
+    def jet_classes(self) -> "JetClasses":
+        """The classes of the first label of jets that a task learns and the file has."""
+        for task in self.tasks:
+            is_told = task.options.kind == "classification" and self.has(task.options.label)
+            if is_told and self.axis(task) == "jets":
+                return JetClasses(task.options.label, self.classes(task))
+        return JetClasses(None, [])
+
+
+class JetClasses(NamedTuple):
+    """By what jets are told apart; no label: by nothing."""
+
+    label: str | None
+    names: list[str]
+
+    def index(self, chunk: Chunk) -> Int[np.ndarray, " N"]:
+        """Class of each jet, -1 for none."""
+        if self.label is None:
+            return np.full(len(chunk.records.jets), -1)
+        return np.asarray(chunk.labels[self.label])
+
+
 class Section(Protocol):
-    """One part of the evaluation, such as vertex finding.
+    """One part of the evaluation of one task, such as its vertices.
 
     It keeps sums and small arrays only, so that a file of any length can be added.
     """

@@ -1,24 +1,19 @@
-"""Flavour tagging: rejections at working points, ROC curves and discriminants."""
+"""Classification of jets: rejections at working points, ROC curves and discriminants."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from maskformer_jax.config import Config, EvaluationConfig
-from maskformer_jax.evaluation.baseline import Baseline
 from maskformer_jax.evaluation.binned_efficiency import jet_pt
-from maskformer_jax.evaluation.classification import accuracy
+from maskformer_jax.evaluation.config import DiscriminantConfig
 from maskformer_jax.evaluation.discriminants import (
-    FlavourIndices,
-    b_discriminant,
-    c_discriminant,
-    flavour_indices,
+    discriminant,
     threshold,
+    with_first,
     working_point,
 )
-from maskformer_jax.evaluation.section import Chunk, Curve
+from maskformer_jax.evaluation.section import Chunk, Curve, Setting
 from maskformer_jax.evaluation.tagging_curves import (
     DISCRIMINANT_EDGES,
     against_pt,
@@ -26,135 +21,115 @@ from maskformer_jax.evaluation.tagging_curves import (
     histograms,
     inverse,
     roc_curve,
+    roc_efficiencies,
 )
-
-# In the results flavours have these names, whatever the classes of the file are called.
-FLAVOURS = ("bjets", "cjets", "ujets")
-COLUMNS = FlavourIndices(*range(len(FLAVOURS)))
+from maskformer_jax.tasks.confusion import accuracy
+from maskformer_jax.tasks.task import Task
 
 SCAN_POINTS = 40
-
-
-class Tag(NamedTuple):
-    """What is asked of the tagging of one flavour.
-
-    Attributes:
-        signal: the flavour.
-        discriminant: of logarithmic probabilities, columns and fraction.
-        fraction: of the discriminant.
-        working_points: signal efficiencies of the table.
-        fixed_efficiency: at which the fraction and jet pT are varied.
-        roc_efficiencies: of the ROC curve.
-    """
-
-    signal: str
-    discriminant: Callable[[np.ndarray, FlavourIndices, float], np.ndarray]
-    fraction: float
-    working_points: list[float]
-    fixed_efficiency: float
-    roc_efficiencies: Float[np.ndarray, " X"]
-
-
-def tags(options: EvaluationConfig) -> dict[str, Tag]:
-    """b- and c-tagging as the options ask for them."""
-    return {
-        "b": Tag(
-            "bjets",
-            b_discriminant,
-            options.charm_fraction,
-            options.working_points,
-            options.fixed_efficiency,
-            np.linspace(0.49, 1.0, 103),
-        ),
-        "c": Tag(
-            "cjets",
-            c_discriminant,
-            options.bottom_fraction,
-            options.charm_working_points,
-            options.fixed_charm_efficiency,
-            np.linspace(0.1, 1.0, 91),
-        ),
-    }
+BASELINE = "baseline"
 
 
 class Jets(NamedTuple):
-    """The jets of the three flavours.
+    """The jets that have a class.
 
     Attributes:
-        flavour: index into `FLAVOURS`.
+        index: of the class.
         pt: GeV.
-        log_prob: of `FLAVOURS`.
-        baseline: score of the baseline; of no jets where there is none.
+        log_prob: of the classes.
+        baseline: its score; zero where there is none.
     """
 
-    flavour: Int[np.ndarray, " N"]
+    index: Int[np.ndarray, " N"]
     pt: Float[np.ndarray, " N"]
-    log_prob: Float[np.ndarray, "N 3"]
+    log_prob: Float[np.ndarray, "N C"]
     baseline: Float[np.ndarray, " N"]
 
-    def by_flavour(self, score: Float[np.ndarray, " N"]) -> dict[str, np.ndarray]:
-        """The scores of the jets of each flavour."""
-        return {name: score[self.flavour == i] for i, name in enumerate(FLAVOURS)}
+
+def fitting(setting: Setting, classes: list[str]) -> dict[str, DiscriminantConfig]:
+    """The discriminants all of whose classes are among these."""
+    return {
+        name: options
+        for name, options in setting.config.evaluation.discriminants.items()
+        if {options.signal, *options.backgrounds} <= set(classes)
+    }
 
 
 class TaggingSection:
-    """Discriminants of the labelled jets, and cuts on them; 21 bytes a jet."""
+    """Classes of the labelled jets, discriminants and cuts on them; 21 bytes a jet of 3 classes."""
 
-    def __init__(self, config: Config, baseline: Baseline | None):
+    def __init__(self, setting: Setting, task: Task):
         """Starts empty.
 
         Args:
-            config: of the run.
-            baseline: b-tagger to compare with; none: the network alone.
-
-        Raises:
-            InputError: the classes of the config do not name b, c and light jets.
+            setting: of the test file.
+            task: a classification of jets.
         """
-        self._config = config
-        self._flavours = flavour_indices(config.data.jets.classes)
-        self._tags = tags(config.evaluation)
-        self._baseline = baseline
-        self._confusion = np.zeros((len(config.data.jets.classes),) * 2, np.int64)
+        self._config, self._task = setting.config, task.name
+        self._label = setting.schema.labels[task.options.label]
+        self._classes = setting.classes(task)
+        self._discriminants = fitting(setting, self._classes)
+        own = setting.baseline is not None and setting.baseline.config.label == task.options.label
+        self._baseline = setting.baseline if own else None
+        self._name = task.options.label
+        self._confusion = np.zeros((len(self._classes),) * 2, np.int64)
+        self._unlabelled = 0
         self._chunks: list[Jets] = []
 
     def add(self, chunk: Chunk) -> None:
         """Takes in some jets."""
-        self._confusion += np.asarray(chunk.predictions.confusions.flavour, np.int64)
-        label = chunk.targets.jet_class_index[:, None] == np.array(self._flavours)
-        score = np.zeros(len(label))
+        self._confusion += np.asarray(chunk.counts[self._task]["confusion"], np.int64)
+        index = np.asarray(chunk.labels[self._name])
+        score = np.zeros(len(index))
         if self._baseline is not None:
-            score = self._baseline.score(chunk.records, self._config.data.tracks.valid)
+            stream = self._config.data.streams[self._baseline.config.stream]
+            score = self._baseline.score(chunk.records, stream.valid)
         jets = Jets(
-            flavour=label.argmax(axis=1).astype(np.int8),
+            index=index.astype(np.int16),
             pt=jet_pt(chunk, self._config).astype(np.float32),
-            log_prob=chunk.predictions.jet_log_prob[:, self._flavours].astype(np.float32),
+            log_prob=chunk.predictions[self._task]["log_prob"].astype(np.float32),
             baseline=score.astype(np.float32),
         )
-        self._chunks.append(Jets(*(column[label.any(axis=1)] for column in jets)))
+        self._unlabelled += int(np.count_nonzero(index < 0))
+        self._chunks.append(Jets(*(column[index >= 0] for column in jets)))
 
     def metrics(self) -> dict[str, Any]:
-        """Accuracy, and rejections at the working points, of b- and c-tagging."""
+        """Numbers of jets, accuracy, and rejections at the working points of each discriminant."""
+        numbers = np.bincount(self._jets.index, minlength=len(self._classes)).tolist()
         return {
+            "label": self._name,
+            "jets": {
+                "unlabelled": self._unlabelled,
+                "classes": dict(zip(self._classes, numbers, strict=True)),
+            },
             "accuracy": accuracy(self._confusion),
             "confusion": self._confusion,
-            **{name: self._points(name, tag) for name, tag in self._tags.items()},
+            "discriminants": {
+                name: self._points(options) for name, options in self._discriminants.items()
+            },
         }
 
     def curves(self) -> dict[str, Any]:
-        """Curves of each tagger and both kinds of tagging; none unless there are all flavours."""
-        if not np.bincount(self._jets.flavour, minlength=len(FLAVOURS)).all():
-            return {}
+        """`roc`, `discriminant`, `against_pt` of each tagger, and the `fraction_scan`.
+
+        By discriminant; none of a discriminant unless there are jets of all its classes.
+        """
         kinds = {
             "roc": self._roc,
             "discriminant": self._histograms,
             "against_pt": self._against_pt,
         }
-        curves: dict[str, Any] = {kind: {} for kind in (*kinds, "fraction_scan")}
-        for name, tag in self._tags.items():
-            scores = self._scores(name, tag)
+        curves: dict[str, Any] = {}
+        for name, options in self._discriminants.items():
+            scores = self._scores(options)
+            if not all(map(len, self._by_class(options, scores[self._config.name]).values())):
+                continue
             for kind, curve in kinds.items():
-                curves[kind][name] = {t: curve(tag, score) for t, score in scores.items()}
-            curves["fraction_scan"][name] = {self._config.name: self._scan(tag)}
+                found = {tagger: curve(options, score) for tagger, score in scores.items()}
+                curves.setdefault(kind, {})[name] = found
+            if len(options.backgrounds) > 1:
+                scan = {self._config.name: self._scan(options)}
+                curves.setdefault("fraction_scan", {})[name] = scan
         return curves
 
     @property
@@ -164,54 +139,65 @@ class TaggingSection:
             self._chunks = [Jets(*(np.concatenate(column) for column in columns))]
         return self._chunks[0]
 
-    def _scores(self, name: str, tag: Tag) -> dict[str, np.ndarray]:
-        """Scores of each tagger, the network first; the baseline knows b jets only."""
-        scores = {self._config.name: tag.discriminant(self._jets.log_prob, COLUMNS, tag.fraction)}
-        if self._baseline is not None and name == "b":
-            scores["baseline"] = self._jets.baseline
+    def _by_class(self, options: DiscriminantConfig, score: np.ndarray) -> dict[str, np.ndarray]:
+        """The scores of the jets of the signal and of each background."""
+        index = self._jets.index
+        names = [options.signal, *options.backgrounds]
+        return {name: score[index == self._classes.index(name)] for name in names}
+
+    def _discriminant(self, options: DiscriminantConfig, fractions: dict) -> np.ndarray:
+        columns = {self._classes.index(name): f for name, f in fractions.items()}
+        signal = self._classes.index(options.signal)
+        return discriminant(self._jets.log_prob, signal, columns)
+
+    def _scores(self, options: DiscriminantConfig) -> dict[str, np.ndarray]:
+        """Scores of each tagger, the network first; the baseline knows one signal only."""
+        scores = {self._config.name: self._discriminant(options, options.backgrounds)}
+        if self._baseline is not None and self._baseline.config.signal == options.signal:
+            scores[BASELINE] = self._jets.baseline
         return scores
 
-    def _points(self, name: str, tag: Tag) -> dict[str, Any]:
+    def _points(self, options: DiscriminantConfig) -> dict[str, Any]:
         points = {}
-        for tagger, score in self._scores(name, tag).items():
-            backgrounds = self._jets.by_flavour(score)
-            signal = backgrounds.pop(tag.signal)
-            targets = tag.working_points if len(signal) else []
+        for tagger, score in self._scores(options).items():
+            backgrounds = self._by_class(options, score)
+            signal = backgrounds.pop(options.signal)
+            targets = options.working_points if len(signal) else []
             points[tagger] = {f"{t:g}": working_point(signal, backgrounds, t) for t in targets}
         return {
-            "fraction": tag.fraction,
-            "fixed_efficiency": tag.fixed_efficiency,
+            "signal": options.signal,
+            "fractions": options.backgrounds,
+            "fixed_efficiency": options.fixed_efficiency,
             "points": points,
         }
 
-    def _roc(self, tag: Tag, score: np.ndarray) -> dict[str, Curve]:
-        backgrounds = self._jets.by_flavour(score)
-        signal = backgrounds.pop(tag.signal)
+    def _roc(self, options: DiscriminantConfig, score: np.ndarray) -> dict[str, Curve]:
+        backgrounds = self._by_class(options, score)
+        signal = backgrounds.pop(options.signal)
+        efficiencies = roc_efficiencies(options.working_points)
         return {
-            name: roc_curve(signal, background, tag.roc_efficiencies)
+            name: roc_curve(signal, background, efficiencies)
             for name, background in backgrounds.items()
         }
 
-    def _histograms(self, tag: Tag, score: np.ndarray) -> dict[str, Curve]:
+    def _histograms(self, options: DiscriminantConfig, score: np.ndarray) -> dict[str, Curve]:
         edges = None if score is self._jets.baseline else DISCRIMINANT_EDGES
-        return histograms(self._jets.by_flavour(score), edges)
+        return histograms(self._by_class(options, score), edges)
 
-    def _against_pt(self, tag: Tag, score: np.ndarray) -> dict[str, Curve]:
-        cut = threshold(self._jets.by_flavour(score)[tag.signal], tag.fixed_efficiency)
-        edges = self._config.evaluation.pt_edges
-        passing = against_pt(self._jets.pt, self._jets.flavour, score, cut, edges, len(FLAVOURS))
-        return {
-            name: curve if name == tag.signal else inverse(curve)
-            for name, curve in zip(FLAVOURS, passing, strict=True)
-        }
+    def _against_pt(self, options: DiscriminantConfig, score: np.ndarray) -> dict[str, Curve]:
+        jets, edges = self._jets, self._config.evaluation.pt_edges
+        cut = threshold(self._by_class(options, score)[options.signal], options.fixed_efficiency)
+        passing = against_pt(jets.pt, jets.index, score, cut, edges, len(self._classes))
+        found = {n: passing[self._classes.index(n)] for n in self._by_class(options, score)}
+        return {n: c if n == options.signal else inverse(c) for n, c in found.items()}
 
-    def _scan(self, tag: Tag) -> dict[str, Curve]:
+    def _scan(self, options: DiscriminantConfig) -> dict[str, Curve]:
         from puma.fraction_scan import get_fx_values
 
-        jets = self._jets
-        return fraction_scan(
-            lambda f: jets.by_flavour(tag.discriminant(jets.log_prob, COLUMNS, f)),
-            tag.signal,
-            np.union1d(get_fx_values(SCAN_POINTS), tag.fraction),
-            tag.fixed_efficiency,
-        )
+        def score(value: float) -> dict[str, np.ndarray]:
+            fractions = with_first(options.backgrounds, value)
+            return self._by_class(options, self._discriminant(options, fractions))
+
+        own = next(iter(options.backgrounds.values()))
+        values = np.union1d(get_fx_values(SCAN_POINTS), own)
+        return fraction_scan(score, options.signal, values, options.fixed_efficiency)

@@ -25,6 +25,13 @@ def rejection_curve(x: Float[np.ndarray, " X"], rejections: Sequence[Rejection])
     return Curve(x, np.array(values), np.array([r.error for r in rejections]))
 
 
+def roc_efficiencies(working_points: Sequence[float]) -> Float[np.ndarray, " X"]:
+    """Signal efficiencies of a ROC curve, in steps of about 0.005 from below the working points."""
+    lowest = min(working_points)
+    begin = max(lowest - 0.11, min(0.1, lowest / 2))
+    return np.linspace(begin, 1.0, 1 + round((1 - begin) / 0.005))
+
+
 def roc_curve(
     signal: Float[np.ndarray, " S"],
     background: Float[np.ndarray, " N"],
@@ -50,12 +57,12 @@ def fraction_scan(
     fractions: Float[np.ndarray, " X"],
     efficiency: float,
 ) -> dict[str, Curve]:
-    """Rejection of each background against the fraction in the discriminant.
+    """Rejection of each background against the fraction of the first one in the discriminant.
 
     Args:
-        score: for a fraction, the discriminant of the jets of every flavour.
-        signal: the flavour of which a fraction `efficiency` passes.
-        fractions: f_c or f_b.
+        score: for a fraction, the discriminant of the jets of every class.
+        signal: the class of which a fraction `efficiency` passes.
+        fractions: of the first background.
         efficiency: of the signal.
     """
     curves: dict[str, list[Rejection]] = {}
@@ -69,24 +76,24 @@ def fraction_scan(
 
 def against_pt(
     pt: Float[np.ndarray, " N"],
-    flavour: Int[np.ndarray, " N"],
+    index: Int[np.ndarray, " N"],
     score: Float[np.ndarray, " N"],
     cut: float,
     edges: Sequence[float],
     groups: int,
 ) -> list[Curve]:
-    """Fraction of the jets that pass one cut, in bins of jet pT, for each flavour.
+    """Fraction of the jets that pass one cut, in bins of jet pT, for each class.
 
     Args:
         pt: of the jets.
-        flavour: group of each jet; negative for none.
+        index: group of each jet; negative for none.
         score: a jet passes when it is at least `cut`.
         cut: the same at every pT.
         edges: of the bins.
-        groups: number of flavours.
+        groups: number of classes.
     """
     efficiency = BinnedEfficiency(edges, groups)
-    efficiency.add(pt, flavour, score >= cut)
+    efficiency.add(pt, index, score >= cut)
     return [efficiency.curve(group) for group in range(groups)]
 
 
@@ -99,10 +106,10 @@ def inverse(efficiency: Curve) -> Curve:
 def histograms(
     scores: Mapping[str, Float[np.ndarray, " N"]], edges: Float[np.ndarray, " X"] | None
 ) -> dict[str, Curve]:
-    """Number of jets of each flavour in bins of a score, with the errors of counts.
+    """Number of jets of each class in bins of a score, with the errors of counts.
 
     Args:
-        scores: of the jets of each flavour.
+        scores: of the jets of each class.
         edges: of the bins, the outermost of which take the rest; none: from quantiles.
     """
     if edges is None:

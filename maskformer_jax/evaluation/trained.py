@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from maskformer_jax import config as configuration
+from maskformer_jax.build import Model, build
 from maskformer_jax.config import Config
 from maskformer_jax.data import NORMALISATION_FILE, Scaling
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation import baseline as templates
 from maskformer_jax.evaluation.baseline import Baseline
-from maskformer_jax.model import maskformer
 from maskformer_jax.training.checkpoint import restore_params
 from maskformer_jax.training.run_folder import CONFIG_FILE
 
@@ -21,14 +21,14 @@ class Trained(NamedTuple):
     Attributes:
         config: resolved configuration, with overrides.
         scaling: of inputs and targets.
-        apply: the model.
+        model: the network and its tasks.
         params: of the best checkpoint.
         baseline: impact-parameter tagger; none where the run has none or the config wants none.
     """
 
     config: Config
     scaling: Scaling
-    apply: maskformer.Apply
+    model: Model
     params: Any
     baseline: Baseline | None
 
@@ -45,11 +45,12 @@ def load_run(run: Path, overrides: Sequence[str] = ()) -> Trained:
     """
     config = load_config(run, overrides)
     scaling = Scaling.load(run / NORMALISATION_FILE)
-    apply, params = maskformer.build(config, config.training.seed)
-    params = restore_params(run, params)
-    baseline_file = run / templates.FILE_NAME
-    wanted = config.evaluation.baseline_fields and baseline_file.exists()
-    return Trained(config, scaling, apply, params, Baseline.load(baseline_file) if wanted else None)
+    model = build(config)
+    scaling.check(model.schema)
+    params = restore_params(run, model.params)
+    file, wanted = run / templates.FILE_NAME, config.evaluation.baseline
+    baseline = Baseline.load(file, wanted) if wanted and file.exists() else None
+    return Trained(config, scaling, model, params, baseline)
 
 
 def load_config(run: Path, overrides: Sequence[str] = ()) -> Config:
@@ -62,7 +63,8 @@ def load_config(run: Path, overrides: Sequence[str] = ()) -> Config:
     Raises:
         InputError: the folder is missing, incomplete or damaged.
     """
-    for path in (run, run / CONFIG_FILE, run / NORMALISATION_FILE):
-        if not path.exists():
-            raise InputError(f"{path}: no such file or folder; `--run` must be a training run")
-    return configuration.load_saved(run / CONFIG_FILE, overrides)
+    path = run / CONFIG_FILE
+    for needed in (run, path, run / NORMALISATION_FILE):
+        if not needed.exists():
+            raise InputError(f"{needed}: no such file or folder; `--run` must be a training run")
+    return configuration.load_saved(path, overrides)

@@ -1,25 +1,13 @@
-"""Vertices that the object masks form, against those of the true hadrons."""
+"""Vertices of the constituents of a jet: cleaned, merged, and matched to the true ones."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from maskformer_jax.config import Config
-from maskformer_jax.evaluation.binned_efficiency import BinnedEfficiency, jet_pt
-from maskformer_jax.evaluation.classification import Fraction, fraction
-from maskformer_jax.evaluation.discriminants import jets_name
-from maskformer_jax.evaluation.section import Chunk
-
 # Fractions of the tracks of the true and of the predicted vertex that a match must share.
 MATCH_EFFICIENCY = 0.65
 MATCH_PURITY = 0.5
-
-# Edges of the bins of flight length in mm: narrow for t-tbar, with room for hadrons of TeV.
-LENGTH_EDGES = (0, 0.5, 1, 2, 3, 4, 6, 8, 12, 20, 40, 80, 160, 320)
-
-KINDS = ("exclusive", "inclusive")
 
 
 class Vertices(NamedTuple):
@@ -113,124 +101,65 @@ def flight_length(
     return sums / np.maximum(vertices.sum(axis=-1), 1)
 
 
-class VertexMetrics(NamedTuple):
-    """Vertex finding in jets of one flavour.
+def clean_true(
+    index: Int[np.ndarray, "B L"], heavy: Bool[np.ndarray, "B L"]
+) -> Int[np.ndarray, "B L"]:
+    """True vertices without those that a track of another origin belongs to.
 
-    Attributes:
-        efficiency: true vertices that are matched.
-        purity: predicted vertices that are matched.
-        with_vertex: jets in which a vertex is predicted; the fake rate where there are no hadrons.
+    Args:
+        index: vertex of each track, negative for none and for padding.
+        heavy: tracks whose true origin is a heavy hadron.
+
+    Source: `clean_truth_vertices` of puma-hep.
     """
-
-    efficiency: Fraction
-    purity: Fraction
-    with_vertex: Fraction
+    other = (_same(index) & ~heavy[:, None]).any(axis=2)
+    return np.where(other, -1, index)
 
 
-class _Counts:
-    """Sums of one kind of vertices, overall and in bins, by class of the jet."""
+def clean_predicted(
+    index: Int[np.ndarray, "B L"],
+    primary: Bool[np.ndarray, "B L"],
+    heavy: Bool[np.ndarray, "B L"],
+) -> Int[np.ndarray, "B L"]:
+    """Predicted vertices without the primary one, and without those that have no heavy track.
 
-    def __init__(self, edges: Mapping[str, tuple[float, ...]], classes: int):
-        names = VertexMetrics._fields
-        # The last row is that of the jets without a class.
-        self.totals = {name: np.zeros((classes + 1, 2), np.int64) for name in names}
-        self.profiles = {
-            name: {axis: BinnedEfficiency(values, classes) for axis, values in edges.items()}
-            for name in names
-        }
-        # A jet without a vertex has no flight length.
-        self.profiles["with_vertex"].pop("Lxy", None)
+    The primary vertex is that with the most tracks that are called primary; among several the one
+    of the smallest index.
 
-    def add(
-        self,
-        name: str,
-        exists: Bool[np.ndarray, "B M"],
-        passed: Bool[np.ndarray, "B M"],
-        label: Int[np.ndarray, " B"],
-        x: Mapping[str, Float[np.ndarray, "B M"]],
-    ) -> None:
-        """Takes in the trials that exist, of which some have passed, and where they lie."""
-        group = np.broadcast_to(label[:, None], exists.shape)[exists]
-        np.add.at(self.totals[name], (group, passed[exists].astype(int)), 1)
-        for axis, profile in self.profiles[name].items():
-            profile.add(np.broadcast_to(x[axis], exists.shape)[exists], group, passed[exists])
+    Args:
+        index: vertex of each track, -1 for padding.
+        primary: tracks that are called primary.
+        heavy: tracks that are called those of a heavy hadron.
 
-
-class VertexingSection:
-    """Exclusive vertices, one for each hadron, and inclusive ones, one for each jet.
-
-    The inclusive vertex merges the tracks of all hadrons of the jet, those of a b hadron with those
-    of the c hadron that it decays to; the predicted one merges those of all objects that are not
-    `none`. The efficiency is shown against jet pT and the true flight length of the vertex, the
-    purity against jet pT and the predicted flight length: a vertex that is wrong has no true one.
+    Source: `clean_reco_vertices` of puma-hep.
     """
-
-    def __init__(self, config: Config):
-        """Starts empty."""
-        self._config = config
-        self._classes = list(map(jets_name, config.data.jets.classes))
-        targets, length = config.data.hadrons.targets, config.evaluation.fields.hadron_length
-        self._column = targets.index(length) if length in targets else None
-        edges = {"pt": tuple(config.evaluation.pt_edges)}
-        if self._column is not None:
-            edges["Lxy"] = LENGTH_EDGES
-        self._counts = {kind: _Counts(edges, len(self._classes)) for kind in KINDS}
-
-    def add(self, chunk: Chunk) -> None:
-        """Takes in some jets."""
-        predicted, true = chunk.predictions.mask_index, mask_to_index(chunk.targets.masks)
-        number = chunk.targets.masks.shape[1]
-        vertices = {
-            "exclusive": match_vertices(predicted, true, number),
-            "inclusive": match_vertices(merged(predicted), merged(true), 1),
-        }
-        label, pt = chunk.targets.jet_class_index, jet_pt(chunk, self._config)[:, None]
-        for kind, (found, real, matched) in vertices.items():
-            counts = self._counts[kind]
-            exists, x = real.any(-1), self._against(pt, real, true, chunk.true)
-            counts.add("efficiency", exists, matched.any(axis=1), label, x)
-            exists, x = found.any(-1), self._against(pt, found, predicted, chunk.predicted)
-            counts.add("purity", exists, matched.any(axis=2), label, x)
-            jets = np.ones((len(label), 1), bool)
-            counts.add("with_vertex", jets, exists.any(1, keepdims=True), label, {"pt": pt})
-
-    def _against(
-        self, pt: np.ndarray, vertices: np.ndarray, index: np.ndarray, properties: np.ndarray
-    ) -> dict[str, np.ndarray]:
-        if self._column is None:
-            return {"pt": pt}
-        lengths = flight_length(vertices, index, properties[..., self._column])
-        # A regression may fall a little below zero, where the first bin begins.
-        return {"pt": pt, "Lxy": np.maximum(lengths, 0.0)}
-
-    def metrics(self) -> dict[str, Any]:
-        """`VertexMetrics` of each kind and class of jets, and of `all` with those of no class."""
-        selections = {name: [row] for row, name in enumerate(self._classes)}
-        selections["all"] = list(range(len(self._classes) + 1))
-        return {
-            kind: {
-                name: VertexMetrics(
-                    **{key: _sum(total[rows]) for key, total in counts.totals.items()}
-                )
-                for name, rows in selections.items()
-            }
-            for kind, counts in self._counts.items()
-        }
-
-    def curves(self) -> dict[str, Any]:
-        """Profiles of each kind and class of jets, against `pt` [GeV] and `Lxy` [mm]."""
-        return {
-            kind: {
-                name: {
-                    key: {axis: profile.curve(row) for axis, profile in profiles.items()}
-                    for key, profiles in counts.profiles.items()
-                }
-                for row, name in enumerate(self._classes)
-            }
-            for kind, counts in self._counts.items()
-        }
+    same = _same(index)
+    number = np.where(primary & (index >= 0), (same & primary[:, None]).sum(axis=2), 0)
+    most = number.max(axis=1, initial=1)[:, None]
+    candidates = np.where(number == most, index, np.iinfo(index.dtype).max)
+    first = candidates.min(axis=1, initial=np.iinfo(index.dtype).max)[:, None]
+    index = np.where(index == first, -1, index)
+    has_heavy = (same & heavy[:, None]).any(axis=2)
+    return np.where(has_heavy, index, -1)
 
 
-def _sum(counts: Int[np.ndarray, "rows 2"]) -> Fraction:
-    failed, passed = counts.sum(axis=0)
-    return fraction(passed, failed + passed)
+def ranks(index: Int[np.ndarray, "B L"]) -> Int[np.ndarray, "B L"]:
+    """The same vertices, of two tracks or more, numbered in their order from 0; -1 for the others.
+
+    >>> ranks(np.array([[7, 3, 7, 9, 3, -1]]))
+    array([[ 1,  0,  1, -1,  0, -1]])
+    """
+    index = np.where(_same(index).sum(axis=2) > 1, index, -1)
+    order = np.argsort(index, axis=1, kind="stable")
+    values = np.take_along_axis(index, order, axis=1)
+    begins = values >= 0
+    begins[:, 1:] &= values[:, 1:] != values[:, :-1]
+    numbers = np.where(values >= 0, np.cumsum(begins, axis=1) - 1, -1)
+    result = np.empty_like(numbers)
+    np.put_along_axis(result, order, numbers, axis=1)
+    return result
+
+
+def _same(index: Int[np.ndarray, "B L"]) -> Bool[np.ndarray, "B L L"]:
+    """Pairs of tracks of one vertex, each track with itself; none of those without a vertex."""
+    return (index[:, :, None] == index[:, None]) & (index >= 0)[:, None]

@@ -41,8 +41,9 @@ class EdgesConfig:
             `salt`: 2 where both constituents are of a class in `heavy` or `fake` and not both
             fake, 0 where both are fake, otherwise 1; divided by the number of pairs with an edge.
         classes_label: the label whose classes `heavy` and `fake` are.
-        heavy: classes of weight 2.
+        heavy: classes of weight 2, whose vertices an evaluation looks for.
         fake: classes whose pairs have weight 0.
+        primary: class of the constituents of the primary vertex, which an evaluation leaves out.
         sample_weight: label of jets or of the stream, of the weights of their pairs; none: 1.
         head_widths: hidden layers; none: those of the model.
         kind: of the task.
@@ -53,6 +54,7 @@ class EdgesConfig:
     classes_label: str = "origin"
     heavy: list[str] = field(default_factory=lambda: ["fromB", "fromBC", "fromC"])
     fake: list[str] = field(default_factory=lambda: ["fake"])
+    primary: str = "primary"
     sample_weight: str | None = None
     head_widths: list[int] | None = None
     kind: Literal["edges"] = "edges"

@@ -373,14 +373,17 @@ class ObjectsTask:
         return {f"{figure}/{self.name}": x.value for figure, x in pairs.items() if x.total}
 
     def predict(self, decoded: Decoded, batch: Batch, labels: Labels) -> dict[str, Array]:
-        """Objects in the order of the truth, or of the queries where there is none.
+        """Objects in the order of the truth, then those that no truth has got; or as the queries.
 
         `class_prob` with `none` last, `mask_logits`, `mask_index`: the object of each constituent,
         `regression` in the scale of the label.
         """
         objects = decoded.objects
         if self._has_truth(labels):
-            objects = reorder(objects, self.match(objects, batch, labels))
+            matched = self.match(objects, batch, labels)
+            taken = (matched[..., None] == jnp.arange(self.queries)).any(axis=1)
+            left = jnp.argsort(taken, axis=1, stable=True)[:, : self.queries - matched.shape[1]]
+            objects = reorder(objects, jnp.concatenate([matched, left], axis=1))
         found = {}
         if objects.class_logits is not None:
             found["class_prob"] = jax.nn.softmax(objects.class_logits.astype(jnp.float32))

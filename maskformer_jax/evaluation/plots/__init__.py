@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from maskformer_jax.evaluation.plots import hadrons, regression, tagging, track_origin, vertexing
+from maskformer_jax.evaluation.plots import classes, regression, tagging, vertexing
 from maskformer_jax.evaluation.results import Results
 
 # Each has a function `draw(results, folder)` that leaves out what the results do not have.
-TOPICS = (tagging, vertexing, track_origin, hadrons, regression)
+TOPICS = (tagging, vertexing, classes, regression)
 
 
 def draw_plots(results: Sequence[Results], folder: Path) -> list[Path]:

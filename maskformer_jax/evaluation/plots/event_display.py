@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from maskformer_jax.config import FieldsConfig
+from maskformer_jax.evaluation.config import FieldsConfig
 from maskformer_jax.evaluation.event_display import Event, Hadron, View
 from maskformer_jax.evaluation.plots.canvas import save
 from maskformer_jax.evaluation.plots.event_legend import (

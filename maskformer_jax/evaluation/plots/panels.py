@@ -1,11 +1,14 @@
 """Panels that several pictures share: quantities in bins, and confusion matrices."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from maskformer_jax.evaluation.plots.canvas import COLOURS
+from maskformer_jax.evaluation.names import prefixes
+from maskformer_jax.evaluation.plots.canvas import COLOURS, save
+from maskformer_jax.evaluation.results import Results
 
 MARKERS = "osDv^<>P"
 
@@ -15,6 +18,17 @@ SPREAD = 0.6
 MATRICES_IN_A_ROW = 4
 # Percentage from which on the colour of a cell wants white text.
 DARK = 60
+
+
+def tasks_of(
+    results: Sequence[Results], section: str
+) -> Iterator[tuple[str, str, list[Mapping[str, Any]], list[Mapping[str, Any]]]]:
+    """Each task of a section that all runs have: name, prefix of its files, metrics, curves."""
+    parts = [r.metrics.get(section, {}) for r in results]
+    for task, prefix in prefixes(parts[0]).items():
+        if all(task in part for part in parts):
+            curves = [r.curves.get(section, {}).get(task, {}) for r in results]
+            yield task, prefix, [part[task] for part in parts], curves
 
 
 def binned(
@@ -73,6 +87,72 @@ def filled_range(curves: Sequence[Mapping[str, Any]]) -> tuple[float, float] | N
         return None
     bins = np.flatnonzero(filled)
     return float(edges[bins[0]]), float(edges[bins[-1] + 1])
+
+
+def draw_profile(
+    curves: Sequence[tuple[str, Mapping[str, Any]]],
+    path: Path,
+    *,
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+    logy: bool = False,
+) -> Path | None:
+    """Draws binned curves with their errors; several with a panel of the ratio to the first.
+
+    Args:
+        curves: label and content of each, as `binned` takes them.
+        path: of the PNG file.
+        xlabel: with unit; the axis is logarithmic unless a bin begins at zero.
+        ylabel: with unit.
+        title: above the picture.
+        logy: logarithmic scale of the values.
+
+    Returns:
+        The file; none where no bin of any curve has a value.
+    """
+    from matplotlib.figure import Figure
+
+    limits = filled_range([curve for _, curve in curves])
+    if limits is None:
+        return None
+    figure = Figure(figsize=(6.5, 5), layout="constrained")
+    if len(curves) > 1:
+        main, ratio = figure.subplots(2, 1, sharex=True, height_ratios=[1, 0.35])
+    else:
+        main, ratio = figure.subplots(), None
+    if limits[0] > 0:
+        main.set_xscale("log")
+    binned(main, curves, ratio)
+    main.set(xlim=limits, ylabel=ylabel, yscale="log" if logy else "linear")
+    figure.suptitle(title, fontsize=11)
+    finish(main, ratio, xlabel, f"Ratio to\n{curves[0][0]}")
+    main.legend(frameon=False)
+    return save(figure, path)
+
+
+def finish(main: Any, ratio: Any, xlabel: str, ratio_label: str = "Ratio") -> None:
+    """Ticks, labels and the line at 1 of a panel and that of its ratios, if there is one."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    for panel in filter(None, (main, ratio)):
+        panel.tick_params(which="both", direction="in", top=True, right=True)
+    bottom = ratio or main
+    bottom.set_xlabel(xlabel)
+    for axis in (main.xaxis, main.yaxis):
+        if axis.get_scale() == "log":
+            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axis.set_minor_formatter(NullFormatter())
+    if bottom.get_xscale() == "linear":
+        bottom.locator_params(axis="x", nbins=5)
+    if ratio is not None:
+        main.tick_params(labelbottom=False)
+        ratio.set_ylabel(ratio_label)
+        ratio.axhline(1, color="0.6", linewidth=0.8, zorder=0)
+        # From a half to two at most; closer where the ratios are.
+        low, high = ratio.dataLim.intervaly
+        ratio.set_ylim(max(0.5, min(low, 0.9)), min(2.0, max(high, 1.1)))
 
 
 def confusions(

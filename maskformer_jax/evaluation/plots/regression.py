@@ -1,13 +1,14 @@
-"""Residuals of the hadron properties, and the response against transverse momentum."""
+"""Residuals of regressed quantities, and the response against transverse momentum."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from maskformer_jax.evaluation.plots.canvas import COLOURS, SYMBOLS, save
-from maskformer_jax.evaluation.plots.panels import binned, filled_range
+from maskformer_jax.evaluation.plots.panels import binned, filled_range, finish, tasks_of
+from maskformer_jax.evaluation.report import entries_found
 from maskformer_jax.evaluation.results import Results
 from maskformer_jax.evaluation.tables.cells import decimals
 
@@ -22,22 +23,32 @@ LEGEND_LINE = 0.075
 MIN_IN_RATIO = 10
 
 
+class Run(NamedTuple):
+    """The residuals of a run: its label, metrics and curves of one task."""
+
+    label: str
+    metrics: Mapping[str, Any]
+    curves: Mapping[str, Any]
+
+
 def draw(results: Sequence[Results], folder: Path) -> list[Path]:
-    """Draws the residuals of all targets, and the response where the file has the pT of hadrons.
+    """Draws the residuals of all targets, and the response where the file has the pT.
 
     Args:
         results: of one or more runs; with several there are ratios to the first.
         folder: where the pictures go.
 
     Returns:
-        The files; none where no run has found a hadron.
+        The files; none of a task where no run has found an entry.
     """
-    some = [run for run in results if run.metrics.get("regression", {}).get("found")]
-    if not some:
-        return []
-    files = [_draw_residuals(some, folder / RESIDUALS_FILE)]
-    if some[0].curves["regression"]["response"]:
-        files.append(_draw_response(some, folder / RESPONSE_FILE))
+    files = []
+    for _, prefix, metrics, curves in tasks_of(results, "regression"):
+        runs = [Run(r.label, *found) for r, *found in zip(results, metrics, curves, strict=True)]
+        some = [run for run in runs if run.metrics["found"]]
+        if some:
+            files.append(_draw_residuals(some, folder / f"{prefix}{RESIDUALS_FILE}"))
+        if some and some[0].curves["response"]:
+            files.append(_draw_response(some, folder / f"{prefix}{RESPONSE_FILE}"))
     return files
 
 
@@ -46,29 +57,29 @@ def colour(run: int) -> str:
     return COLOURS[run % len(COLOURS)]
 
 
-def _draw_residuals(results: Sequence[Results], path: Path) -> Path:
-    names = list(results[0].curves["regression"]["histograms"])
+def _draw_residuals(runs: Sequence[Run], path: Path) -> Path:
+    names = list(runs[0].curves["histograms"])
     columns = min(COLUMNS, len(names))
-    figure, cells = _grid(results, columns, -(-len(names) // columns))
+    figure, cells = _grid(runs, columns, -(-len(names) // columns))
     for name, (main, ratio) in zip(names, cells, strict=False):
-        _residual_panel(results, name, main, ratio)
+        _residual_panel(runs, name, main, ratio)
     figure.supxlabel("The outer bins hold what lies beyond them.", x=0.99, ha="right", fontsize=8)
     for panel in (panel for cell in cells[len(names) :] for panel in cell if panel):
         panel.remove()
     return save(figure, path)
 
 
-def _residual_panel(results: Sequence[Results], name: str, main: Any, ratio: Any) -> None:
+def _residual_panel(runs: Sequence[Run], name: str, main: Any, ratio: Any) -> None:
     reference = None
-    for run, result in enumerate(results):
-        entry = result.metrics["regression"]["residuals"][name]
-        curve = result.curves["regression"]["histograms"][name]
+    for index, run in enumerate(runs):
+        entry = run.metrics["residuals"][name]
+        curve = run.curves["histograms"][name]
         edges = np.array(curve["x"])
         total = max(np.sum(curve["value"]), 1.0)
         value, error = np.array(curve["value"]) / total, np.array(curve["error"]) / total
         label = _with_width(entry["median"], entry["half_width_68"])
-        main.stairs(value, edges, color=colour(run), linewidth=1.4, label=label)
-        _band(main, edges, value, error, colour(run))
+        main.stairs(value, edges, color=colour(index), linewidth=1.4, label=label)
+        _band(main, edges, value, error, colour(index))
         if ratio is None:
             continue
         if reference is None:
@@ -76,15 +87,16 @@ def _residual_panel(results: Sequence[Results], name: str, main: Any, ratio: Any
             reference = edges, np.where(many, value, np.nan)
         if len(edges) == len(reference[0]) and np.allclose(edges, reference[0]):
             relative, uncertainty = value / reference[1], error / reference[1]
-            ratio.stairs(relative, edges, color=colour(run), linewidth=1.2)
-            _band(ratio, edges, relative, uncertainty, colour(run))
-    entry = results[0].metrics["regression"]["residuals"][name]
+            ratio.stairs(relative, edges, color=colour(index), linewidth=1.2)
+            _band(ratio, edges, relative, uncertainty, colour(index))
+    entry = runs[0].metrics["residuals"][name]
     unit = f" [{entry['unit']}]" if entry["unit"] else ""
     # The room for the legend keeps it off the curves.
-    main.set_ylim(0, main.dataLim.y1 * (1.12 + LEGEND_LINE * (len(results) + 1)))
+    main.set_ylim(0, main.dataLim.y1 * (1.12 + LEGEND_LINE * (len(runs) + 1)))
     main.set_xlim(edges[0], edges[-1])
     main.axvline(0, color="0.6", linewidth=0.8, zorder=0)
-    title = f"{entry['number']:,} hadrons, median ± half 68 % width"
+    entries = runs[0].metrics["entries"]
+    title = f"{entry['number']:,} {entries}, median ± half 68 % width"
     main.legend(
         title=title,
         title_fontsize=8,
@@ -94,29 +106,28 @@ def _residual_panel(results: Sequence[Results], name: str, main: Any, ratio: Any
         handlelength=1.2,
         alignment="left",
     )
-    main.set_ylabel("Fraction of hadrons")
-    _finish(main, ratio, _with_symbol(entry["formula"]) + unit)
+    main.set_ylabel(f"Fraction of {entries}")
+    finish(main, ratio, _with_symbol(entry["formula"]) + unit)
 
 
-def _draw_response(results: Sequence[Results], path: Path) -> Path:
-    names = list(results[0].curves["regression"]["response"])
-    figure, cells = _grid(results, len(names), 2)
+def _draw_response(runs: Sequence[Run], path: Path) -> Path:
+    names = list(runs[0].curves["response"])
+    figure, cells = _grid(runs, len(names), 2)
     words = {"median": "Median of", "half_width_68": "Half 68 % width of"}
     kinds = [(kind, name) for kind in words for name in names]
     for (kind, name), (main, ratio) in zip(kinds, cells, strict=True):
-        _response_panel(results, name, kind, main, ratio)
+        _response_panel(runs, name, kind, main, ratio)
         symbol = SYMBOLS.get(name, name)
         main.set_ylabel(f"{words[kind]} predicted/true {symbol}")
         if kind == "median":
             main.axhline(1, color="0.6", linewidth=0.8, zorder=0)
-        _finish(main, ratio, "True hadron $p_T$ [GeV]")
+        against = runs[0].metrics["against"].capitalize()
+        finish(main, ratio, f"{against} $p_T$ [GeV]")
     return save(figure, path)
 
 
-def _response_panel(
-    results: Sequence[Results], name: str, kind: str, main: Any, ratio: Any
-) -> None:
-    curves = [(run.label, run.curves["regression"]["response"][name][kind]) for run in results]
+def _response_panel(runs: Sequence[Run], name: str, kind: str, main: Any, ratio: Any) -> None:
+    curves = [(run.label, run.curves["response"][name][kind]) for run in runs]
     main.set_xscale("log")
     binned(main, curves, ratio)
     limits = filled_range([curve for _, curve in curves])
@@ -124,12 +135,12 @@ def _response_panel(
         main.set_xlim(limits)
 
 
-def _grid(results: Sequence[Results], columns: int, rows: int) -> tuple[Any, list[tuple]]:
+def _grid(runs: Sequence[Run], columns: int, rows: int) -> tuple[Any, list[tuple]]:
     """A figure with a legend of the runs above, and its panels with those of the ratios or none."""
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    several = len(results) > 1
+    several = len(runs) > 1
     height = PANEL[1] * (1 + RATIO_SHARE * several)
     figure = Figure(figsize=(PANEL[0] * columns, height * rows + 0.5), layout="constrained")
     outer = figure.add_gridspec(rows, columns)
@@ -141,37 +152,12 @@ def _grid(results: Sequence[Results], columns: int, rows: int) -> tuple[Any, lis
         inner = cell.subgridspec(2, 1, height_ratios=[1, RATIO_SHARE], hspace=0.02)
         main = figure.add_subplot(inner[0])
         cells.append((main, figure.add_subplot(inner[1], sharex=main)))
-    lines = [Line2D([], [], color=colour(run), linewidth=2) for run in range(len(results))]
-    labels = [
-        f"{run.label}: {entry['found']:,} of {entry['of']:,} hadrons found"
-        for run in results
-        for entry in [run.metrics["regression"]]
-    ]
+    lines = [Line2D([], [], color=colour(i), linewidth=2) for i in range(len(runs))]
+    labels = [f"{run.label}: {entries_found(run.metrics)}" for run in runs]
     figure.legend(
         lines, labels, loc="outside upper center", ncols=min(columns, len(labels)), frameon=False
     )
     return figure, cells
-
-
-def _finish(main: Any, ratio: Any, xlabel: str) -> None:
-    for panel in (main, ratio):
-        if panel is not None:
-            panel.tick_params(which="both", direction="in", top=True, right=True)
-    bottom = ratio or main
-    bottom.set_xlabel(xlabel)
-    if bottom.get_xscale() == "linear":
-        bottom.locator_params(axis="x", nbins=5)
-    if ratio is not None:
-        main.tick_params(labelbottom=False)
-        ratio.set_ylabel("Ratio")
-        ratio.axhline(1, color="0.6", linewidth=0.8, zorder=0)
-        ratio.set_ylim(*_ratio_limits(ratio))
-
-
-def _ratio_limits(panel: Any) -> tuple[float, float]:
-    """From a half to two at most; closer where the ratios are."""
-    low, high = panel.dataLim.intervaly
-    return (max(0.5, min(low, 0.9)), min(2.0, max(high, 1.1)))
 
 
 def _band(panel: Any, edges: np.ndarray, value: np.ndarray, error: np.ndarray, fill: str) -> None:

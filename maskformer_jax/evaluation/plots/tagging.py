@@ -1,21 +1,72 @@
-"""Pictures of the flavour tagging, drawn with puma."""
+"""Pictures of the tagging of jets, drawn with puma."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from maskformer_jax.evaluation.names import SPOKEN, short
 from maskformer_jax.evaluation.plots.canvas import COLOURS, DPI, draw_and_save
-from maskformer_jax.evaluation.plots.profile import draw_profile
+from maskformer_jax.evaluation.plots.panels import draw_profile, tasks_of
 from maskformer_jax.evaluation.results import Results
 
-SIGNALS = {"b": "bjets", "c": "cjets"}
-BACKGROUNDS = {"b": ("ujets", "cjets"), "c": ("ujets", "bjets")}
-FRACTIONS = {"b": "$f_c$", "c": "$f_b$"}
-NAMES = {"bjets": "$b$-jet", "cjets": "$c$-jet", "ujets": "Light-jet"}
-
 Taggers = list[tuple[str, Mapping[str, Any]]]
+
+
+class Tagging(NamedTuple):
+    """One discriminant of some runs.
+
+    Attributes:
+        name: of the discriminant.
+        labels: of the runs.
+        found: its metrics, of the first run.
+        numbers: of jets of each class.
+        curves: by kind, of each run.
+        folder: where the pictures go.
+        prefix: of their names.
+    """
+
+    name: str
+    labels: list[str]
+    found: Mapping[str, Any]
+    numbers: Mapping[str, int]
+    curves: Mapping[str, list[Mapping[str, Any]]]
+    folder: Path
+    prefix: str
+
+    @property
+    def signal(self) -> str:
+        """Class of the signal."""
+        return self.found["signal"]
+
+    @property
+    def backgrounds(self) -> list[str]:
+        """Classes of the backgrounds, the one whose fraction is varied last."""
+        return list(self.found["fractions"])[::-1]
+
+    def path(self, start: str, *ends: str) -> Path:
+        """Of a picture."""
+        return self.folder / f"{self.prefix}{'_'.join([start, self.name, *ends])}.png"
+
+    def taggers(self, kind: str) -> Taggers:
+        """Label and curves of every tagger, the reference first."""
+        curves = self.curves[kind]
+        if len(self.labels) > 1:
+            return [(n, next(iter(c.values()))) for n, c in zip(self.labels, curves, strict=True)]
+        network, *others = curves[0].items()
+        return [*others, (self.labels[0], network[1])]
+
+    def note(self, fixed: bool = False) -> str:
+        """Above every picture: fractions, signal efficiency if fixed, number of jets."""
+        fractions = list(self.found["fractions"].items())
+        shown = fractions[:1] if len(fractions) == 2 else fractions
+        notes = [f"$f_{{{short(name)}}}$ = {value:g}" for name, value in shown]
+        if fixed:
+            efficiency = 100 * self.found["fixed_efficiency"]
+            notes.append(f"{efficiency:g} % ${short(self.signal)}$-jet efficiency")
+        number = sum(self.numbers[name] for name in (self.signal, *self.backgrounds))
+        return ", ".join([*notes, f"{number:,} jets"])
 
 
 def draw(results: Sequence[Results], folder: Path) -> list[Path]:
@@ -27,116 +78,104 @@ def draw(results: Sequence[Results], folder: Path) -> list[Path]:
         folder: where the pictures go.
 
     Returns:
-        The files; empty where a flavour is missing in the test file.
+        The files; none of a discriminant a class of which is missing in the test file.
     """
-    if not all(r.curves.get("tagging") for r in results):
-        return []
-    files = []
-    for signal in SIGNALS:
-        files.append(_draw_roc(results, signal, folder / f"roc_{signal}.png"))
-        files += _draw_discriminants(results, signal, folder)
-        files.append(_draw_scan(results, signal, folder / f"fraction_scan_{signal}.png"))
-        files += _draw_against_pt(results, signal, folder)
+    files: list[Path] = []
+    for _, prefix, metrics, curves in tasks_of(results, "tagging"):
+        for name, found in metrics[0]["discriminants"].items():
+            kinds = {k: [c[k].get(name) for c in curves if k in c] for k in curves[0]}
+            kinds = {k: c for k, c in kinds.items() if len(c) == len(results) and all(c)}
+            if "roc" not in kinds:
+                continue
+            labels, numbers = [r.label for r in results], metrics[0]["jets"]["classes"]
+            tagging = Tagging(name, labels, found, numbers, kinds, folder, prefix)
+            files += [_draw_roc(tagging), *_draw_discriminants(tagging)]
+            if "fraction_scan" in kinds:
+                files.append(_draw_scan(tagging))
+            files += _draw_against_pt(tagging)
     return files
 
 
-def _taggers(results: Sequence[Results], kind: str, signal: str) -> Taggers:
-    """Label and curves of every tagger, the reference first."""
-    curves = [r.curves["tagging"][kind][signal] for r in results]
-    if len(results) > 1:
-        return [(r.label, next(iter(c.values()))) for r, c in zip(results, curves, strict=True)]
-    network, *others = curves[0].items()
-    return [*others, (results[0].label, network[1])]
+def class_label(name: str) -> Any:
+    """What puma knows of a class, or the like of it."""
+    from ftag import Cuts, Flavours
+    from ftag.labels import Label
+
+    if name in Flavours:
+        return Flavours[name]
+    return Label(name, name, Cuts.empty(), "black", "other")
 
 
-def _note(results: Sequence[Results], signal: str, fixed: bool = False) -> str:
-    """Above every picture: fraction of the discriminant, efficiency if fixed, number of jets."""
-    tagging = results[0].metrics["tagging"][signal]
-    notes = [f"{FRACTIONS[signal]} = {tagging['fraction']:g}"]
-    if fixed:
-        notes.append(_fixed(results, signal))
-    return ", ".join([*notes, f"{sum(_numbers(results).values()):,} jets"])
+def _title(name: str) -> str:
+    words = SPOKEN.get(name, "").capitalize() or f"${short(name)}$"
+    return f"{words}-jet"
 
 
-def _fixed(results: Sequence[Results], signal: str) -> str:
-    efficiency = results[0].metrics["tagging"][signal]["fixed_efficiency"]
-    return f"{100 * efficiency:g} % ${signal}$-jet efficiency"
-
-
-def _numbers(results: Sequence[Results]) -> dict[str, int]:
-    return results[0].metrics["jets"]["classes"]
-
-
-def _draw_roc(results: Sequence[Results], signal: str, path: Path) -> Path:
-    from ftag import Flavours
+def _draw_roc(tagging: Tagging) -> Path:
     from puma import Roc, RocPlot
 
-    taggers = _taggers(results, "roc", signal)
+    taggers, backgrounds = tagging.taggers("roc"), tagging.backgrounds
     plot = RocPlot(
-        n_ratio_panels=2 if len(taggers) > 1 else 0,
+        n_ratio_panels=min(2, len(backgrounds)) if len(taggers) > 1 else 0,
         ylabel="Background rejection",
-        xlabel=f"${signal}$-jet efficiency",
-        title=_note(results, signal),
+        xlabel=f"${short(tagging.signal)}$-jet efficiency",
+        title=tagging.note(),
         use_atlas_tag=False,
         figsize=(6.5, 6),
         dpi=DPI,
     )
     plot.rej_leg_loc = "lower left"
+    # puma has as many kinds of lines and panels of ratios as two backgrounds need.
+    shown = backgrounds[: plot.n_ratio_panels or None]
     for index, (label, curves) in enumerate(taggers):
-        for background in BACKGROUNDS[signal]:
+        for background in shown:
             roc = Roc(
                 np.array(curves[background]["x"]),
                 np.array(curves[background]["value"]),
-                n_test=_numbers(results)[background],
-                rej_class=Flavours[background],
-                signal_class=Flavours[SIGNALS[signal]],
-                label=label if len(taggers) > 1 else f"{label}, {NAMES[background].lower()}s",
+                n_test=tagging.numbers[background],
+                rej_class=class_label(background),
+                signal_class=class_label(tagging.signal),
+                label=label if len(taggers) > 1 else f"{label}, {_title(background).lower()}s",
                 colour=COLOURS[index % len(COLOURS)],
             )
             plot.add_roc(roc, reference=index == 0 < plot.n_ratio_panels)
-    for panel, background in enumerate(BACKGROUNDS[signal][: plot.n_ratio_panels], start=1):
-        plot.set_ratio_class(panel, Flavours[background])
-    return draw_and_save(plot, path)
+    for panel, background in enumerate(shown[: plot.n_ratio_panels], start=1):
+        plot.set_ratio_class(panel, class_label(background))
+    return draw_and_save(plot, tagging.path("roc"))
 
 
-def _draw_discriminants(results: Sequence[Results], signal: str, folder: Path) -> Iterator[Path]:
-    """A picture of all flavours for each tagger of one run, or of all runs for each flavour."""
-    note = _note(results, signal)
-    if len(results) == 1:
-        for tagger, histograms in results[0].curves["tagging"]["discriminant"][signal].items():
-            path = folder / f"discriminant_{signal}_{tagger}.png"
-            yield _draw_flavours(histograms, tagger, signal, note, path)
+def _draw_discriminants(tagging: Tagging) -> Iterator[Path]:
+    """A picture of all classes for each tagger of one run, or of all runs for each class."""
+    if len(tagging.labels) == 1:
+        for tagger, histograms in tagging.curves["discriminant"][0].items():
+            path = tagging.path("discriminant", tagger)
+            yield _draw_classes(tagging, histograms, tagger, path)
     else:
-        taggers = _taggers(results, "discriminant", signal)
-        for flavour in NAMES:
-            path = folder / f"discriminant_{signal}_{flavour}.png"
-            yield _draw_runs(taggers, flavour, signal, note, path)
+        for name in (tagging.signal, *tagging.backgrounds):
+            yield _draw_runs(tagging, name)
 
 
-def _draw_flavours(
-    histograms: Mapping[str, Any], label: str, signal: str, note: str, path: Path
-) -> Path:
-    from ftag import Flavours
-
-    plot = _histogram_plot(f"${signal}$-jet discriminant of {label}", note)
+def _draw_classes(tagging: Tagging, histograms: Mapping[str, Any], label: str, path: Path) -> Path:
+    plot = _histogram_plot(f"${short(tagging.signal)}$-jet discriminant of {label}", tagging.note())
     plot.xmin, plot.xmax = _filled(histograms.values())
     for name, curve in histograms.items():
-        plot.add(_histogram(curve, flavour=Flavours[name]), key=name)
+        plot.add(_histogram(curve, flavour=class_label(name)), key=name)
     return draw_and_save(plot, path)
 
 
-def _draw_runs(taggers: Taggers, flavour: str, signal: str, note: str, path: Path) -> Path:
+def _draw_runs(tagging: Tagging, name: str) -> Path:
+    taggers = tagging.taggers("discriminant")
     plot = _histogram_plot(
-        f"${signal}$-jet discriminant of {NAMES[flavour].lower()}s",
-        note,
+        f"${short(tagging.signal)}$-jet discriminant of {_title(name).lower()}s",
+        tagging.note(),
         n_ratio_panels=1,
         ylabel_ratio=[f"Ratio to\n{taggers[0][0]}"],
     )
-    plot.xmin, plot.xmax = _filled(curves[flavour] for _, curves in taggers)
+    plot.xmin, plot.xmax = _filled(curves[name] for _, curves in taggers)
     for index, (label, curves) in enumerate(taggers):
         colour = COLOURS[index % len(COLOURS)]
-        plot.add(_histogram(curves[flavour], label=label, colour=colour), reference=index == 0)
-    return draw_and_save(plot, path)
+        plot.add(_histogram(curves[name], label=label, colour=colour), reference=index == 0)
+    return draw_and_save(plot, tagging.path("discriminant", name))
 
 
 def _histogram_plot(xlabel: str, note: str, **options: Any) -> Any:
@@ -174,40 +213,39 @@ def _filled(curves: Iterable[Mapping[str, Any]]) -> tuple[float, float]:
     return curves[0]["x"][bins[0]], curves[0]["x"][bins[-1] + 1]
 
 
-def _draw_scan(results: Sequence[Results], signal: str, path: Path) -> Path:
+def _draw_scan(tagging: Tagging) -> Path:
     """Rejections for every fraction, with a cross at the fraction of the other pictures."""
     from puma import Line2D, Line2DPlot
 
-    first, second = BACKGROUNDS[signal]
+    scanned, second = tagging.backgrounds[-1], tagging.backgrounds[-2]
     plot = Line2DPlot(
-        xlabel=f"{NAMES[first]} rejection",
-        ylabel=f"{NAMES[second]} rejection",
-        title=f"Cross: {_note(results, signal, fixed=True)}",
+        xlabel=f"{_title(second)} rejection",
+        ylabel=f"{_title(scanned)} rejection",
+        title=f"Cross: {tagging.note(fixed=True)}",
         use_atlas_tag=False,
         figsize=(6.5, 5),
         dpi=DPI,
     )
-    for index, (label, curves) in enumerate(_taggers(results, "fraction_scan", signal)):
-        x, y = (np.array(curves[name]["value"]) for name in (first, second))
+    for index, (label, curves) in enumerate(tagging.taggers("fraction_scan")):
+        x, y = (np.array(curves[name]["value"]) for name in (second, scanned))
         colour = COLOURS[index % len(COLOURS)]
         plot.add(Line2D(x, y, label=label, colour=colour))
-        used = results[0].metrics["tagging"][signal]["fraction"]
-        at = np.argmin(np.abs(np.array(curves[first]["x"]) - used))
+        used = tagging.found["fractions"][scanned]
+        at = np.argmin(np.abs(np.array(curves[scanned]["x"]) - used))
         cross = Line2D(x[at : at + 1], y[at : at + 1], marker="x", markersize=10, colour=colour)
         plot.add(cross, is_marker=True)
-    return draw_and_save(plot, path)
+    return draw_and_save(plot, tagging.path("fraction_scan"))
 
 
-def _draw_against_pt(results: Sequence[Results], signal: str, folder: Path) -> Iterator[Path]:
-    taggers = _taggers(results, "against_pt", signal)
-    for flavour, name in NAMES.items():
-        kind = "efficiency" if flavour == SIGNALS[signal] else "rejection"
+def _draw_against_pt(tagging: Tagging) -> Iterator[Path]:
+    for name in (tagging.signal, *tagging.backgrounds):
+        kind = "efficiency" if name == tagging.signal else "rejection"
         path = draw_profile(
-            [(label, curves[flavour]) for label, curves in taggers],
-            folder / f"{kind}_pt_{signal}_{flavour}.png",
+            [(label, curves[name]) for label, curves in tagging.taggers("against_pt")],
+            tagging.path(f"{kind}_pt", name),
             xlabel="Jet $p_\\mathrm{T}$ [GeV]",
-            ylabel=f"{name} {kind}",
-            title=_note(results, signal, fixed=True),
+            ylabel=f"{_title(name)} {kind}",
+            title=tagging.note(fixed=True),
             logy=kind == "rejection",
         )
         if path is not None:

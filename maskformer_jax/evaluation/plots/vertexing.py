@@ -4,21 +4,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from maskformer_jax.evaluation.names import SPOKEN, short
 from maskformer_jax.evaluation.plots.canvas import save
-from maskformer_jax.evaluation.plots.panels import binned, filled_range
+from maskformer_jax.evaluation.plots.panels import binned, filled_range, tasks_of
 from maskformer_jax.evaluation.results import Results
+from maskformer_jax.evaluation.tables.seeds import vertex_classes
 
-CLASSES = {"bjets": "$b$-jets", "cjets": "$c$-jets"}
-LIGHT = "ujets"
+Labelled = list[tuple[str, Mapping[str, Any]]]
+
 KINDS = {"exclusive": "Exclusive vertices", "inclusive": "Inclusive vertex"}
 QUANTITIES = {"efficiency": "Vertex finding efficiency", "purity": "Vertex finding purity"}
+FAKES = {"with_vertex": "Jets with a vertex (fake rate)"}
 LENGTHS = {"efficiency": "True $L_{xy}$ [mm]", "purity": "Predicted $L_{xy}$ [mm]"}
 PT = "Jet $p_T$ [GeV]"
 PANEL_WIDTH, PANEL_HEIGHT, RATIO_HEIGHT = 4.6, 3.0, 1.1
 
 
 def draw(results: Sequence[Results], folder: Path) -> list[Path]:
-    """Draws efficiency and purity of b and c jets against pT and Lxy, and the fake rate.
+    """Draws efficiency and purity against pT and Lxy, or the fake rate, for each class of jets.
 
     Args:
         results: of one or more runs; ratios are to the first.
@@ -27,20 +30,31 @@ def draw(results: Sequence[Results], folder: Path) -> list[Path]:
     Returns:
         The files; a picture without a single point is left out.
     """
-    files = []
-    for name, title in CLASSES.items():
-        for axis in ("pt", "Lxy"):
-            labels = {key: PT if axis == "pt" else LENGTHS[key] for key in QUANTITIES}
-            path = folder / f"vertexing_{name}_{axis}.png"
-            files += _draw(results, name, axis, QUANTITIES, labels, title, path)
-    rate = {"with_vertex": "Jets with a vertex (fake rate)"}
-    path = folder / "vertexing_fake_rate.png"
-    return files + _draw(results, LIGHT, "pt", rate, {"with_vertex": PT}, "light jets", path)
+    files, labels = [], [result.label for result in results]
+    for _, prefix, metrics, curves in tasks_of(results, "vertexing"):
+        classes = vertex_classes(metrics[0])
+        for name, has_vertices in classes.items():
+            number = metrics[0]["inclusive"][name]["with_vertex"]["total"]
+            words = f"{SPOKEN[name]} jets" if name in SPOKEN else f"${short(name)}$-jets"
+            of_class = [
+                {kind: part.get(kind, {}).get(name, {}) for kind in KINDS} for part in curves
+            ]
+            title = f"{number:,} {words}"
+            for axis in ("pt", "Lxy") if has_vertices else ("pt",):
+                shown = QUANTITIES if has_vertices else FAKES
+                xlabels = {key: PT if axis == "pt" else LENGTHS[key] for key in shown}
+                stem = f"vertexing_{name}_{axis}"
+                if not has_vertices:
+                    fakes = list(classes.values()).count(False)
+                    stem = "vertexing_fake_rate" + (f"_{name}" if fakes > 1 else "")
+                runs = list(zip(labels, of_class, strict=True))
+                path = folder / f"{prefix}{stem}.png"
+                files += _draw(runs, axis, shown, xlabels, title, path)
+    return files
 
 
 def _draw(
-    results: Sequence[Results],
-    name: str,
+    runs: Labelled,
     axis: str,
     quantities: Mapping[str, str],
     xlabels: Mapping[str, str],
@@ -49,11 +63,16 @@ def _draw(
 ) -> list[Path]:
     """One column for exclusive and inclusive vertices each, one row for each quantity."""
     parts = [(key, kind) for key in quantities for kind in KINDS]
-    curves = [_curves(results, kind, name, key, axis) for key, kind in parts]
-    limits = filled_range([curve for part in curves for _, curve in part]) if all(curves) else None
+    curves = [
+        [(label, found[kind].get(key, {}).get(axis)) for label, found in runs]
+        for key, kind in parts
+    ]
+    if not all(curve for part in curves for _, curve in part):
+        return []
+    limits = filled_range([curve for part in curves for _, curve in part])
     if limits is None:
         return []
-    figure, panels = _panels(len(quantities), has_ratio=len(results) > 1)
+    figure, panels = _panels(len(quantities), has_ratio=len(runs) > 1)
     for (key, _), (upper, lower), part in zip(parts, panels, curves, strict=True):
         _set_scale(upper, lower, axis)
         binned(upper, part, lower)
@@ -65,32 +84,14 @@ def _draw(
         upper.set_ylim(-0.02 * top, min(1.05, 1.1 * top))
     for (upper, _), kind in zip(panels, KINDS.values(), strict=False):
         upper.set_title(kind, fontsize=11)
-    figure.suptitle(_title(results, name, title, curves), fontsize=12)
-    if len(results) > 1:
+    errors = [error for part in curves for _, curve in part for error in curve["error"]]
+    note = ", open points: all or none" if 0 in errors else ""
+    figure.suptitle(f"{title}{note}", fontsize=12)
+    if len(runs) > 1:
         handles, labels = panels[0][0].get_legend_handles_labels()
         columns = min(4, len(labels))
         figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
     return [save(figure, path)]
-
-
-def _title(results: Sequence[Results], name: str, title: str, curves: Sequence) -> str:
-    number = results[0].metrics["jets"]["classes"][name]
-    errors = [error for part in curves for _, curve in part for error in curve["error"]]
-    note = ", open points: all or none" if 0 in errors else ""
-    return f"{number:,} {title}{note}"
-
-
-def _curves(
-    results: Sequence[Results], kind: str, name: str, key: str, axis: str
-) -> list[tuple[str, Mapping[str, Any]]]:
-    """Label and curve of each run; empty unless all have it."""
-    found = []
-    for result in results:
-        curve = result.curves.get("vertexing", {}).get(kind, {}).get(name, {}).get(key, {})
-        if axis not in curve:
-            return []
-        found.append((result.label, curve[axis]))
-    return found
 
 
 def _panels(rows: int, has_ratio: bool) -> tuple[Any, list[tuple[Any, Any]]]:

@@ -69,19 +69,46 @@ def percent(*path: str) -> Measure:
     return measure
 
 
-def rejection(signal: str, efficiency: str, background: str) -> Measure:
+def network_points(metrics: Mapping[str, Any], task: str, name: str) -> Mapping[str, Any]:
+    """Working points of the network, which comes before the baseline; empty without any.
+
+    Args:
+        metrics: of a run.
+        task: a classification of jets.
+        name: of the discriminant.
+    """
+    points = at(metrics, "tagging", task, "discriminants", name, "points") or {}
+    return next(iter(points.values()), {})
+
+
+def vertex_classes(part: Mapping[str, Any]) -> dict[str, bool]:
+    """Classes of jets -> whether they have vertices; in those that have none a vertex is a fake.
+
+    Without classes there is `all`. A class has vertices if one jet in ten has.
+
+    Args:
+        part: vertices of a task.
+    """
+    classes = {name: x for name, x in part["inclusive"].items() if name != "all"}
+    return {
+        name: 10 * x["efficiency"]["total"] > x["with_vertex"]["total"]
+        for name, x in (classes or part["inclusive"]).items()
+        if x["with_vertex"]["total"]
+    }
+
+
+def rejection(task: str, name: str, efficiency: str, background: str) -> Measure:
     """Reads the rejection of a background by the network.
 
     Args:
-        signal: "b" or "c".
+        task: a classification of jets.
+        name: of the discriminant.
         efficiency: key of the working point.
         background: name of the jet class.
     """
 
     def measure(metrics: Mapping[str, Any]) -> Measurement:
-        # The network is the first tagger; the baseline comes after it.
-        points = next(iter((at(metrics, "tagging", signal, "points") or {}).values()), {})
-        found = at(points, efficiency, "rejections", background)
+        found = at(network_points(metrics, task, name), efficiency, "rejections", background)
         if not found:
             return Measurement()
         few = FEW if 0 < found["passed"] < FEW_JETS else ""
@@ -91,18 +118,18 @@ def rejection(signal: str, efficiency: str, background: str) -> Measure:
     return measure
 
 
-def area(name: str) -> Measure:
-    """Reads the area under the ROC curve of a track origin against all others.
+def area(task: str, name: str) -> Measure:
+    """Reads the area under the ROC curve of a class of constituents against all others.
 
-    The error is that of Hanley and McNeil, Radiology 143 (1982) 29, as if tracks were independent.
+    The error is that of Hanley and McNeil, Radiology 143 (1982) 29, as if they were independent.
     """
 
     def measure(metrics: Mapping[str, Any]) -> Measurement:
-        classes = at(metrics, "track_origin", "classes") or {}
+        classes = at(metrics, "constituents", task, "classes") or {}
         if name not in classes:
             return Measurement()
-        positive = classes[name]["tracks"]
-        total = sum(scores["tracks"] for scores in classes.values())
+        positive = classes[name]["number"]
+        total = sum(scores["number"] for scores in classes.values())
         value = classes[name]["auc"]
         return Measurement(value, area_error(value, positive, total - positive))
 
@@ -122,8 +149,8 @@ def area_error(value: float, positive: int, negative: int) -> float:
     return math.sqrt(max(variance, 0.0))
 
 
-def residual(name: str, statistic: str) -> Measure:
-    """Reads a summary of the residuals of a hadron property.
+def residual(task: str, name: str, statistic: str) -> Measure:
+    """Reads a summary of the residuals of a quantity.
 
     The errors are those of a normal distribution with the same 68 % width; that of the standard
     deviation is unknown, since it depends on the tails.
@@ -133,7 +160,7 @@ def residual(name: str, statistic: str) -> Measure:
     factors["half_width_68"] = ("half_width_68", 0.96)
 
     def measure(metrics: Mapping[str, Any]) -> Measurement:
-        summary = at(metrics, "regression", "residuals", name)
+        summary = at(metrics, "regression", task, "residuals", name)
         if not summary or not summary["number"]:
             return Measurement()
         width, factor = factors.get(statistic, ("std", math.nan))

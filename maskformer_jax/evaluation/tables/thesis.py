@@ -1,13 +1,17 @@
 """The tables of the thesis, Section 5.6 and the appendices, and some beside them."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from maskformer_jax.evaluation.names import heading, prefixes, short, singular, spoken
+from maskformer_jax.evaluation.report import class_title
 from maskformer_jax.evaluation.tables.seeds import (
     Entry,
     Measure,
+    Measurement,
     area,
     at,
     cell,
+    network_points,
     number,
     over_seeds,
     percent,
@@ -15,10 +19,10 @@ from maskformer_jax.evaluation.tables.seeds import (
     relative_change,
     residual,
     uncertainty_notes,
+    vertex_classes,
 )
 from maskformer_jax.evaluation.tables.table import Cell, Column, Row, Table
 
-JETS = {"ujets": "light", "cjets": "c", "bjets": "b"}
 SCORES = {"auc": "AUC", "precision": "precision", "recall": "recall", "f1": "F1"}
 # Ends of the keys of residuals that are not divided by the true value.
 UNDIVIDED = ("_absolute", "_short")
@@ -26,10 +30,11 @@ UNDIVIDED = ("_absolute", "_short")
 SYMBOLS = {"mass": "m", "pt": "pT", "deta": "Δη", "dphi": "Δφ"}
 
 Heading = tuple[Column, Measure]
+Builder = Callable[[Sequence[Entry], str], Iterator[Table]]
 
 
 def all_tables(entries: Sequence[Entry], reference: Entry | None = None) -> list[Table]:
-    """Every table that has a value.
+    """Every table that has a value, for each task that any of the models has.
 
     Args:
         entries: the models, those of a group together.
@@ -37,46 +42,35 @@ def all_tables(entries: Sequence[Entry], reference: Entry | None = None) -> list
     """
     if not entries:
         return []
-    builders: list[Callable[[Sequence[Entry]], Table]] = [
-        b_rejections,
-        lambda models: rejection_changes(models, reference or models[0]),
-        c_rejections,
-        exclusive_vertices,
-        inclusive_vertices,
-        origin_areas,
-        origin_ranges,
-        valid_hadrons,
-        hadron_flavours,
-        residual_moments,
-        residual_medians,
-        residual_widths,
-    ]
-    return [table for table in (build(entries) for build in builders) if not table.is_empty]
+
+    def tagging(entries: Sequence[Entry], task: str) -> Iterator[Table]:
+        names = _keys(entries, "tagging", task, "discriminants")
+        for name in names:
+            yield rejections(entries, task, name)
+            if name == names[0]:
+                yield rejection_changes(entries, reference or entries[0], task, name)
+
+    tables: list[Table] = []
+    for section, build in {"tagging": tagging, **BUILDERS}.items():
+        tasks = {task: None for task in _keys(entries, section)}
+        for task, prefix in prefixes(tasks).items():
+            for table in build(entries, task):
+                title = heading(table.title, task, tasks)
+                tables.append(table._replace(name=prefix + table.name, title=title))
+    return [table for table in tables if not table.is_empty]
 
 
-def b_rejections(entries: Sequence[Entry]) -> Table:
-    """Table 5.1: rejection of light and c jets at the working points of b-tagging."""
-    return _table(
-        "b_tagging",
-        "Rejection of light and c jets at fixed b-jet efficiency",
-        _rejections(entries, "b", ("ujets", "cjets")),
-        entries,
-    )
+def rejections(entries: Sequence[Entry], task: str, name: str) -> Table:
+    """Table 5.1: rejections at the working points of a discriminant."""
+    found = _discriminant(entries, task, name)
+    words = " and ".join(map(spoken, _backgrounds(found)))
+    title = f"Rejection of {words} jets at fixed {short(found['signal'])}-jet efficiency"
+    return _table(f"{name}_tagging", title, _rejections(entries, task, name), entries)
 
 
-def c_rejections(entries: Sequence[Entry]) -> Table:
-    """Rejection of light and b jets at the working points of c-tagging."""
-    return _table(
-        "c_tagging",
-        "Rejection of light and b jets at fixed c-jet efficiency",
-        _rejections(entries, "c", ("ujets", "bjets")),
-        entries,
-    )
-
-
-def rejection_changes(entries: Sequence[Entry], reference: Entry) -> Table:
+def rejection_changes(entries: Sequence[Entry], reference: Entry, task: str, name: str) -> Table:
     """Table B.1: percentage change of the rejections to a reference, which has no row."""
-    headings = _rejections(entries, "b", ("ujets", "cjets"))
+    headings = _rejections(entries, task, name)
     others = [entry for entry in entries if entry is not reference]
     rows = [
         _row(entry, (over_seeds(relative_change(entry, reference, read)) for _, read in headings))
@@ -88,157 +82,166 @@ def rejection_changes(entries: Sequence[Entry], reference: Entry) -> Table:
         "Changes are formed seed by seed; statistical errors are added as if the two models saw "
         "different jets, so they are too large."
     )
-    return _with_notes("b_tagging_changes", title, columns, rows, note)
+    return _with_notes(f"{name}_tagging_changes", title, columns, rows, note)
 
 
-def exclusive_vertices(entries: Sequence[Entry]) -> Table:
-    """Efficiency and purity of the vertices of single hadrons, and light jets with a vertex."""
-    return _vertices("exclusive", "Vertices of single hadrons (exclusive)", entries)
+def _discriminant(entries: Sequence[Entry], task: str, name: str) -> Mapping:
+    found = _first(entries, "tagging", task, "discriminants", name)
+    return found or {}
 
 
-def inclusive_vertices(entries: Sequence[Entry]) -> Table:
-    """The same with all vertices of a jet merged into one."""
-    return _vertices("inclusive", "All vertices of a jet merged (inclusive)", entries)
+def _backgrounds(found: Mapping) -> list[str]:
+    """The one whose fraction is varied last."""
+    return list(found["fractions"])[::-1]
 
 
-def _vertices(kind: str, title: str, entries: Sequence[Entry]) -> Table:
-    headings = [
+def _rejections(entries: Sequence[Entry], task: str, name: str) -> list[Heading]:
+    found = _discriminant(entries, task, name)
+    metrics = [results.metrics for entry in entries for results in entry.seeds.values()]
+    points = sorted({p for m in metrics for p in network_points(m, task, name)}, key=float)
+    return [
         (
-            Column(f"{quantity} [%]", f"{JETS[jets]} jets", digits=2),
-            percent("vertexing", kind, jets, quantity),
+            Column(f"{100 * float(point):g} %", f"{spoken(background)}-jet rejection"),
+            rejection(task, name, point, background),
         )
-        for jets in ("bjets", "cjets")
-        for quantity in ("efficiency", "purity")
+        for background in _backgrounds(found)
+        for point in points
     ]
-    fakes = percent("vertexing", kind, "ujets", "with_vertex")
-    headings.append((Column("fake rate [%]", "light jets", "low", 2), fakes))
-    return _table(f"vertices_{kind}", title, headings, entries)
 
 
-def origin_areas(entries: Sequence[Entry]) -> Table:
-    """Table D.1: area under the ROC curve of each track origin against all others."""
-    names = _keys(entries, "track_origin", "classes")
-    headings = [(Column(name, digits=4), area(name)) for name in names]
-    note = "The statistical error takes the tracks as independent, so it is somewhat too small."
-    title = "Track origin: area under the ROC curve of each class against all others"
-    return _table("origin_areas", title, headings, entries, note)
+def vertices(entries: Sequence[Entry], task: str) -> Iterator[Table]:
+    """Efficiency and purity of vertices, and jets without hadrons that have a vertex."""
+    titles = {
+        "exclusive": "Vertices of single hadrons (exclusive)",
+        "inclusive": "All vertices of a jet merged (inclusive)",
+    }
+    classes = vertex_classes(_first(entries, "vertexing", task))
+    for kind, title in titles.items():
+        headings = []
+        for name, has_vertices in classes.items():
+            columns = {"with_vertex": Column("fake rate [%]", f"{spoken(name)} jets", "low", 2)}
+            if has_vertices:
+                columns = {
+                    quantity: Column(f"{quantity} [%]", f"{spoken(name)} jets", digits=2)
+                    for quantity in ("efficiency", "purity")
+                }
+            for key, column in columns.items():
+                headings.append((column, percent("vertexing", task, kind, name, key)))
+        yield _table(f"vertices_{kind}", title, headings, entries)
 
 
-def origin_ranges(entries: Sequence[Entry]) -> Table:
-    """Table 5.2: lowest and highest weighted score of each group."""
+def class_tables(entries: Sequence[Entry], task: str) -> Iterator[Table]:
+    """Tables D.1 and 5.2: classes of constituents, such as the origins of tracks."""
+    part = _first(entries, "constituents", task)
+    names = _keys(entries, "constituents", task, "classes")
+    headings = [(Column(name, digits=4), area(task, name)) for name in names]
+    of, title = part["of"], class_title(part)
+    note = f"The statistical error takes the {of} as independent, so it is somewhat too small."
+    areas = f"{title}: area under the ROC curve of each class against all others"
+    label = part["label"]
+    yield _table(f"{label}_areas", areas, headings, entries, note)
+    yield _score_ranges(entries, task, label, title, of)
+
+
+def _score_ranges(entries: Sequence[Entry], task: str, label: str, title: str, of: str) -> Table:
+    """Lowest and highest weighted score of each group."""
     groups = {entry.group: [e for e in entries if e.group == entry.group] for entry in entries}
     rows = []
     for group, models in groups.items():
         cells = []
         for score in SCORES:
-            values = [cell(model, number("track_origin", "weighted", score)) for model in models]
-            known = [c.value for c in values if c.value == c.value]
+            read = number("constituents", task, "weighted", score)
+            values = [cell(model, read).value for model in models]
+            known = [value for value in values if value == value]
             cells += [Cell(min(known)), Cell(max(known))] if known else [Cell(), Cell()]
         rows.append(Row(group or "all models", tuple(cells)))
     columns = [
         Column(end, name, best="") for name in SCORES.values() for end in ("lowest", "highest")
     ]
-    title = "Track origin: lowest and highest score among the models of a group"
-    note = "Scores of the classes are averaged with their numbers of tracks as weights."
-    return Table("origin_ranges", title, tuple(columns), tuple(rows), (note,))
+    title = f"{title}: lowest and highest score among the models of a group"
+    note = f"Scores of the classes are averaged with their numbers of {of} as weights."
+    return Table(f"{label}_ranges", title, tuple(columns), tuple(rows), (note,))
 
 
-def valid_hadrons(entries: Sequence[Entry]) -> Table:
-    """Table 5.3: whether an object is a b or c hadron at all."""
+def object_tables(entries: Sequence[Entry], task: str) -> Iterator[Table]:
+    """Tables 5.3 and 5.4: whether an object is real, and of its own class."""
+    of = _first(entries, "objects", task)["of"]
     kinds = {"tpr": "high", "fpr": "low", "fnr": "low", "tnr": "high"}
     headings = [
-        (Column(f"{kind.upper()} [%]", best=best, digits=2), percent("hadrons", "valid", kind))
+        (
+            Column(f"{kind.upper()} [%]", best=best, digits=2),
+            percent("objects", task, "valid", kind),
+        )
         for kind, best in kinds.items()
     ]
-    return _table("valid_hadrons", "Hadron (b or c, p > 0.5) against none", headings, entries)
-
-
-def hadron_flavours(entries: Sequence[Entry]) -> Table:
-    """Table 5.4: true hadrons whose own class has a probability above one half."""
-    names = {"bc": "b and c hadrons", "b": "b hadrons", "c": "c hadrons"}
+    every, *names = _keys(entries, "objects", task, "flavour")
+    title = f"{singular(of).capitalize()} ({' or '.join(names)}, p > 0.5) against none"
+    yield _table(f"valid_{of}", title, headings, entries)
+    words = {every: f"{' and '.join(names)} {of}", **{name: f"{name} {of}" for name in names}}
     headings = [
-        (Column(f"{name} [%]", digits=2), percent("hadrons", "flavour", key))
-        for key, name in names.items()
+        (Column(f"{text} [%]", digits=2), percent("objects", task, "flavour", key))
+        for key, text in words.items()
     ]
     note = (
-        "Objects are matched to hadrons with their true class and properties in the cost, which "
+        f"Objects are matched to {of} with their true class and properties in the cost, which "
         "favours objects of the right class."
     )
-    title = "Flavour accuracy of hadrons (p > 0.5)"
-    return _table("hadron_flavours", title, headings, entries, note)
+    title = f"Flavour accuracy of {of} (p > 0.5)"
+    yield _table(f"{singular(of)}_flavours", title, headings, entries, note)
 
 
-def residual_moments(entries: Sequence[Entry]) -> Table:
-    """Table 5.5: mean and standard deviation of the residuals that are divided by the truth."""
+def residual_tables(entries: Sequence[Entry], task: str) -> Iterator[Table]:
+    """Table 5.5, mean and standard deviation of the residuals, and beside it robust measures."""
+    part, keys = (
+        _first(entries, "regression", task),
+        _keys(entries, "regression", task, "residuals"),
+    )
+    title = f"Residuals of {singular(part['entries'])} properties"
     note = (
         "Single outliers rule these two, above all where a residual is divided by a small true "
         "value (Δη, Δφ); medians and widths are robust."
     )
-    keys = [k for k in _residual_keys(entries) if not k.endswith(UNDIVIDED)]
     columns = {
         "mean": Column("mean", best="zero"),
         "std": Column("std. dev.", best="low", digits=3),
     }
-    title = "Residuals of hadron properties: mean and standard deviation"
-    return _residuals("residual_moments", title, keys, columns, entries, note)
+    divided = [key for key in keys if not key.endswith(UNDIVIDED)]
+    of_keys = _residuals(entries, task, divided, columns)
+    name = f"{title}: mean and standard deviation"
+    yield _table("residual_moments", name, of_keys, entries, note)
+    of_keys = _residuals(entries, task, keys, {"median": Column("", best="zero")})
+    yield _table("residual_medians", f"{title}: median", of_keys, entries)
+    of_keys = _residuals(entries, task, keys, {"half_width_68": Column("", best="low")})
+    notes = []
+    if part["against"] != "jet":
+        of_keys.insert(0, (Column("found [%]", digits=1), _found(task)))
+        notes = [
+            f"Found: true {part['entries']} whose object is more likely real than none; only those "
+            "enter."
+        ]
+    name = f"{title}: half of the 68 % width"
+    yield _table("residual_widths", name, of_keys, entries, *notes)
 
 
-def residual_medians(entries: Sequence[Entry]) -> Table:
-    """Beside Table 5.5: medians of the residuals."""
-    columns = {"median": Column("", best="zero")}
-    title = "Residuals of hadron properties: median"
-    return _residuals("residual_medians", title, _residual_keys(entries), columns, entries)
+def _found(task: str) -> Measure:
+    def measure(metrics: Mapping) -> Measurement:
+        part = at(metrics, "regression", task) or {}
+        return Measurement(100 * part["found"] / part["of"]) if part.get("of") else Measurement()
 
-
-def residual_widths(entries: Sequence[Entry]) -> Table:
-    """Beside Table 5.5: half of the 68 % width of the residuals, and the hadrons that enter."""
-    table = _residuals(
-        "residual_widths",
-        "Residuals of hadron properties: half of the 68 % width",
-        _residual_keys(entries),
-        {"half_width_68": Column("", best="low")},
-        entries,
-        "Found: true hadrons whose object is more likely real than none; only those enter.",
-    )
-    rows = tuple(
-        row._replace(cells=(_found(entry), *row.cells))
-        for row, entry in zip(table.rows, entries, strict=True)
-    )
-    return table._replace(columns=(Column("found [%]", digits=1), *table.columns), rows=rows)
-
-
-def _found(entry: Entry) -> Cell:
-    parts = [at(results.metrics, "regression") or {} for results in entry.seeds.values()]
-    shares = [100 * part["found"] / part["of"] for part in parts if part.get("of")]
-    return Cell(sum(shares) / len(shares)) if shares else Cell()
-
-
-def _residual_keys(entries: Sequence[Entry]) -> list[str]:
-    return _keys(entries, "regression", "residuals")
+    return measure
 
 
 def _residuals(
-    name: str,
-    title: str,
-    keys: Sequence[str],
-    columns: Mapping[str, Column],
-    entries: Sequence[Entry],
-    *notes: str,
-) -> Table:
+    entries: Sequence[Entry], task: str, keys: Sequence[str], columns: Mapping[str, Column]
+) -> list[Heading]:
     headings: list[Heading] = []
     for key in keys:
-        summary = next(filter(None, (_summary(entry, key) for entry in entries)))
-        quantity = _residual_name(key, summary)
+        quantity = _residual_name(key, _first(entries, "regression", task, "residuals", key))
         for statistic, column in columns.items():
             # A table of one statistic says in its title which.
             heading = column._replace(**{"group" if column.name else "name": quantity})
-            headings.append((heading, residual(key, statistic)))
-    return _table(name, title, headings, entries, *notes)
-
-
-def _summary(entry: Entry, key: str) -> dict | None:
-    found = (at(r.metrics, "regression", "residuals", key) for r in entry.seeds.values())
-    return next(filter(None, found), None)
+            headings.append((heading, residual(task, key, statistic)))
+    return headings
 
 
 def _residual_name(key: str, summary: dict) -> str:
@@ -250,14 +253,19 @@ def _residual_name(key: str, summary: dict) -> str:
     return ", ".join(filter(None, words)) + unit
 
 
-def _rejections(entries: Sequence[Entry], signal: str, jets: Sequence[str]) -> list[Heading]:
-    first = next(iter(_keys(entries, "tagging", signal, "points")), "")
-    points = sorted(_keys(entries, "tagging", signal, "points", first), key=float)
-    return [
-        (Column(f"{100 * float(p):g} %", f"{JETS[name]}-jet rejection"), rejection(signal, p, name))
-        for name in jets
-        for p in points
-    ]
+# Section of the metrics -> its tables, beside those of the tagging.
+BUILDERS: dict[str, Builder] = {
+    "vertexing": vertices,
+    "constituents": class_tables,
+    "objects": object_tables,
+    "regression": residual_tables,
+}
+
+
+def _first(entries: Iterable[Entry], *path: str) -> Mapping | None:
+    """What lies at a path in the first of the results that have it."""
+    found = (at(r.metrics, *path) for entry in entries for r in entry.seeds.values())
+    return next((part for part in found if part), None)
 
 
 def _keys(entries: Iterable[Entry], *path: str) -> list[str]:

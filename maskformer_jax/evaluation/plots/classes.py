@@ -1,12 +1,13 @@
-"""Pictures of the track origins: confusion matrices and the areas under the ROC curves."""
+"""Pictures of classes: confusion matrices, and areas under the ROC curves of constituents."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from maskformer_jax.evaluation.names import singular
 from maskformer_jax.evaluation.plots.canvas import COLOURS, save
-from maskformer_jax.evaluation.plots.panels import MARKERS, SPREAD, confusions
+from maskformer_jax.evaluation.plots.panels import MARKERS, SPREAD, confusions, tasks_of
 from maskformer_jax.evaluation.results import Results
 
 NAMES = {
@@ -23,26 +24,37 @@ LOWEST_AREA = 0.75
 
 
 def draw(results: Sequence[Results], folder: Path) -> list[Path]:
-    """Draws the confusion matrix of each run and the AUC of each class.
+    """Draws the confusion matrices of constituents and objects, and the AUC of each class.
 
     Args:
         results: of one or more runs.
         folder: where the pictures go.
 
     Returns:
-        The files; empty without labelled tracks.
+        The files; none of a task without labelled entries.
     """
-    origins = [r.metrics.get("track_origin", {}) for r in results]
-    if not all("classes" in part and part["accuracy"]["total"] for part in origins):
-        return []
-    names = [NAMES.get(name, name) for name in origins[0]["classes"]]
-    matrices = [(r.label, part["confusion"]) for r, part in zip(results, origins, strict=True)]
-    figure = confusions(matrices, names, "Origin of the tracks", (6.4, 5.8))
-    path = save(figure, folder / "track_origin_confusion.png")
-    areas = [[entry["auc"] for entry in part["classes"].values()] for part in origins]
-    labels = [result.label for result in results]
-    title = f"Origin of {origins[0]['accuracy']['total']:,} tracks"
-    return [path, _draw_auc(areas, labels, names, title, folder / "track_origin_auc.png")]
+    labels, files = [result.label for result in results], []
+    for task, _, metrics, _ in tasks_of(results, "constituents"):
+        first = metrics[0]
+        if not all(part["accuracy"]["total"] for part in metrics):
+            continue
+        names = [NAMES.get(name, name) for name in first["classes"]]
+        matrices = [(n, part["confusion"]) for n, part in zip(labels, metrics, strict=True)]
+        title = f"{first['label'].capitalize()} of"
+        figure = confusions(matrices, names, f"{title} the {first['of']}", (6.4, 5.8))
+        files.append(save(figure, folder / f"{task}_confusion.png"))
+        areas = [[entry["auc"] for entry in part["classes"].values()] for part in metrics]
+        title = f"{title} {first['accuracy']['total']:,} {first['of']}"
+        files.append(_draw_auc(areas, labels, names, title, folder / f"{task}_auc.png"))
+    for task, _, metrics, _ in tasks_of(results, "objects"):
+        # The first entry is that of all classes together.
+        names = [
+            f"${name}$ {singular(metrics[0]['of'])}" for name in list(metrics[0]["flavour"])[1:]
+        ]
+        matrices = [(n, part["confusion"]) for n, part in zip(labels, metrics, strict=True)]
+        figure = confusions(matrices, [*names, "none"], "Objects", (4.6, 4.4))
+        files.append(save(figure, folder / f"{task}_confusion.png"))
+    return files
 
 
 def _draw_auc(

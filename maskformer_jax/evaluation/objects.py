@@ -1,18 +1,14 @@
-"""Classification of the objects that are matched to the true hadrons."""
+"""Classes of the objects that are matched to the true ones, such as hadrons."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from maskformer_jax.config import Config
-from maskformer_jax.evaluation.classification import (
-    Fraction,
-    fraction,
-    object_metrics,
-)
-from maskformer_jax.evaluation.section import Chunk
+from maskformer_jax.evaluation.section import Chunk, Setting
+from maskformer_jax.tasks.confusion import Fraction, fraction, object_metrics
+from maskformer_jax.tasks.task import Task
 
 # An object is called one of a class when the probability of the class is above this.
 PROB_CUT = 0.5
@@ -64,13 +60,13 @@ def valid_rates(confusion: Int[np.ndarray, "C C"]) -> ValidRates:
 
 
 def flavour_accuracy(
-    confusion: Int[np.ndarray, "C C"], classes: Mapping[str, int]
+    confusion: Int[np.ndarray, "C C"], classes: Sequence[str]
 ) -> dict[str, Fraction]:
     """True hadrons whose own class has a probability above 1/2, of all classes and of each.
 
     Args:
         confusion: of `cut_confusion`.
-        classes: names; their concatenation, `bc`, names all of them.
+        classes: their names; their concatenation, `bc`, names all of them.
     """
     right, total = np.diag(confusion)[:-1], np.sum(confusion[:-1], axis=1)
     result = {"".join(classes): fraction(int(right.sum()), int(total.sum()))}
@@ -79,7 +75,7 @@ def flavour_accuracy(
     return result
 
 
-class HadronSection:
+class ObjectsSection:
     """Classes of the objects, each matched to the truth slot that it explains best.
 
     The cost of a match knows the true class and properties, as in training, so that a hadron is
@@ -87,20 +83,29 @@ class HadronSection:
     would be in a matching by tracks alone.
     """
 
-    def __init__(self, config: Config):
-        """Starts empty."""
-        self._classes = config.data.hadrons.classes
+    def __init__(self, setting: Setting, task: Task):
+        """Starts empty.
+
+        Args:
+            setting: of the test file.
+            task: of objects with classes.
+        """
+        self._task, self._of = task.name, task.options.objects
+        self._label = task.options.losses.object_class.label
+        self._classes = list(setting.schema.labels[self._label].classes)
         shape = (len(self._classes) + 1,) * 2
         self._likeliest, self._cut = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
 
     def add(self, chunk: Chunk) -> None:
         """Takes in some jets."""
-        self._likeliest += np.asarray(chunk.predictions.confusions.objects)
-        self._cut += cut_confusion(chunk.targets.object_class_index, chunk.predictions.object_prob)
+        self._likeliest += np.asarray(chunk.counts[self._task]["confusion"])
+        index, prob = chunk.labels[self._label], chunk.predictions[self._task]["class_prob"]
+        self._cut += cut_confusion(index, prob[:, : index.shape[1]])
 
     def metrics(self) -> dict[str, Any]:
         """`ObjectMetrics` and confusion of the likeliest class, rates at a probability of 1/2."""
         return {
+            "of": self._of,
             **object_metrics(self._likeliest)._asdict(),
             "confusion": self._likeliest,
             "valid": valid_rates(self._cut),

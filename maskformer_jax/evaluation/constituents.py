@@ -1,4 +1,4 @@
-"""Classification of the tracks by their origin."""
+"""Classification of the constituents of a stream, such as tracks by their origin."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -6,42 +6,42 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from maskformer_jax.config import Config
-from maskformer_jax.evaluation.classification import accuracy
-from maskformer_jax.evaluation.section import Chunk
+from maskformer_jax.evaluation.section import Chunk, Setting
+from maskformer_jax.tasks.confusion import accuracy
+from maskformer_jax.tasks.task import Task
 
 # Bins of the log-odds of a class, over all that float32 probabilities between 0 and 1 can have. Two
-# tracks of one bin count as equal, which changes the area under a ROC curve by at most half the
+# entries of one bin count as equal, which changes the area under a ROC curve by at most half the
 # fraction of pairs that share a bin.
 LOG_ODDS_RANGE = (-104.0, 18.0)
 LOG_ODDS_BINS = 2**18
 
 
-class OriginMetrics(NamedTuple):
-    """How well tracks of one origin are told from all others.
+class ClassMetrics(NamedTuple):
+    """How well the constituents of one class are told from all others.
 
     Attributes:
-        auc: area under the ROC curve of the probability of the class; NaN without tracks of the
+        auc: area under the ROC curve of the probability of the class; NaN without entries of the
             class or of any other.
-        precision: tracks called so that are so, TP / (TP + FP); NaN where none is called so.
-        recall: tracks of the class that are called so, TP / (TP + FN).
+        precision: those called so that are so, TP / (TP + FP); NaN where none is called so.
+        recall: those of the class that are called so, TP / (TP + FN).
         f1: harmonic mean of the two.
-        tracks: true tracks of the class.
+        number: true ones of the class.
     """
 
     auc: float
     precision: float
     recall: float
     f1: float
-    tracks: int
+    number: int
 
 
-class OriginAverages(NamedTuple):
-    """Means over the classes, each with the weight of its true tracks.
+class ClassAverages(NamedTuple):
+    """Means over the classes, each with the weight of its true number.
 
     Attributes:
         auc: one class against all others.
-        precision: a class that no track is called counts as 0.
+        precision: a class that none is called counts as 0.
         recall: equal to the accuracy.
         f1: as the others.
     """
@@ -52,8 +52,8 @@ class OriginAverages(NamedTuple):
     f1: float
 
 
-class OriginScores:
-    """Histograms of the score of every class, for its tracks and for all others."""
+class ClassScores:
+    """Histograms of the score of every class, for its entries and for all others."""
 
     def __init__(self, classes: int):
         """Starts empty; 4 MB per class, however many tracks are added."""
@@ -61,11 +61,11 @@ class OriginScores:
         self._undefined = np.zeros(classes, bool)
 
     def add(self, prob: Float[np.ndarray, "T C"], true_index: Int[np.ndarray, " T"]) -> None:
-        """Takes in T tracks.
+        """Takes in T entries.
 
         Args:
             prob: of each class.
-            true_index: class of each track.
+            true_index: class of each.
         """
         self._undefined |= np.isnan(prob).any(axis=0)
         prob = np.where(np.isnan(prob), 0.0, prob.astype(np.float64))
@@ -83,7 +83,7 @@ class OriginScores:
 
         It differs from the area without bins by less than 1e-4, if the log-odds of a class have a
         standard deviation of at least 0.05: a network that has learnt nothing may have less. NaN
-        for a class that has a probability of NaN, no tracks or all of them.
+        for a class that has a probability of NaN, no entries or all of them.
         """
         areas = np.array([_auc(others, own) for others, own in self._counts])
         return np.where(self._undefined, np.nan, areas)
@@ -101,35 +101,35 @@ def _auc(others: Int[np.ndarray, " X"], own: Int[np.ndarray, " X"]) -> float:
     return float(roc_auc_score(is_own[filled], score[filled], sample_weight=counts[filled]))
 
 
-def origin_metrics(
+def class_metrics(
     confusion: Int[np.ndarray, "C C"], auc: Float[np.ndarray, " C"], classes: Sequence[str]
-) -> dict[str, OriginMetrics]:
+) -> dict[str, ClassMetrics]:
     """Metrics of each class.
 
     Args:
-        confusion: number of tracks of each true (row) and likeliest class (column).
+        confusion: number of each true (row) and likeliest class (column).
         auc: area under the ROC curve of each class.
         classes: their names.
     """
     scores = zip(auc, *_scores(confusion, np.nan), strict=True)
-    tracks = np.sum(confusion, axis=1)
+    numbers = np.sum(confusion, axis=1)
     return {
-        name: OriginMetrics(*(float(x) for x in row), int(number))
-        for name, row, number in zip(classes, scores, tracks, strict=True)
+        name: ClassMetrics(*(float(x) for x in row), int(number))
+        for name, row, number in zip(classes, scores, numbers, strict=True)
     }
 
 
-def origin_averages(
+def class_averages(
     confusion: Int[np.ndarray, "C C"], auc: Float[np.ndarray, " C"]
-) -> OriginAverages:
-    """Means of `auc` and of the other metrics; NaN without tracks, and of AUC with one class."""
-    tracks = np.sum(confusion, axis=1)
-    present = tracks > 0
+) -> ClassAverages:
+    """Means of `auc` and of the other metrics; NaN without entries, and of AUC with one class."""
+    numbers = np.sum(confusion, axis=1)
+    present = numbers > 0
     if not present.any():
-        return OriginAverages(*[np.nan] * 4)
+        return ClassAverages(*[np.nan] * 4)
     rows = (auc, *_scores(confusion, 0.0))
-    return OriginAverages(
-        *(float(np.average(row[present], weights=tracks[present])) for row in rows)
+    return ClassAverages(
+        *(float(np.average(row[present], weights=numbers[present])) for row in rows)
     )
 
 
@@ -151,31 +151,38 @@ def _scores(
     )[:3]
 
 
-class TrackOriginSection:
-    """Track origins: the likeliest class, and each class against all others."""
+class ConstituentsSection:
+    """Classes of the constituents of a stream: the likeliest, and each against all others."""
 
-    def __init__(self, config: Config):
-        """Starts empty."""
-        self._classes = list(config.data.tracks.origin_classes)
+    def __init__(self, setting: Setting, task: Task):
+        """Starts empty.
+
+        Args:
+            setting: of the test file.
+            task: a classification of the constituents.
+        """
+        self._task, self._label, self._of = task.name, task.options.label, setting.place(task)
+        self._classes = setting.classes(task)
         self._confusion = np.zeros((len(self._classes),) * 2, np.int64)
-        self._scores = OriginScores(len(self._classes))
+        self._scores = ClassScores(len(self._classes))
 
     def add(self, chunk: Chunk) -> None:
-        """Takes in the labelled tracks of some jets."""
-        self._confusion += np.asarray(chunk.predictions.confusions.track_origin)
-        labelled = chunk.targets.origin_index >= 0
-        self._scores.add(
-            chunk.predictions.origin_prob[labelled], chunk.targets.origin_index[labelled]
-        )
+        """Takes in the labelled constituents of some jets."""
+        self._confusion += np.asarray(chunk.counts[self._task]["confusion"])
+        index = chunk.labels[self._label]
+        prob = np.exp(chunk.predictions[self._task]["log_prob"][index >= 0])
+        self._scores.add(prob, index[index >= 0])
 
     def metrics(self) -> dict[str, Any]:
-        """Accuracy, confusion matrix, `OriginMetrics` of each class, `OriginAverages`."""
+        """Accuracy, confusion matrix, `ClassMetrics` of each class, `ClassAverages`."""
         auc = self._scores.auc()
         return {
+            "of": self._of,
+            "label": self._label,
             "accuracy": accuracy(self._confusion),
             "confusion": self._confusion,
-            "classes": origin_metrics(self._confusion, auc, self._classes),
-            "weighted": origin_averages(self._confusion, auc),
+            "classes": class_metrics(self._confusion, auc, self._classes),
+            "weighted": class_averages(self._confusion, auc),
         }
 
     def curves(self) -> dict[str, Any]:

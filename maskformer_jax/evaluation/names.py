@@ -1,0 +1,66 @@
+"""Names of classes and entries as they are written in files, tables and pictures."""
+
+from collections.abc import Mapping
+from typing import Any
+
+# Where the customary name is not the class without `jets`.
+SPOKEN = {"ujets": "light"}
+IN_FILES = {"taujets": "taus"}
+
+
+def short(class_name: str) -> str:
+    """A class of jets in a few letters.
+
+    >>> short("bjets"), short("hbb")
+    ('b', 'hbb')
+    """
+    return class_name.removesuffix("jets")
+
+
+def spoken(class_name: str) -> str:
+    """A class of jets in words, before `jets` or `rejection`.
+
+    >>> spoken("ujets"), spoken("cjets")
+    ('light', 'c')
+    """
+    return SPOKEN.get(class_name, short(class_name))
+
+
+def probability(class_name: str, of_jets: bool) -> str:
+    """The field of a class in a prediction file, as Salt names it.
+
+    >>> probability("taujets", True), probability("fromB", False)
+    ('ptaus', 'pFromB')
+    """
+    if of_jets:
+        return f"p{IN_FILES.get(class_name, short(class_name))}"
+    return f"p{class_name[:1].upper()}{class_name[1:]}"
+
+
+def singular(entries: str) -> str:
+    """One of some entries.
+
+    >>> singular("hadrons")
+    'hadron'
+    """
+    return entries.removesuffix("s")
+
+
+def fraction_symbols(fractions: Mapping[str, float]) -> str:
+    """The fractions of a discriminant; one of two says it all.
+
+    >>> fraction_symbols({"cjets": 0.1, "ujets": 0.9})
+    'f_c = 0.1'
+    """
+    shown = list(fractions.items())[: 1 if len(fractions) == 2 else None]
+    return ", ".join(f"f_{short(name)} = {value:g}" for name, value in shown)
+
+
+def prefixes(parts: Mapping[str, Any]) -> dict[str, str]:
+    """Task -> what tells its tables and pictures from those of others: nothing if it is alone."""
+    return {task: f"{task}_" if len(parts) > 1 else "" for task in parts}
+
+
+def heading(text: str, task: str, parts: Mapping[str, Any]) -> str:
+    """A title with the name of the task behind it, unless the task is alone."""
+    return f"{text} ({task})" if len(parts) > 1 else text
