@@ -142,13 +142,20 @@ def places(kind: type) -> dict[str, Place]:
     }
 
 
+@functools.cache
+def required(kind: type) -> set[str]:
+    """The fields of a dataclass that have no default."""
+    missing = (MISSING, MISSING)
+    return {f.name for f in dataclasses.fields(kind) if (f.default, f.default_factory) == missing}
+
+
 def defaults(kind: type) -> dict[str, object]:
-    """The fields of a dataclass that have a default, as plain data."""
-    found = {}
-    for f in dataclasses.fields(kind):
-        if f.default is not MISSING or f.default_factory is not MISSING:
-            found[f.name] = plain(f.default_factory() if f.default is MISSING else f.default)
-    return found
+    """The other fields of a dataclass, with their defaults as plain data."""
+    return {
+        f.name: plain(f.default_factory() if f.default is MISSING else f.default)
+        for f in dataclasses.fields(kind)
+        if f.name not in required(kind)
+    }
 
 
 def plain(value: object) -> Any:

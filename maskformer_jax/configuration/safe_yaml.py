@@ -14,6 +14,7 @@ from maskformer_jax.errors import InputError
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 20
+MAX_NODES = 10_000
 MAX_KEY = 200
 # Kind of scalar -> pattern, and the characters that one begins with.
 _SCALARS = {
@@ -21,7 +22,7 @@ _SCALARS = {
     "bool": ("true|True|TRUE|false|False|FALSE", [*"tTfF"]),
     "int": ("[-+]?(0|[1-9][0-9]*)", [*"-+0123456789"]),
     "float": (
-        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
+        r"[-+]?((\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)"
         r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
         [*"-+.0123456789"],
     ),
@@ -48,7 +49,7 @@ class _Loader(
         for part in (yaml.scanner.Scanner, yaml.parser.Parser, yaml.composer.Composer):
             part.__init__(self)
         yaml.resolver.BaseResolver.__init__(self)
-        self.depth = 0
+        self.depth = self.nodes = 0
 
     def compose_node(self, parent, index):
         event = self.peek_event()
@@ -56,7 +57,8 @@ class _Loader(
         _check(getattr(event, "anchor", None) is None, "anchors and aliases are not read", mark)
         _check(getattr(event, "tag", None) is None, "tags are not read", mark)
         _check(self.depth < MAX_DEPTH, f"more than {MAX_DEPTH} levels", mark)
-        self.depth += 1
+        _check(self.nodes < MAX_NODES, f"more than {MAX_NODES} values", mark)
+        self.depth, self.nodes = self.depth + 1, self.nodes + 1
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node

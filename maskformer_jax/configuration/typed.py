@@ -17,6 +17,7 @@ from maskformer_jax.configuration.fields import (
     is_mapping,
     nearest,
     places,
+    required,
     unknown,
 )
 from maskformer_jax.configuration.safe_yaml import Text, parse
@@ -111,29 +112,28 @@ def _mapping(value: object, path: str) -> dict:
 
 
 def _dataclass(value: dict, kind: type, tables: Tables, path: str) -> Any:
-    known, has_default, made = places(kind), defaults(kind), {}
+    known, made = places(kind), {}
     wrong = [key for key in value if key not in known]
     if wrong:
         raise unknown(wrong, path, known)
     for name, place in known.items():
         inner = f"{path}.{name}".lstrip(".")
         if place.has_options:
-            made[name] = _options({**has_default, **value}, name, place, tables, inner)
+            made[name] = _options({**defaults(kind), **value}, name, place, tables, inner)
         elif name in value:
             made[name] = convert(value[name], place, tables, inner)
-        elif name not in has_default:
+        elif name in required(kind):
             raise InputError(f"`{inner}` must be given")
     return kind(**made)
 
 
 def _options(beside: dict, name: str, place: Place, tables: Tables, path: str) -> Any:
     """The options of what is named beside them, checked; only those given where it is a dict."""
-    data = beside.get(name, {})
+    data, kind = beside.get(name, {}), place.section(beside, path, tables)
     if isinstance(data, Text):
         data = read_text(data, place, path)
     if data is None and NONE in place.members:
         return None
-    kind = place.section(beside, path, tables)
     made = _dataclass(_mapping(data, path), kind, tables, path)
     is_dict = any(map(is_mapping, place.members))
     return {key: getattr(made, key) for key in data} if is_dict else made

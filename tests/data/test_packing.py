@@ -12,8 +12,8 @@ from maskformer_jax.data import (
     plan_layout,
     read_sequential,
 )
-from maskformer_jax.data.dealing import deal
-from maskformer_jax.data.packing import plan, seat
+from maskformer_jax.data.dealing import deal, sizes
+from maskformer_jax.data.packing import pairs_of, plan, seat
 from maskformer_jax.types import ObjectLabels
 
 WIDTH, OBJECTS = 40, 5
@@ -79,6 +79,56 @@ def test_the_emptiest_row_takes_the_longest_jet_that_is_left(name, seats):
         tracks[row] += count
         taken[row] += 1
     assert deal(np.array(counts)[:, None], rows, seats, [WIDTH]).tolist() == expected
+
+
+@pytest.mark.parametrize("seats", [1, 2, 5])
+def test_with_several_widths_everything_must_fit(seats):
+    """The rule by hand: the first of the rows whose fullest width is least full, if it fits."""
+    generator, rows, widths = np.random.default_rng(2), 25, [40, 6, 90]
+    needs = np.stack([draw("as in t-tbar", 100), generator.poisson(1, 100).clip(0, 6)], axis=1)
+    needs = np.column_stack([needs, pairs_of(needs[:, 0]).clip(0, 90)])
+    needs = needs[np.argsort(-sizes(needs, widths), kind="stable")]
+    held, taken, expected = np.zeros((rows, 3)), [0] * rows, []
+    for jet in needs:
+        free = [
+            ((held[row] / widths).max(), row)
+            for row in range(rows)
+            if taken[row] < seats and (held[row] + jet <= widths).all()
+        ]
+        row = min(free)[1] if free else None
+        expected.append(-1 if row is None else row * seats + taken[row])
+        if row is not None:
+            held[row] += jet
+            taken[row] += 1
+    found = deal(needs, rows, seats, widths)
+    assert found.tolist() == expected and (seats == 5) == (found.min() >= 0)
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+@pytest.mark.parametrize("parts", [1, 3, None])
+def test_every_jet_of_several_streams_has_a_seat(batches, parts):
+    widths = {"tracks": WIDTH, "electrons": 6, "flow": 30}
+    options = {"extra": 1, "pairs": ["tracks"], "batches": batches, "parts": parts}
+
+    def draw_all(number, seed):
+        found = {
+            "tracks": draw("as in t-tbar", number, seed),
+            "electrons": np.random.default_rng(seed).poisson(0.3, number).clip(0, 6),
+            "flow": draw("as in t-tbar", number, seed + 1).clip(0, 30),
+        }
+        return found
+
+    layout = plan(draw_all(1000, 0), 400, widths, **options)
+    assert layout.jets > 1 and layout.pairs == {"tracks": 780}
+    for number in (400, 31, 1):
+        counts = draw_all(number, 5)
+        seats = seat(counts, number, layout, np.random.default_rng(0))
+        for name, width in widths.items():
+            one = layout._replace(widths={"tracks": width})
+            assert_good(seats, counts[name], one)
+    assert (seat(draw_all(400, 5), 400, layout, np.random.default_rng(0)) >= 0).any(
+        (1, 2)
+    ).sum() == (layout.spread * batches)
 
 
 @pytest.mark.parametrize("parts", [1, None])
