@@ -16,9 +16,6 @@ from maskformer_jax.errors import InputError
 
 # What names folders and columns.
 NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
-SECTIONS = tuple(
-    f.name for f in dataclasses.fields(Config) if dataclasses.is_dataclass(f.default_factory)
-)
 
 
 def _check(condition: bool, argument: str, rule: str, value: object) -> None:
@@ -93,6 +90,12 @@ class StudyConfig:
     def label(self, model: str) -> str:
         """Of a model, in tables and pictures."""
         return self.models[model].label or model
+
+
+# What a training has and a study has not.
+SECTIONS = {f.name for f in dataclasses.fields(Config)} - {
+    f.name for f in dataclasses.fields(StudyConfig)
+}
 
 
 def load(argv: Sequence[str], description: str = "") -> StudyConfig:
