@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from maskformer_jax import config as configuration
+from maskformer_jax import configuration
 from maskformer_jax.config import Config
 from maskformer_jax.configuration import Text
 from maskformer_jax.errors import InputError
@@ -117,7 +117,7 @@ def load(argv: Sequence[str], description: str = "") -> StudyConfig:
             given[name] = Text(values[0])
         else:
             own += [f"{option}={values[0]}"] if len(values) == 1 else [option, *values]
-    study = configuration.load(own, description, StudyConfig)
+    study = configuration.load(own, StudyConfig, description)
     return dataclasses.replace(study, overrides={**study.overrides, **given})
 
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import optax
 
-from maskformer_jax import config as configuration
+from maskformer_jax import configuration
 from maskformer_jax.build import build_tasks
-from maskformer_jax.config import Config
+from maskformer_jax.config import Config, tables
 from maskformer_jax.data import NORMALISATION_FILE, JetFile, schema
 from maskformer_jax.data.config import DataConfig
 from maskformer_jax.data.schema import Schema
@@ -71,9 +71,10 @@ def _run(study: StudyConfig, name: str, seed: int) -> Run:
     overrides = {**study.overrides, **model.overrides, "training.seed": seed}
     overrides["output_dir"] = str(folder)
     try:
-        return Run(name, seed, folder, configuration.load(argv, overrides=overrides.items()))
+        config = configuration.load(argv, Config, "", tables(), overrides=overrides.items())
     except InputError as error:
         raise InputError(f"model `{name}`: {error}") from error
+    return Run(name, seed, folder, config)
 
 
 def check(study: StudyConfig | None, runs: Sequence[Run]) -> None:
