@@ -149,7 +149,7 @@ def programs(config: Config) -> dict[str, Program]:
 
 
 def _losses(made: Network, params: PyTree, part: PyTree) -> LossSums:
-    return micro_batches.stacked(made.sums_of(params, part))
+    return micro_batches.stacked(made.sums_of, params)(part)
 
 
 def _gradients(

@@ -33,7 +33,7 @@ CHECKED = (
     "matching",
     "losses",
     "gradients.entry",
-    "gradients.by_loss",
+    "gradients.micro_batches",
     "tasks",
     "weighting",
 )
