@@ -165,11 +165,12 @@ def help_text(kind: type, description: str, tables: Tables, section: str = "") -
         InputError: there is no such section.
     """
     kinds, path = {"": kind}, ""
-    for key in filter(None, section.split(".")):
+    for key in section.replace(".NAME", "").split(".") if section else ():
         known = places(kinds[""]) if "" in kinds else {}
         if key not in known or not known[key].kinds(tables):
             raise unknown([key], path, {n: p for n, p in known.items() if p.kinds(tables)})
         kinds, path = known[key].kinds(tables), f"{path}.{key}".lstrip(".")
+        path += ".NAME" if known[key].is_map else ""
     usage = "--config FILE (again: later ones win), --print_config, --help.SECTION"
     lines = [] if section else [description, usage]
     for name, chosen in kinds.items():
