@@ -82,8 +82,9 @@ def build(
             "exists twice: set `prefix` in one of the tasks"
         )
     for task in built:
-        for other in task.reads:
-            known(other, [x.name for x in built if x.name != task.name], f"task (`tasks.{task.name}`)")
+        others = [other.name for other in built if other.name != task.name]
+        for name in task.reads:
+            known(name, others, f"task (`tasks.{task.name}`)")
     return built
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -122,9 +122,7 @@ def build(name: str, options: RegressionConfig, context: Context) -> Task:
             loss = gaussian_loss(output, target)
         else:
             loss = LOSSES[options.loss](output - target)
-        weight = jnp.asarray(
-            weights_of(options.sample_weight, options.of, batch, labels, context)
-        )
+        weight = jnp.asarray(weights_of(options.sample_weight, options.of, batch, labels, context))
         return [weighted_sum(loss, jnp.where(there, weight[..., None], 0.0) / number)]
 
     def predict(output: Float[Array, "... X"], batch: Batch, labels: Labels) -> dict[str, Array]:
