@@ -1,8 +1,8 @@
 """From a configuration to the network and its losses: the entry for every model.
 
-    config = load(["--config", "configs/gn2.yaml"])
-    model = build(config)
-    outputs = model.apply(model.params, batch)
+config = load(["--config", "configs/gn2.yaml"])
+model = build(config)
+outputs = model.apply(model.params, batch)
 """
 
 from collections.abc import Callable, Mapping

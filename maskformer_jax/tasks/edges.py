@@ -177,9 +177,7 @@ def build(name: str, options: EdgesConfig, context: Context) -> Task:
             divisor = divisor * edge
             weight = weight * salt_weights(kinds[labels[options.classes_label]], pairs)
         weight = weight * pairs.valid
-        sums = [
-            weighted_sum(jax.nn.softplus(jnp.where(edge, -x, x)), weight).total for x in logits
-        ]
+        sums = [weighted_sum(jax.nn.softplus(jnp.where(edge, -x, x)), weight).total for x in logits]
         return [LossSums(sum(sums), 2.0 * divisor.sum())]
 
     def count(logits: EdgeLogits, batch: Batch, labels: Labels) -> dict[str, Array]:

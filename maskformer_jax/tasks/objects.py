@@ -59,9 +59,7 @@ class ObjectsHead(nnx.Module):
 
 def reorder(objects: Objects, query_index: Int[Array, "B M"]) -> Objects:
     """Predictions in the order of the truth objects that they are matched to."""
-    return jax.tree.map(
-        lambda x: jnp.take_along_axis(x, query_index[..., None], axis=1), objects
-    )
+    return jax.tree.map(lambda x: jnp.take_along_axis(x, query_index[..., None], axis=1), objects)
 
 
 class ObjectsTask:
@@ -189,9 +187,7 @@ class ObjectsTask:
         if chosen.object_class is not None:
             index = labels[chosen.object_class.label]
             of_class = jnp.asarray(self.class_weights)[index] * batch.jet_valid[:, None] * sample
-            found.append(
-                weighted_sum(losses.object_class(matched.class_logits, index), of_class)
-            )
+            found.append(weighted_sum(losses.object_class(matched.class_logits, index), of_class))
         if chosen.mask_ce is not None:
             found.append(weighted_sum(losses.mask_ce(*masks, self._mask_ce()), weight))
         if chosen.mask_dice is not None:

@@ -102,7 +102,8 @@ class Files:
     def __init__(self, config):
         self.config, self.model, settings = config, build(config), config.training
         train, self.val = (
-            JetFile(path, self.model.schema) for path in (config.data.train_file, config.data.val_file)
+            JetFile(path, self.model.schema)
+            for path in (config.data.train_file, config.data.val_file)
         )
         self.scaling = fit_scaling(train)
         self.loader = TrainLoader(

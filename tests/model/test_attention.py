@@ -105,7 +105,9 @@ def test_pooling_without_parameters(name, function):
     valid = np.arange(T) < np.array([6, 3, 0])[:, None]
     found = np.asarray(module(elements, jnp.asarray(valid)[:, None])[:, 0])
     for jet in range(2):
-        np.testing.assert_allclose(found[jet], function(elements[jet, valid[jet]], axis=0), atol=1e-5)
+        np.testing.assert_allclose(
+            found[jet], function(elements[jet, valid[jet]], axis=0), atol=1e-5
+        )
     assert not found[2].any()
 
 

@@ -37,7 +37,9 @@ def changed(outputs, of_tracks):
 def real_outputs(outputs, batch):
     """The outputs with the meaningless entries of padding tracks and jets set to zero."""
     valid = batch.streams["tracks"].valid
-    found = changed(outputs, lambda at, x: jnp.where(valid[..., None] if at == 1 else valid[:, None], x, 0))
+    found = changed(
+        outputs, lambda at, x: jnp.where(valid[..., None] if at == 1 else valid[:, None], x, 0)
+    )
     return jax.tree.map(lambda x: np.asarray(x)[np.asarray(batch.jet_valid)], found)
 
 

@@ -21,9 +21,17 @@ NO_OBJECTS = ("--without=[hadrons, mass]", "--tasks.jet_class.pool_queries=null"
 NO_ENCODER = ("--model.encoder.layers=0", "--model.encoder.registers=0", *NO_OBJECTS)
 NETWORKS = {
     "registers, gates and post-norm": (),
-    "narrow output": ("--model.encoder.output_dim=6", "--model.encoder.output_norm=after", *NO_OBJECTS),
+    "narrow output": (
+        "--model.encoder.output_dim=6",
+        "--model.encoder.output_norm=after",
+        *NO_OBJECTS,
+    ),
     "mean without an encoder": ("--model.pooling.name=mean", *NO_ENCODER),
-    "sum without an encoder": ("--model.pooling.name=sum", "--model.jet_inputs=pooled", *NO_ENCODER),
+    "sum without an encoder": (
+        "--model.pooling.name=sum",
+        "--model.jet_inputs=pooled",
+        *NO_ENCODER,
+    ),
 }
 
 
@@ -64,7 +72,9 @@ def test_losses_and_their_gradients_are_those_of_the_padded_batch(network, seats
     alone, together = (gradients(model.params, *pair) for pair in pairs)
     assert np.all(alone.losses != 0)
     np.testing.assert_allclose(together.losses, alone.losses, rtol=1e-5)
-    pairs_of_leaves = zip(jax.tree.leaves(together.params), jax.tree.leaves(alone.params), strict=True)
+    pairs_of_leaves = zip(
+        jax.tree.leaves(together.params), jax.tree.leaves(alone.params), strict=True
+    )
     for found, expected in pairs_of_leaves:
         assert np.isfinite(found).all()
         np.testing.assert_allclose(found, expected, atol=1e-5 * max(np.abs(expected).max(), 1))
@@ -78,12 +88,24 @@ def test_nothing_passes_from_one_jet_to_another_in_its_row(network):
     model, gradients, both = network
     _, (batch, labels) = both(SEATS["in order"])
     one = np.arange(12) == 7
-    alone = {name: np.full_like(x, -1) for name, x in labels.items() if name in ("origin", "electron_kind")}
+    alone = {
+        name: np.full_like(x, -1)
+        for name, x in labels.items()
+        if name in ("origin", "electron_kind")
+    }
     alone["flavour"] = np.where(one, labels["flavour"], -1)
     alone["jet_weight"] = np.where(one, labels["jet_weight"], 0.0)
     alone["mass"] = np.where(one[:, None], labels["mass"], np.nan)
     found = gradients(model.params, batch, {**labels, **alone})
-    for name in ("jet_class", "mass", "vertexing", "object_class", "mask_ce", "mask_dice", "regression"):
+    for name in (
+        "jet_class",
+        "mass",
+        "vertexing",
+        "object_class",
+        "mask_ce",
+        "mask_dice",
+        "regression",
+    ):
         row = model.losses.index(name)
         assert not np.asarray(found.batch["jets"])[row][~one].any(), name
         for stream in batch.streams:

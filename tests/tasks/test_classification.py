@@ -32,7 +32,9 @@ def task_of(config, name):
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_loss_is_the_weighted_mean_of_the_labelled_entries(row, tiny_with, make_batch, make_outputs):
+def test_loss_is_the_weighted_mean_of_the_labelled_entries(
+    row, tiny_with, make_batch, make_outputs
+):
     name, overrides = ROWS[row]
     config = tiny_with(*overrides)
     options, (batch, labels), logits = config.tasks[name], make_batch(), make_outputs()[name]
@@ -66,7 +68,7 @@ def test_confusion_counts_the_labelled_entries(tiny_config, make_batch, make_out
     expected, predicted = np.zeros((8, 8), int), np.asarray(logits).argmax(-1)
     for where in np.argwhere(valid & (index >= 0)):
         expected[index[tuple(where)], predicted[tuple(where)]] += 1
-    found = task.count(logits, batch, labels)
+    found = jax.device_get(task.count(logits, batch, labels))
     np.testing.assert_array_equal(found["confusion"], expected)
     right = np.trace(expected) / expected.sum()
     assert task.figures(found) == {"accuracy/track_origin": pytest.approx(right)}

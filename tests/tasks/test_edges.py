@@ -65,7 +65,10 @@ def case(make_batch):
 def edge_logits(batch, logits):
     pairs = batch.pairs["tracks"]
     rows = np.arange(len(logits))[:, None]
-    forward, backward = logits[rows, pairs.first, pairs.second], logits[rows, pairs.second, pairs.first]
+    forward, backward = (
+        logits[rows, pairs.first, pairs.second],
+        logits[rows, pairs.second, pairs.first],
+    )
     # What stands at padding has no meaning.
     return EdgeLogits(*(jnp.where(pairs.valid, x, jnp.inf) for x in (forward, backward)))
 
@@ -124,10 +127,14 @@ def test_nothing_to_divide_by_gives_zero_and_zero_gradients(row, tiny_with, case
 
 def features_of(batch, context):
     generator, own = np.random.default_rng(2), batch.streams["tracks"].jets_of_rows()
-    states = generator.normal(size=(*batch.streams["tracks"].values.shape[:2], context.widths.constituent))
+    states = generator.normal(
+        size=(*batch.streams["tracks"].values.shape[:2], context.widths.constituent)
+    )
     pooled = generator.normal(size=(*own.shape[:2], context.widths.pooled))
     return Features(
-        {"tracks": jnp.asarray(states, jnp.float32)}, {"tracks": own}, jnp.asarray(pooled, jnp.float32)
+        {"tracks": jnp.asarray(states, jnp.float32)},
+        {"tracks": own},
+        jnp.asarray(pooled, jnp.float32),
     )
 
 
@@ -159,7 +166,7 @@ def test_figures_count_unordered_pairs(tiny_with, case):
         is_edge = vertex[jet, i] == vertex[jet, j] >= 0
         called = logits[jet, i, j] + logits[jet, j, i] >= 0
         found, true, both = found + called, true + is_edge, both + (called and is_edge)
-    figures = task.figures(task.count(edge_logits(batch, logits), batch, labels))
+    figures = task.figures(jax.device_get(task.count(edge_logits(batch, logits), batch, labels)))
     assert figures == pytest.approx(
         {"efficiency/vertexing": both / true, "purity/vertexing": both / found}
     )

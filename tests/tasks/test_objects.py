@@ -31,7 +31,8 @@ CLASSES = {
     "object_class": (f"{HADRONS}.object_class", ("b", "c", "none")),
 }
 BY_CLASS = [
-    f"{path}.class_weights=" + yaml.safe_dump(
+    f"{path}.class_weights="
+    + yaml.safe_dump(
         dict(zip(names, CLASS_WEIGHTS[task].tolist(), strict=True)), default_flow_style=True
     ).strip()
     for task, (path, names) in CLASSES.items()
@@ -113,7 +114,9 @@ class Reference:
                     terms[name].append((getattr(self, name)(jet, q, m), 1.0))
             for q in left:
                 logits = objects.class_logits[jet, q].astype(np.float64)
-                weight = self.task.losses.object_class.none_weight * self.class_weight("object_class", none)
+                weight = self.task.losses.object_class.none_weight * self.class_weight(
+                    "object_class", none
+                )
                 terms["object_class"].append((-log_softmax(logits)[none], weight))
         return list(terms.values())
 
@@ -292,7 +295,9 @@ def test_order_of_queries_and_of_hadrons_does_not_matter(loss_sums, make_batch, 
     of_objects = ("hadrons", "hadron_class", "hadrons.regression")
     truth = {k: jax.tree.map(lambda x: x[:, order], labels[k]) for k in of_objects}
     expected = loss_sums(outputs, batch, labels)
-    close(loss_sums(with_objects(outputs, **objects._asdict()), batch, labels).total, expected.total)
+    close(
+        loss_sums(with_objects(outputs, **objects._asdict()), batch, labels).total, expected.total
+    )
     close(loss_sums(outputs, batch, labels | truth).total, expected.total)
 
 

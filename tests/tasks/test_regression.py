@@ -14,9 +14,7 @@ LOSSES = {
     "l2": lambda x, t: (x - t) ** 2,
     "huber": lambda x, t: (x - t) ** 2 / 2 if abs(x - t) < 1 else abs(x - t) - 0.5,
     # A normal density without its constant.
-    "gaussian": lambda m, t, log_std: (
-        -norm.logpdf(t, m, np.exp(log_std)) - np.log(2 * np.pi) / 2
-    ),
+    "gaussian": lambda m, t, log_std: -norm.logpdf(t, m, np.exp(log_std)) - np.log(2 * np.pi) / 2,
 }
 
 
@@ -26,9 +24,12 @@ def of(request):
 
 
 def task_of(tiny_with, of, loss, *more):
-    task = f"{{kind: regression, of: {of}, targets: {{a: {{}}, b: {{}}}}, loss: {loss}, nan: ignore}}"
-    (found,) = build_tasks(tiny_with("--without=[jet_class, track_origin, hadrons]",
-                                     f"--tasks.slope={task}", *more))[0]
+    task = (
+        f"{{kind: regression, of: {of}, targets: {{a: {{}}, b: {{}}}}, loss: {loss}, nan: ignore}}"
+    )
+    (found,) = build_tasks(
+        tiny_with("--without=[jet_class, track_origin, hadrons]", f"--tasks.slope={task}", *more)
+    )[0]
     return found
 
 
@@ -39,7 +40,12 @@ def case(make_batch, of, width):
     output = 2 * generator.normal(size=(*real.shape, width))
     target = 2 * generator.normal(size=(*real.shape, 2))
     target[0, ..., 0] = np.nan
-    return batch, np.asarray(real), jnp.asarray(output, jnp.float32), jnp.asarray(target, jnp.float32)
+    return (
+        batch,
+        np.asarray(real),
+        jnp.asarray(output, jnp.float32),
+        jnp.asarray(target, jnp.float32),
+    )
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -80,11 +86,11 @@ def test_extreme_standard_deviations_are_finite(tiny_with, make_batch):
 def test_errors_are_means_over_what_is_there(of, tiny_with, make_batch):
     batch, real, output, target = case(make_batch, of, 2)
     task = task_of(tiny_with, of, "l2")
-    sums = task.count(output, batch, {"slope": target})
+    sums = jax.device_get(task.count(output, batch, {"slope": target}))
     there = real[..., None] & ~np.isnan(target)
     for r, name in enumerate("ab"):
         where = np.asarray(there)[..., r]
         expected = np.abs(np.asarray(output - target))[..., r][where].mean()
         assert task.figures(sums)[f"error/slope/{name}"] == pytest.approx(expected, rel=1e-5)
     nothing = task.count(output, batch, {"slope": jnp.full_like(target, jnp.nan)})
-    assert task.figures(nothing) == {} and task.count(output, batch, {}) == {}
+    assert task.figures(jax.device_get(nothing)) == {} and task.count(output, batch, {}) == {}

@@ -81,9 +81,7 @@ class Training:
             seed=settings.seed,
             layout=training_layout(config, train_file, self.model.tokens),
         )
-        self.trainer = loop.build(
-            config, self.model, settings.epochs * self.loader.steps_per_epoch
-        )
+        self.trainer = loop.build(config, self.model, settings.epochs * self.loader.steps_per_epoch)
         self.validation = lambda: (
             pair[1:] for pair in read_sequential(val_file, scaling, 20, labelled_only=True)
         )

@@ -122,7 +122,9 @@ def test_a_nonfinite_gradient_is_traced_to_its_tasks(training):
     batch, labels = next(training.loader.iterator())
     params = jax.tree.map(np.array, training.trainer.state.params)
     params["heads"]["hadrons"]["decoder"]["queries"][:] = np.nan
-    assert training.trainer.nonfinite_losses(params, batch, labels) == list(training.model.losses[2:])
+    assert training.trainer.nonfinite_losses(params, batch, labels) == list(
+        training.model.losses[2:]
+    )
 
 
 def test_the_best_checkpoint_follows_the_monitor(training, tmp_path):

@@ -134,13 +134,19 @@ def test_parts_would_wait_for_the_gramian_at_the_representation(argv, fraction, 
 
 
 # Names of losses in options: a weighting, `without`, and what it comes to or the words of the error.
-STATIC = "--weighting={name: static, options: {weights: {jet_class: 1, track_origin: 2, mask_ce: 3}}}"
+STATIC = (
+    "--weighting={name: static, options: {weights: {jet_class: 1, track_origin: 2, mask_ce: 3}}}"
+)
 LEFT = "[object_class, mask_dice, regression]"
 NAMED = [
     (STATIC, LEFT, [1.0, 2.0, 3.0]),
     (STATIC, "[hadrons]", [1.0, 2.0]),
     (STATIC, "[object_class, mask_dice, regression, track_origin]", [1.0, 3.0]),
-    (STATIC, "[mask_dice, regression]", r"of static: `weights` must have .* none for \['object_class'\]"),
+    (
+        STATIC,
+        "[mask_dice, regression]",
+        r"of static: `weights` must have .* none for \['object_class'\]",
+    ),
     (STATIC.replace("mask_ce", "maskce"), LEFT, r"names 'maskce', .* did you mean 'mask_ce'\?"),
 ]
 
