@@ -55,7 +55,7 @@ def build(config: Config, kinds: Mapping[str, Kind] = KINDS) -> Model:
     Raises:
         InputError: something that the configuration names is not there.
     """
-    built, context = build_tasks(config, kinds)
+    built = build_tasks(config, kinds)
     data = config.data
     apply, params = network.build(
         config.model,
@@ -75,7 +75,7 @@ def build(config: Config, kinds: Mapping[str, Kind] = KINDS) -> Model:
     )
 
 
-def build_tasks(config: Config, kinds: Mapping[str, Kind] = KINDS) -> tuple[list[Task], Context]:
+def build_tasks(config: Config, kinds: Mapping[str, Kind] = KINDS) -> list[Task]:
     """The tasks alone, without drawing the network's parameters.
 
     Raises:
@@ -101,4 +101,4 @@ def build_tasks(config: Config, kinds: Mapping[str, Kind] = KINDS) -> tuple[list
         style=network.style_of(model),
         class_weights=class_weights,
     )
-    return tasks.build(config.tasks, config.without, context, kinds), context
+    return tasks.build(config.tasks, config.without, context, kinds)

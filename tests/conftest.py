@@ -27,7 +27,7 @@ from jaxtyping import install_import_hook
 
 # Annotated shapes and types of everything that computes with JAX are checked when a function is
 # traced; in the tests only, so that nobody pays for it in training.
-CHECKED = ("model", "gradients.entry", "gradients.by_loss", "tasks", "weighting")
+CHECKED = ("model", "gradients.entry", "gradients.micro_batches", "tasks", "weighting")
 CHECKED += tuple(f"training.{name}" for name in ("step", "validation"))
 # Integers may stand for floats.
 CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"

@@ -195,8 +195,8 @@ def _rows_needed(draws: Sequence[np.ndarray], parts: int, layout: Layout) -> int
         return rows
     rows = max(rows, *(int((-(-needs.sum(axis=0) // widths)).max()) for needs in spread))
     for needs in spread:
-        while (deal(needs, rows, seats, widths) < 0).any():
-            rows += max(rows // 100, 1)
+        while (deal(needs, rows, seats, widths, all_or_none=True) < 0).any():
+            rows += max(rows // (100 if len(widths) == 1 else 25), 1)
     # What doesn't fit costs a part more: the whole batch again where there is one.
     return rows + (int(np.ceil(MARGIN * rows)) if parts == 1 else 0)
 

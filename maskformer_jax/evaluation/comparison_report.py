@@ -60,10 +60,11 @@ def _lines(results: Sequence[Results], columns: Sequence[Column]) -> Iterator[st
 def _rejections(results: Sequence[Results], task: str, name: str, background: str) -> Iterator[str]:
     found = at(results[0].metrics, "tagging", task, "discriminants", name)
     signal = short(found["signal"])
-    yield (
+    title = (
         f"{name}-tagging: rejection of {spoken(background)} jets at {signal} efficiency, "
         f"{fraction_symbols(found['fractions'])}"
     )
+    yield heading(title, task, results[0].metrics["tagging"])
     targets = list(network_points(results[0].metrics, task, name))
     if not targets:
         yield f"  no {signal} jets in this file"
@@ -80,7 +81,8 @@ def _rejections(results: Sequence[Results], task: str, name: str, background: st
 
 
 def _changes(results: Sequence[Results], task: str, name: str) -> Iterator[str]:
-    yield f"{name}-tagging: change of the rejection to {results[0].label} [%]"
+    title = f"{name}-tagging: change of the rejection to {results[0].label} [%]"
+    yield heading(title, task, results[0].metrics["tagging"])
     reference = network_points(results[0].metrics, task, name)
     found = at(results[0].metrics, "tagging", task, "discriminants", name)
     columns = [(b, target) for b in list(found["fractions"])[::-1] for target in reference]

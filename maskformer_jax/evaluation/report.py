@@ -24,8 +24,11 @@ def table(metrics: Mapping[str, Any]) -> str:
         metrics: content of metrics.json.
     """
     sections = [_numbers(metrics)]
-    for tagging in metrics.get("tagging", {}).values():
-        sections += [_rejections(name, x) for name, x in tagging["discriminants"].items()]
+    tagging = metrics.get("tagging", {})
+    for task, part in tagging.items():
+        for name, found in part["discriminants"].items():
+            title = f"{name}-tagging, D_{name} with {fraction_symbols(found['fractions'])}"
+            sections.append([heading(title, task, tagging), *_rejections(found)])
     for name, lines in SECTIONS.items():
         parts = metrics.get(name, {})
         sections += [lines(part, task, parts) for task, part in parts.items()]
@@ -69,9 +72,8 @@ def class_title(part: Mapping[str, Any]) -> str:
     return f"{singular(part['of'])} {part['label']}".replace("_", " ").capitalize()
 
 
-def _rejections(name: str, found: Mapping[str, Any]) -> Iterator[str]:
+def _rejections(found: Mapping[str, Any]) -> Iterator[str]:
     taggers, signal = found["points"], short(found["signal"])
-    yield f"{name}-tagging, D_{name} with {fraction_symbols(found['fractions'])}"
     targets = list(next(iter(taggers.values())))
     if not targets:
         yield f"  no {signal} jets in this file"

@@ -181,6 +181,10 @@ WRONG = [
         ["--weighting.name=mgda", "--weighting.options.granularity=atom"],
         r"of mgda: `granularity` must be one of .*'module'.*'atom'",
     ),
+    (
+        ["--weighting.name=static", "--weighting.options.weights={jet_clas: 1.0}"],
+        r"of static: `weights` names 'jet_clas'.*did you mean 'jet_class'\?",
+    ),
     (["--weighting.name=uw", "--weighting.options.optimiser=adam"], r"of uw: `optimiser` must"),
     (
         ["--weighting={name: krum, options: {n_byzantine: 1}}", "--without=[hadrons]"],

@@ -1,5 +1,6 @@
 """Panels that several pictures share: quantities in bins, and confusion matrices."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -126,13 +127,15 @@ def draw_profile(
     binned(main, curves, ratio)
     main.set(xlim=limits, ylabel=ylabel, yscale="log" if logy else "linear")
     figure.suptitle(title, fontsize=11)
-    finish(main, ratio, xlabel, f"Ratio to\n{curves[0][0]}")
+    finish(main, ratio, xlabel, f"Ratio to\n{curves[0][0]}", math.inf)
     main.legend(frameon=False)
     return save(figure, path)
 
 
-def finish(main: Any, ratio: Any, xlabel: str, ratio_label: str = "Ratio") -> None:
-    """Ticks, labels and the line at 1 of a panel and that of its ratios, if there is one."""
+def finish(
+    main: Any, ratio: Any, xlabel: str, ratio_label: str = "Ratio", widest: float = 2.0
+) -> None:
+    """Ticks, labels and the line at 1 of a panel and that of its ratios up to `widest`, if any."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     for panel in filter(None, (main, ratio)):
@@ -150,9 +153,8 @@ def finish(main: Any, ratio: Any, xlabel: str, ratio_label: str = "Ratio") -> No
         main.tick_params(labelbottom=False)
         ratio.set_ylabel(ratio_label)
         ratio.axhline(1, color="0.6", linewidth=0.8, zorder=0)
-        # From a half to two at most; closer where the ratios are.
         low, high = ratio.dataLim.intervaly
-        ratio.set_ylim(max(0.5, min(low, 0.9)), min(2.0, max(high, 1.1)))
+        ratio.set_ylim(max(1 / widest, min(low, 0.9)), min(widest, max(high, 1.1)))
 
 
 def confusions(
