@@ -91,7 +91,8 @@ def build_tasks(config: Config, kinds: Mapping[str, Kind] = KINDS) -> list[Task]
         entry = data.labels[label]
         places = {"jets": data.jets, **data.streams, **data.objects}
         dataset = places[entry.of].dataset
-        return load_class_weights(data.class_file, dataset, entry.field, classes)
+        weights = load_class_weights(data.class_file, dataset, entry.field, classes)
+        return np.array(weights, np.float32)
 
     context = Context(
         data=data,

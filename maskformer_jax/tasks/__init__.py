@@ -81,10 +81,10 @@ def build(
             f"`tasks` must give each loss a name of its own; {', '.join(twice)} "
             "exists twice: set `prefix` in one of the tasks"
         )
+    with_queries = [task.name for task in built if task.tokens]
     for task in built:
-        others = [other.name for other in built if other.name != task.name]
-        for name in task.reads:
-            known(name, others, f"task (`tasks.{task.name}`)")
+        for other in task.reads:
+            known(other, with_queries, f"task with queries (`tasks.{task.name}.pool_queries`)")
     return built
 
 

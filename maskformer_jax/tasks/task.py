@@ -88,7 +88,7 @@ def weighted_sum(
 ) -> LossSums:
     """Weighted sum of the terms and sum of the weights; a term of weight zero may be anything."""
     weight = jnp.broadcast_to(weight, terms.shape)
-    return LossSums(jnp.where(weight > 0, terms * weight, 0.0).sum(), weight.sum())
+    return LossSums(jnp.where(weight != 0, terms * weight, 0.0).sum(), weight.sum())
 
 
 def label_of(name: str, context: Context, task: str) -> Any:
