@@ -54,16 +54,16 @@ def _deal_one(counts: list[int], rows: int, seats: int, width: int) -> np.ndarra
     # a jet without any is as empty as before and is looked at again.
     free: list[list[int]] = [[] for _ in range(width + 1)]
     free[0] = list(range(0, rows * seats, seats))
-    for tracks in range(width + 1):
-        while free[tracks]:
-            while len(places) < len(counts) and tracks + counts[len(places)] > width:
+    for held in range(width + 1):
+        while free[held]:
+            while len(places) < len(counts) and held + counts[len(places)] > width:
                 places.append(-1)
-            takers, free[tracks] = sorted(free[tracks]), []
+            takers, free[held] = sorted(free[held]), []
             # The last takers may find no jet.
             for place, count in zip(takers, counts[len(places) :], strict=False):
                 places.append(place)
                 if (place + 1) % seats:
-                    free[tracks + count].append(place + 1)
+                    free[held + count].append(place + 1)
     return np.array(places + [-1] * (len(counts) - len(places)))
 
 
