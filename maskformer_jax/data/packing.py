@@ -117,6 +117,10 @@ def plan(
             chosen = max(round(rows * cost / TOKENS_OF_A_PART), 1)
         rows = _rows_needed(draws, chosen, row._replace(jets=seats))
         rows = -(-min(rows, -(-jets // chosen)) // devices) * devices
+        if seats == 1:  # a row is a group
+            layout = row._replace(parts=max(chosen, -(-jets // rows)), rows=rows, groups=rows)
+            layouts.append((chosen * rows * cost, layout._replace(spread=chosen, batches=batches)))
+            continue
         of_groups = _pairs_needed(draws, chosen * devices, row)
         # A row takes at least one jet, whatever its constituents, unless there are too many pairs.
         fewest = [rows, *(devices * (n // max(row.pairs[s], 1)) for s, n in of_groups.items())]
