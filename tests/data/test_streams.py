@@ -183,7 +183,7 @@ def test_jets_alone_become_batches(opened):
     data = DataConfig(jets=JetsConfig(inputs=["pt"]), labels={"kind": STREAMS.labels["kind"]})
     file = opened(make_streams(), build(data, [Needs(data.labels)]))
     layout = plan_layout(file, 8, extra=3, devices=3)
-    assert layout == Layout(1, 9, 1, {}, groups=3)
+    assert layout == Layout(1, 9, 1, {}, groups=9)
     for chosen, lead in ((None, ()), (layout, (1,))):
         loader = TrainLoader(file, fit_scaling(file), batch_size=8, seed=0, layout=chosen)
         batch, labels = next(loader.iterator())
