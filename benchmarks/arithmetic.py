@@ -4,7 +4,7 @@ Nothing is compiled or timed, so that the numbers are the same on every machine.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -15,48 +15,34 @@ from jaxtyping import PyTree
 from numpy.polynomial import Polynomial
 
 from benchmarks import training
-from benchmarks.fresh import batches_of, loader_of
+from benchmarks.made import Made, batches_of, load, overlay, sums_of
 from benchmarks.tables import Table
-from maskformer_jax import config as configuration
-from maskformer_jax import tasks
+from maskformer_jax.build import build
 from maskformer_jax.config import Config
-from maskformer_jax.gradients import LossSums, Parts, SumsOf, weighted_gradient
-from maskformer_jax.model import maskformer
+from maskformer_jax.data import example
+from maskformer_jax.errors import InputError
+from maskformer_jax.gradients import Parts, weighted_gradient
 from maskformer_jax.training import method
 from maskformer_jax.training.batches import sample_of
+from maskformer_jax.training.config import WeightingConfig
 
-EQUAL = "--config=configs/weighting/equal.yaml"
-# Numbers of tracks at which the arithmetic of a padded jet is counted. Attention makes it a
-# parabola; the fourth number checks that.
+EQUAL = overlay("equal")
+# Numbers of constituents at which the arithmetic of a padded jet is counted. Attention and pairs
+# make it a parabola; the fourth number checks that.
 COUNTED_AT = (1, 8, 20, 40)
 LARGEST_ERROR = 0.01
 METHODS = ("equal", "cagrad", *(x for x in training.VARIANTS if x.startswith("cagrad")))
-
-
-class Network(NamedTuple):
-    """A network and its losses.
-
-    Attributes:
-        apply: `apply(params, batch) -> Outputs`.
-        terms: `terms(outputs, batch, targets)`, the losses one by one.
-        params: initial parameters.
-        sums_of: `sums_of(params, (batch, targets))`, both together.
-    """
-
-    apply: maskformer.Apply
-    terms: Callable[..., list[LossSums]]
-    params: PyTree
-    sums_of: SumsOf
+HEADS = 8
 
 
 class Epoch(NamedTuple):
     """An epoch's batches.
 
     Attributes:
-        counts: `[jets]` tracks of every jet.
+        counts: `[jets]` constituents of every jet.
         used: `[batches]` parts that hold jets.
-        part: shapes of (Batch, Targets) of a part.
-        layout: usual number of parts, rows of a part, jets and tracks of a row.
+        part: shapes of (Batch, Labels) of a part.
+        layout: usual number of parts, rows of a part, jets and constituents of a row.
     """
 
     counts: np.ndarray
@@ -65,23 +51,22 @@ class Epoch(NamedTuple):
     layout: str
 
 
-def of_files(config: str, files: dict[str, str], batch_size: int) -> Table:
-    """Arithmetic of an epoch's gradients, packed and padded, over that of the real tracks.
+def of_files(model: str, files: Mapping[str, str], batch_size: int) -> Table:
+    """Arithmetic of an epoch's gradients, packed and padded, over that of real constituents.
 
     Args:
-        config: YAML file of the network.
-        files: label -> training file in the default layout.
+        model: YAML file or name; it has one stream.
+        files: label -> training file.
         batch_size: jets of a batch.
     """
-    options = [f"--config={config}", EQUAL, f"--training.batch_size={batch_size}"]
-    of_jet = arithmetic_of_jets(configuration.load(options), batch_size)
+    of_jet = arithmetic_of_jets(load(model, EQUAL), batch_size)
     rows = []
     for label, file in files.items():
-        loaded = configuration.load([*options, f"--data.train_file={file}"])
-        epoch = read_epoch(loaded)
+        config = load(model, EQUAL, file=file, batch_size=batch_size)
+        epoch = read_epoch(config)
         jets, needed = len(epoch.counts), of_jet(epoch.counts).sum()
-        width = epoch.part[0].valid.shape[-1]
-        packed = epoch.used.sum() * _of_gradient(loaded, epoch.part)
+        width = int(epoch.layout.split()[-1])
+        packed = epoch.used.sum() * _of_gradient(config, epoch.part)
         padded = len(epoch.used) * batch_size * of_jet(width)
         spilled = float((epoch.used > np.median(epoch.used)).mean())
         shares = [packed / needed, padded / needed, spilled]
@@ -96,47 +81,93 @@ def of_files(config: str, files: dict[str, str], batch_size: int) -> Table:
     }
     columns |= {"MFLOP of a jet": ".1f", "packed": ".3f", "padded": ".3f", "one part more": ".1%"}
     title = "Arithmetic of an epoch's gradients over that of jets without padding"
-    return Table(f"{title}; {config}, batches of {batch_size} jets", columns, rows)
+    return Table(f"{title}; {model}, batches of {batch_size} jets", columns, rows)
 
 
-def of_methods(config: str, file: str, batch_size: int) -> Table:
+def of_methods(model: str, file: str, batch_size: int) -> Table:
     """Arithmetic of the update by CAGrad and its cheaper variants over that of a plain one.
 
     Args:
-        config: YAML file of the network.
-        file: training file in the default layout.
+        model: YAML file or name.
+        file: training file.
         batch_size: jets of a batch.
     """
-    options = [f"--config={config}", f"--data.train_file={file}"]
-    configs = training.configs_of(METHODS, [*options, f"--training.batch_size={batch_size}"])
+    configs = training.configs_of(METHODS, model, file, batch_size)
     epoch = read_epoch(configs["equal"], batches=1)
     rows = []
-    for label, loaded in configs.items():
-        found = of_update(loaded, epoch.part) * float(epoch.used[0])
+    for label, config in configs.items():
+        found = of_update(config, epoch.part) * float(epoch.used[0])
         plain = rows[0][1] * 1e9 if rows else found
         # Between two renewals of the weights a step costs as much as a plain one.
-        every = loaded.weighting.every
+        every = config.weighting.every
         found = (found + (every - 1) * plain) / every
         rows.append([label, found / 1e9, found / plain])
     columns = {"method": "", "GFLOP of a step": ".2f", "to equal": ".3f"}
     title = "Arithmetic of an update, without the optimiser"
-    return Table(f"{title}; {config}, batches of {batch_size} jets", columns, rows)
+    return Table(f"{title}; {model}, batches of {batch_size} jets", columns, rows)
+
+
+def of_networks(model: str, file: str, batch_size: int) -> Table:
+    """Arithmetic of CAGrad's update over that of a plain one, for networks that share otherwise.
+
+    Args:
+        model: YAML file or name, beside which GN2 and the trunk of the MaskFormer are counted.
+        file: training file.
+        batch_size: jets of a batch.
+    """
+    given = {"file": file, "batch_size": batch_size}
+    configs = {model: load(model, **given), "gn2": load("gn2", **given)}
+    configs[f"a trunk with {HEADS} heads"] = many_heads(load("maskformer_small", **given), HEADS)
+    rows = []
+    for label, config in configs.items():
+        losses, found = len(build(config).losses), {}
+        for name in ("equal", "cagrad"):
+            with_method = dataclasses.replace(config, weighting=WeightingConfig(name=name))
+            epoch = read_epoch(with_method, batches=1)
+            found[name] = of_update(with_method, epoch.part) * float(epoch.used[0]) / 1e9
+        rows.append([label, losses, *found.values(), found["cagrad"] / found["equal"]])
+    columns = {"network": "", "losses": "d", "equal, GFLOP": ".2f", "cagrad, GFLOP": ".2f"}
+    title = "Arithmetic of an update by the gradients of all losses, without the optimiser"
+    title = f"{title}; batches of {batch_size} jets"
+    return Table(title, {**columns, "cagrad, to equal": ".3f"}, rows)
+
+
+def many_heads(config: Config, number: int) -> Config:
+    """The trunk of a model with so many classifications: its own, again and again."""
+    own = [x for x in config.tasks.items() if x[1].kind == "classification"]
+    turns = [(*own[index % len(own)], index // len(own)) for index in range(number)]
+    return dataclasses.replace(
+        config, tasks={f"{name}_{turn}": options for name, options, turn in turns}
+    )
 
 
 def arithmetic_of_jets(config: Config, batch_size: int) -> Callable[[Any], Any]:
-    """Floating-point operations of a jet's gradient as a function of its number of tracks.
+    """Operations of a jet's gradient as a function of its number of constituents.
 
     Raises:
+        InputError: the model has not one stream.
         RuntimeError: they are no parabola.
     """
     found = []
-    for tracks in COUNTED_AT:
-        data = dataclasses.replace(
-            config.data, tracks=dataclasses.replace(config.data.tracks, cap=tracks)
-        )
-        short = dataclasses.replace(config, data=data)
-        found.append(_of_gradient(short, tasks.batch_shapes(short, batch_size)) / batch_size)
+    for number in COUNTED_AT:
+        short = capped(config, number)
+        part = example(build(short).schema, batch_size)
+        found.append(_of_gradient(short, part) / batch_size)
     return parabola(COUNTED_AT, found)
+
+
+def capped(config: Config, cap: int) -> Config:
+    """The configuration with no more than so many constituents of a jet.
+
+    Raises:
+        InputError: the model has not one stream.
+    """
+    if len(config.data.streams) != 1:
+        raise InputError(
+            f"`--model` must have one stream of constituents; got {len(config.data.streams)}"
+        )
+    streams = {k: dataclasses.replace(x, cap=cap) for k, x in config.data.streams.items()}
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, streams=streams))
 
 
 def parabola(tracks: Sequence[int], found: Sequence[float]) -> Polynomial:
@@ -153,16 +184,17 @@ def parabola(tracks: Sequence[int], found: Sequence[float]) -> Polynomial:
 
 def read_epoch(config: Config, batches: int | None = None) -> Epoch:
     """What is in the batches of the first epoch, or in the first of them."""
-    loader = loader_of(config)
+    loader = Made(config).loader
     counts, used = [], []
     for pair in batches_of(loader, batches or loader.steps_per_epoch):
         batch = pair[0]
-        counts.append(batch.valid.sum(-1)[batch.jet_valid])
+        of_streams = [stream.valid.sum(-1) for stream in batch.streams.values()]
+        counts.append(sum(of_streams, np.zeros(batch.jet_valid.shape, int))[batch.jet_valid])
         used.append(batch.jet_valid.any(axis=1).sum())
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), pair)
-    _, rows, width, _ = batch.tracks.shape
-    layout = f"{np.median(used):.0f} x {rows} x {batch.jet_valid.shape[1] // rows} x {width}"
-    return Epoch(np.concatenate(counts), np.array(used), shapes, layout)
+    layout, width = loader.layout, sum(loader.layout.widths.values())
+    text = f"{np.median(used):.0f} x {layout.rows} x {layout.jets} x {width}"
+    return Epoch(np.concatenate(counts), np.array(used), shapes, text)
 
 
 def count(function: Callable[..., Any], *arguments: PyTree) -> float:
@@ -172,38 +204,26 @@ def count(function: Callable[..., Any], *arguments: PyTree) -> float:
 
 def _of_gradient(config: Config, part: PyTree) -> float:
     """Of the gradient of the sum of all losses."""
-    made = network(config)
+    model = build(config)
 
     def loss(params: PyTree, part: PyTree) -> jax.Array:
-        return sum(sums.mean() for sums in made.sums_of(params, part))
+        return sum(sums.mean() for sums in sums_of(model)(params, part))
 
-    return count(jax.grad(loss), made.params, part)
+    return count(jax.grad(loss), model.params, part)
 
 
 def of_update(config: Config, part: PyTree) -> float:
     """Of losses, gradients and their combination, on a batch of one part."""
-    made = network(config)
-    weighting = method.build(config, made.apply, made.params, made.terms, optax.sgd(1.0), 1)
+    model = build(config)
+    weighting = method.build(config, model, optax.sgd(1.0), 1)
     # A step in which weights are renewed.
     cheaper = weighting.cheaper and weighting.cheaper._replace(every=1)
     weighting = weighting._replace(cheaper=cheaper)
 
     def update(params: PyTree, state: PyTree, part: PyTree) -> PyTree:
-        batch, targets = jax.tree.map(lambda x: x[None], part)
-        parts = Parts((batch, targets), jnp.array(1))
-        sample = sample_of(batch, targets, cheaper.fraction) if cheaper else None
-        return weighted_gradient(made.sums_of, params, weighting, state, parts, sample=sample)
+        batch, labels = jax.tree.map(lambda x: x[None], part)
+        parts = Parts((batch, labels), jnp.array(1))
+        sample = sample_of(batch, labels, cheaper.fraction) if cheaper else None
+        return weighted_gradient(sums_of(model), params, weighting, state, parts, sample=sample)
 
-    return count(update, made.params, weighting.method.init(made.params), part)
-
-
-def network(config: Config) -> Network:
-    """The network that the configuration describes."""
-    apply, params = maskformer.build(config, seed=0)
-    terms = tasks.build_terms(config)
-
-    def sums_of(params: PyTree, part: PyTree) -> list[LossSums]:
-        batch, targets, *_ = part
-        return terms(apply(params, batch), batch, targets)
-
-    return Network(apply, terms, params, sums_of)
+    return count(update, model.params, weighting.method.init(model.params), part)

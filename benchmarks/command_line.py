@@ -16,6 +16,9 @@ from benchmarks import (
     training,
     weights,
 )
+from benchmarks.made import SAMPLE
+
+MODEL_HELP = "YAML file, or name of one in configs"
 
 
 def parse(argv: list[str] | None, description: str) -> argparse.Namespace:
@@ -23,14 +26,13 @@ def parse(argv: list[str] | None, description: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description)
     parts = parser.add_subparsers(dest="part", required=True)
     part = parts.add_parser("data", help="reading and finished batches, jets/s on one core")
-    part.add_argument("--file", default="data/sample/train.h5", help="file in the default layout")
+    _add_model(part)
     part.add_argument("--jets", type=int, default=20_000, help="jets of each measurement")
     part.add_argument("--batch_size", type=int, default=500, help="jets of a batch")
     _add_peers(part, "read with Salt's dataset as well")
     part.set_defaults(run=data.run)
     part = parts.add_parser("training", help="jets/s of training steps, loading included")
-    part.add_argument("--config", default="configs/maskformer_small.yaml", help="network")
-    part.add_argument("--file", default="data/sample/train.h5", help="file in the default layout")
+    _add_model(part)
     part.add_argument("--methods", nargs="+", metavar="NAME", help=f"{training.DEFAULT} if none")
     part.add_argument("--batch_size", type=int, default=500, help="jets of a batch")
     part.add_argument("--pairs", type=int, default=5, help="turns of each; the median counts")
@@ -42,13 +44,13 @@ def parse(argv: list[str] | None, description: str) -> argparse.Namespace:
         "scaling", help="cost of a step: arithmetic, sizes, compilation, stages"
     )
     part.add_argument("--parts", nargs="+", metavar="PART", help=", ".join(scaling.PARTS))
-    part.add_argument("--config", default="configs/maskformer_small.yaml", help="network")
+    _add_model(part, file=False)
     part.add_argument(
         "--files",
         nargs="+",
-        default=["sample=data/sample/train.h5"],
+        default=[f"sample={SAMPLE}"],
         metavar="LABEL=FILE",
-        help="in the default layout; steps are timed on the first",
+        help="training files; steps are timed on the first",
     )
     part.add_argument("--batch_size", type=int, default=500, help="jets of a batch")
     part.add_argument("--repeats", type=int, default=5, help="turns of each; the median counts")
@@ -56,13 +58,13 @@ def parse(argv: list[str] | None, description: str) -> argparse.Namespace:
     part.add_argument("--output", default="runs/scaling.json", help="all numbers as JSON")
     part.set_defaults(run=scaling.run)
     part = parts.add_parser("weights", help="cheaper weights against exact ones, in a training")
-    part.add_argument("--config", default="configs/quickstart.yaml", help="network and file")
+    _add_model(part, "quickstart")
     part.add_argument("--methods", nargs="+", metavar="NAME", help=f"{weights.DEFAULT} if none")
     part.add_argument("--steps", type=int, default=250, help="of each training")
     part.add_argument("--output", default="runs/weights.json", help="all numbers as JSON")
     part.set_defaults(run=weights.run)
     part = parts.add_parser("interactions", help="cost of recording the tasks' gradients")
-    part.add_argument("--config", default="configs/quickstart.yaml", help="network and file")
+    _add_model(part, "quickstart")
     part.add_argument(
         "--methods", nargs="+", metavar="NAME", help=f"{interactions.DEFAULT} if none"
     )
@@ -90,10 +92,11 @@ def parse(argv: list[str] | None, description: str) -> argparse.Namespace:
     part.add_argument("--output", default="docs/toy.png", help="picture of the trajectories")
     part.set_defaults(run=toy.run)
     part = parts.add_parser("export", help="lowers the step of every method for other platforms")
+    _add_model(part, "quickstart")
     part.add_argument("--methods", nargs="+", metavar="NAME", help="default: all")
     part.set_defaults(run=export.run)
     part = parts.add_parser("precision", help="bfloat16 against float32 updates of every method")
-    part.add_argument("--config", default="configs/quickstart.yaml", help="network and files")
+    _add_model(part, "quickstart")
     part.add_argument("--methods", nargs="+", metavar="NAME", help="default: all")
     part.set_defaults(run=precision.run)
     part = parts.add_parser("solvers", help="weights that solve a problem against its solution")
@@ -104,10 +107,18 @@ def parse(argv: list[str] | None, description: str) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def _add_model(
+    part: argparse.ArgumentParser, default: str = "maskformer_small", *, file: bool = True
+) -> None:
+    part.add_argument("--model", default=default, help=f"{MODEL_HELP}; default: {default}")
+    if file:
+        part.add_argument("--file", default=SAMPLE, help="training file")
+
+
 def _add_gpu(part: argparse.ArgumentParser) -> None:
-    models = ["configs/maskformer_small.yaml", "configs/maskformer.yaml"]
-    part.add_argument("--models", nargs="+", metavar="CONFIG", default=models, help="networks")
-    part.add_argument("--file", default="data/sample/train.h5", help="file in the default layout")
+    models = ["maskformer_small", "maskformer"]
+    part.add_argument("--models", nargs="+", metavar="MODEL", default=models, help=MODEL_HELP)
+    part.add_argument("--file", default=SAMPLE, help="training file")
     part.add_argument("--methods", nargs="+", metavar="NAME", help="default: all")
     dtypes = ["bfloat16", "float32"]
     part.add_argument("--dtypes", nargs="+", choices=dtypes, default=dtypes)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -10,12 +11,12 @@ import jax
 import numpy as np
 
 from benchmarks.devices import copied
+from benchmarks.made import load, loader_of, weighted
 from benchmarks.turns import end_of_work
-from maskformer_jax import config as configuration
+from maskformer_jax.build import Model, build
 from maskformer_jax.config import Config
-from maskformer_jax.data import JetFile, TrainLoader, fit_scaling
+from maskformer_jax.data import JetFile, TrainLoader
 from maskformer_jax.errors import InputError
-from maskformer_jax.experiment import training_layout
 from maskformer_jax.training import loop
 from maskformer_jax.weighting import METHODS
 
@@ -27,7 +28,7 @@ class Case(NamedTuple):
     """A training that is measured.
 
     Attributes:
-        model: YAML file of the network.
+        model: YAML file or name.
         method: weighting.
         dtype: of the arithmetic.
         batch_size: jets of a batch.
@@ -64,7 +65,7 @@ class Steps:
         """Reads nothing yet.
 
         Args:
-            file: training file in the default layout.
+            file: training file.
             seconds: of a turn, about.
         """
         self._file, self._seconds = file, seconds
@@ -100,33 +101,26 @@ class Steps:
         return rows
 
     def _config(self, model: str, method: str, dtype: str, batch_size: int) -> Config:
-        options = [f"--config={model}", f"--config=configs/weighting/{method}.yaml"]
-        options += [f"--data.train_file={self._file}", f"--training.batch_size={batch_size}"]
-        return configuration.load([*options, f"--model.compute_dtype={dtype}"])
+        options = [*weighted(load(model), method), f"--model.compute_dtype={dtype}"]
+        return load(model, *options, file=self._file, batch_size=batch_size)
 
     def _build(self, model: str, method: str, dtype: str) -> loop.Trainer:
+        config = self._config(model, method, dtype, batch_size=2)
         # Op by op on the host, where a small operation needs no compilation of its own.
         with jax.default_device(jax.devices("cpu")[0]):
-            return loop.build(self._config(model, method, dtype, batch_size=2), TOTAL_STEPS)
+            return loop.build(config, build(config), TOTAL_STEPS)
 
     def _open(self, model: str, batch_size: int, two_batches: bool) -> TrainLoader:
         config = self._config(model, "modo" if two_batches else "equal", "float32", batch_size)
-        file = JetFile(self._file, config.data)
-        # Whole batches only, since a part of a batch takes as long as all of it.
-        num_jets = file.num_jets // batch_size * batch_size
-        if num_jets == 0:
+        built: Model = build(config)
+        jets = JetFile(self._file, built.schema).num_jets
+        if jets < batch_size:
             raise InputError(
-                f"`--batch_sizes` must be at most the {file.num_jets} jets of {self._file}; got "
-                f"{batch_size}"
+                f"`--batch_sizes` must be at most the {jets} jets of {self._file}; got {batch_size}"
             )
-        layout = training_layout(config, file)
-        return TrainLoader(
-            *(file, fit_scaling(file)),
-            batch_size=batch_size,
-            seed=0,
-            num_jets=num_jets,
-            layout=layout,
-        )
+        # Whole batches only, since a part of a batch takes as long as all of it.
+        data = replace(config.data, train_jets=jets // batch_size * batch_size)
+        return loader_of(replace(config, data=data), built)
 
     def _prepare(self, case: Case, pool: ThreadPoolExecutor) -> Prepared:
         entry, accelerator = METHODS[case.method], jax.devices()[0]
@@ -135,9 +129,10 @@ class Steps:
         batches = self._loader(case.model, case.batch_size, halves == 2).iterator()
         first, state = next(batches), copied(trainer.state, accelerator)
         lowered = trainer.step.lower(state, *jax.device_put(first, accelerator))
-        parts, rows = first[0].tracks.shape[:2]
+        layout = self._loader(case.model, case.batch_size, halves == 2).layout
+        parts, rows = first[0].jet_valid.shape[0], layout.rows
         # What a method does with the gradients is a thousandth of the operations.
-        key = (case.model, entry.family, entry.needs, first[0].jet_valid.shape[1] // rows)
+        key = (case.model, entry.family, entry.needs, layout.jets)
         if key not in self._operations:
             # Loops over parts would be counted as if each had one turn.
             one = jax.tree.map(lambda x: x[:: parts // halves], first)
@@ -197,10 +192,10 @@ def _loaded(
     begin, jets, waiting, before = time.perf_counter(), 0, 0.0, None
     for _ in range(number):
         asked = time.perf_counter()
-        batch, targets = next(batches)
+        batch, labels = next(batches)
         waiting += time.perf_counter() - asked
         jets += int(batch.jet_valid.sum())
-        state, metrics = step(state, *jax.device_put((batch, targets), jax.devices()[0]))
+        state, metrics = step(state, *jax.device_put((batch, labels), jax.devices()[0]))
         # As in training, what a step reports is fetched when the next one is on its way.
         jax.block_until_ready(before)
         before = metrics

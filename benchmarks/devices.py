@@ -16,9 +16,7 @@ import jaxlib
 import optax
 from jaxtyping import PyTree
 
-from benchmarks.export import FAST_TO_COMPILE, TINY, difference, make_batch
-from maskformer_jax import config as configuration
-from maskformer_jax.training import loop
+from benchmarks.export import FAST_TO_COMPILE, difference, tiny
 
 PRODUCTS, ROUNDS = 10, 5
 STEPS = 2
@@ -87,12 +85,16 @@ def copied(tree: PyTree, device: jax.Device) -> PyTree:
     return jax.tree.map(lambda x: jnp.copy(jax.device_put(x, device)), tree)
 
 
-def compare(methods: Sequence[str], deadline: float, threads: int) -> dict[str, Differences | str]:
+def compare(
+    model: str, file: str, methods: Sequence[str], deadline: float, threads: int
+) -> dict[str, Differences | str]:
     """Steps of a tiny network with every method on the default device and on the CPU.
 
     Both compute in float32 with products in full precision, from the same state and batch.
 
     Args:
+        model: YAML file or name.
+        file: training file.
         methods: names.
         deadline: no method is begun after this moment of `time.perf_counter`.
         threads: programs that are compiled at the same time.
@@ -106,7 +108,7 @@ def compare(methods: Sequence[str], deadline: float, threads: int) -> dict[str, 
             begun = {}
             for name in methods[start : start + threads]:
                 if time.perf_counter() < deadline:
-                    begun[name] = _both(name, pool)
+                    begun[name] = _both(model, file, name, pool)
             for name, sides in begun.items():
                 try:
                     pairs = zip(*(_run(*side) for side in sides), strict=True)
@@ -116,13 +118,13 @@ def compare(methods: Sequence[str], deadline: float, threads: int) -> dict[str, 
     return found
 
 
-def _both(name: str, pool: ThreadPoolExecutor) -> list[tuple]:
+def _both(model: str, file: str, name: str, pool: ThreadPoolExecutor) -> list[tuple]:
     """What `_run` needs for the default device and for the CPU."""
-    config = configuration.load([*TINY, f"--config=configs/weighting/{name}.yaml"])
     cpu = jax.devices("cpu")[0]
     with jax.default_device(cpu):
-        trainer = loop.build(config, total_steps=10)
-        arguments = (trainer.state, *make_batch(config, seed=0))
+        made = tiny(model, file, name)
+        trainer = made.trainer
+        arguments = (trainer.state, *made.batch())
     sides = []
     for device in (jax.devices()[0], cpu):
         placed = copied(arguments, device)

@@ -5,29 +5,17 @@ from functools import partial
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import export
 from jaxtyping import PyTree
 from tqdm import tqdm
 
+from benchmarks.made import Made, load, weighted
 from benchmarks.methods import chosen
-from maskformer_jax import config as configuration
-from maskformer_jax import tasks
-from maskformer_jax.config import Config
-from maskformer_jax.training import loop
-from maskformer_jax.types import Batch, Targets
-from maskformer_jax.weighting import METHODS
 
 PLATFORMS = ("cpu", "cuda", "tpu")
-BATCH_SIZE = 8
 FAST_TO_COMPILE = {"xla_backend_optimization_level": 0}
-TINY = (
-    *("--config=configs/quickstart.yaml", "--data.tracks.cap=8", "--data.hadrons.cap=3"),
-    *("--model.embed_dim=16", "--model.num_heads=2", "--model.head_widths=[16]"),
-    *("--model.encoder_layers=1", "--model.decoder_layers=1"),
-    f"--training.batch_size={BATCH_SIZE}",
-)
+BATCH_SIZE, JETS = 8, 200
 
 
 class Exported(NamedTuple):
@@ -45,26 +33,49 @@ class Exported(NamedTuple):
     difference: float
 
 
-def run(methods: Sequence[str] | None) -> str:
+def run(model: str, file: str, methods: Sequence[str] | None) -> str:
     """A table of method and platform, each step serialised, loaded and run again on CPU.
 
     Args:
+        model: YAML file or name, whose sizes are made tiny.
+        file: training file.
         methods: names; none: all.
     """
     names = chosen(methods)
     lines = [f"{'method':14}" + "".join(f"{p:>6}" for p in PLATFORMS) + f"{'kB':>8}{'CPU':>9}"]
     for name in tqdm(names, leave=False):
-        overlay = f"--config=configs/weighting/{name}.yaml"
-        found = export_step(configuration.load([*TINY, overlay]))
+        found = export_step(tiny(model, file, name))
         marks = "".join(f"{'yes' if found.lowered[p] else 'no':>6}" for p in PLATFORMS)
         lines.append(f"{name:14}{marks}{found.kilobytes:8.0f}{found.difference:9.0e}")
     return "\n".join(lines)
 
 
-def export_step(config: Config) -> Exported:
+def tiny(model: str, file: str, method: str) -> Made:
+    """A training with all parts of a model, on batches of few jets, that compiles in seconds.
+
+    Args:
+        model: YAML file or name.
+        file: training file.
+        method: weighting.
+    """
+    config = load(model)
+    sizes = ["--model.embed_dim=16", "--model.num_heads=2", "--model.head_widths=[16]"]
+    if config.model.encoder.layers:
+        sizes.append("--model.encoder.layers=1")
+    if config.model.encoder.output_dim:
+        sizes.append("--model.encoder.output_dim=16")
+    sizes += [f"--data.streams.{name}.cap=8" for name in config.data.streams]
+    sizes += [f"--data.objects.{name}.cap=3" for name in config.data.objects]
+    objects = [name for name, options in config.tasks.items() if options.kind == "objects"]
+    sizes += [f"--tasks.{name}.decoder_layers=1" for name in objects]
+    sizes += [f"--data.train_jets={JETS}", *weighted(config, method)]
+    return Made(load(model, *sizes, file=file, batch_size=BATCH_SIZE))
+
+
+def export_step(made: Made) -> Exported:
     """Lowers the step, saves and loads it, and makes one step with the result."""
-    trainer = loop.build(config, total_steps=10)
-    arguments = (trainer.state, *make_batch(config, seed=0))
+    trainer = made.trainer
+    arguments = (trainer.state, *made.batch())
     leaves, structure = jax.tree.flatten(arguments)
 
     # Flat, since the types of states are not known to the format.
@@ -111,26 +122,3 @@ def difference(found: PyTree, expected: PyTree) -> float:
         # A NaN stays.
         worst = np.maximum(worst, np.linalg.norm(a - b) / max(np.linalg.norm(b), 1e-30))
     return float(worst)
-
-
-def make_batch(config: Config, seed: int) -> tuple[Batch, Targets]:
-    """A batch of noise, in one part, in which every task has something to learn."""
-    generator = np.random.default_rng(seed)
-    batch, targets = jax.tree.map(
-        lambda x: jnp.asarray(generator.normal(size=x.shape), x.dtype),
-        tasks.batch_shapes(config, config.training.batch_size),
-    )
-    data = config.data
-
-    def index(like: jax.Array, classes: int) -> jax.Array:
-        return jnp.asarray(generator.integers(0, classes, like.shape), jnp.int32)
-
-    targets = targets._replace(
-        jet_class_index=index(targets.jet_class_index, len(data.jets.classes)),
-        origin_index=index(targets.origin_index, len(data.tracks.origin_classes)),
-        object_class_index=index(targets.object_class_index, len(data.hadrons.classes)),
-        masks=jnp.asarray(generator.random(targets.masks.shape) < 0.5),
-    )
-    # Halves of the batch where a method needs two.
-    number = 2 if "task_grads_2" in METHODS[config.weighting.name].needs else 1
-    return jax.tree.map(lambda x: x.reshape(number, -1, *x.shape[1:]), (batch, targets))

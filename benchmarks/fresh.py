@@ -9,20 +9,17 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from benchmarks.made import Made
 from maskformer_jax import config as configuration
 from maskformer_jax.config import Config
-from maskformer_jax.data import JetFile, TrainLoader, fit_scaling
 from maskformer_jax.errors import InputError
-from maskformer_jax.experiment import training_layout
-from maskformer_jax.training import loop
 from maskformer_jax.training.compilation import use_cache
-from maskformer_jax.types import Batch, Targets
 
 
 class Started(NamedTuple):
@@ -41,36 +38,10 @@ class Started(NamedTuple):
     jets: int
 
 
-def loader_of(config: Config) -> TrainLoader:
-    """The batches of a training."""
-    data, settings = config.data, config.training
-    file = JetFile(data.train_file, data)
-    return TrainLoader(
-        file,
-        fit_scaling(file, norm_file=data.norm_file, num_jets=data.train_jets),
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        num_jets=data.train_jets,
-        layout=training_layout(config, file),
-    )
-
-
-def batches_of(loader: TrainLoader, number: int) -> Iterator[tuple[Batch, Targets]]:
-    """The first batches."""
-    batches = loader.iterator()
-    try:
-        for _ in range(number):
-            yield next(batches)
-    finally:
-        batches.close()
-
-
 def start(config: Config, steps: int) -> Started:
     """Traces, compiles and runs the step on the first batch."""
-    loader = loader_of(config)
-    total_steps = config.training.epochs * loader.steps_per_epoch
-    trainer = loop.build(config, total_steps, spread=loader.layout.spread)
-    (batch,) = batches_of(loader, 1)
+    made = Made(config)
+    trainer, batch = made.trainer, made.batch()
     mesh = jax.make_mesh((config.training.devices,), ("data",), axis_types=(AxisType.Auto,))
     state = jax.device_put(trainer.state, NamedSharding(mesh, PartitionSpec()))
     placed = jax.device_put(batch, NamedSharding(mesh, PartitionSpec(None, "data")))

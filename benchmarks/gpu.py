@@ -17,10 +17,10 @@ import numpy as np
 
 from benchmarks import devices
 from benchmarks.compiled_steps import TURNS, Case, Steps
+from benchmarks.made import load
 from benchmarks.methods import chosen
+from benchmarks.salt_peer import VARIANTS as PEERS
 from benchmarks.salt_peer import Ask, salt, settings
-from benchmarks.training import PEERS
-from maskformer_jax import config as configuration
 from maskformer_jax.errors import InputError
 from maskformer_jax.training.compilation import use_cache
 
@@ -49,8 +49,8 @@ def run(
     """Tables of what was measured, which are also written beside `output`, all numbers as JSON.
 
     Args:
-        models: YAML files of networks, the most important first.
-        file: training file in the default layout.
+        models: YAML files or names, the most important first.
+        file: training file.
         methods: names; none: all.
         dtypes: of the arithmetic, the most important first.
         batch_sizes: jets of a batch, the most important first; it is that of all methods' table.
@@ -76,7 +76,7 @@ def run(
     text = ""
     for group in groups(models, names, dtypes, batch_sizes, parts, min(threads, MOST)):
         if group == CORRECTNESS:
-            found["differences"] = devices.compare(names, deadline, threads)
+            found["differences"] = devices.compare(models[0], file, names, deadline, threads)
             missing = [f"{CORRECTNESS} of {x}" for x in names if x not in found["differences"]]
         elif group == SALT:
             cases = [(d, b) for b in batch_sizes for d in dtypes]
@@ -104,7 +104,7 @@ def groups(
     """What is measured together, the most important first; two words stand for other work.
 
     Args:
-        models: YAML files of networks.
+        models: YAML files or names.
         methods: names.
         dtypes: of the arithmetic.
         batch_sizes: jets of a batch.
@@ -139,24 +139,23 @@ def trained_by_salt(
     seconds: float,
     deadline: float,
 ) -> list[dict[str, Any]]:
-    """Rows of Salt's trainings of a network of the same width, loading included.
+    """Rows of Salt's trainings of the same network, loading included.
 
     Args:
         python: interpreter that has Salt; none: this one.
-        model: YAML file of the network.
-        file: training file in the default layout.
+        model: YAML file or name, of a MaskFormer or GN2.
+        file: training file.
         cases: types and batch sizes.
         seconds: of a turn, at least.
         deadline: no case is begun after this moment of `time.perf_counter`.
     """
-    config = configuration.load([f"--config={model}"])
     device = {"gpu": "cuda"}.get(jax.default_backend(), "cpu")
     rows = []
     with salt(python, os.cpu_count() or 1) as ask:
         for dtype, batch_size in cases:
             if time.perf_counter() > deadline:
                 break
-            told = settings(config.data, file, batch_size, None, config.model.embed_dim)
+            told = settings(load(model, file=file, batch_size=batch_size))
             told |= {"device": device, "dtype": dtype}
             for label in PEERS:
                 row = {"model": model, "method": label, "dtype": dtype, "batch_size": batch_size}

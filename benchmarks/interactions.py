@@ -6,17 +6,19 @@ Times are those of all cores that the process used, so that other programs hardl
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from benchmarks.fresh import batches_of, loader_of
+from benchmarks.made import Made, load
+from benchmarks.methods import chosen
 from benchmarks.tables import Table, keep, text
-from maskformer_jax import config as configuration
-from maskformer_jax.training import loop
+from maskformer_jax.config import Config
 from maskformer_jax.training.compilation import use_cache
+from maskformer_jax.training.config import WeightingConfig
 from maskformer_jax.training.interactions import Recorder
 
 DEFAULT = ("equal", "cagrad")
@@ -40,12 +42,19 @@ class Turns(NamedTuple):
 
 
 def run(
-    config: str, methods: Sequence[str] | None, points: int, turns: int, output: str | None
+    model: str,
+    file: str,
+    methods: Sequence[str] | None,
+    *,
+    points: int,
+    turns: int,
+    output: str | None,
 ) -> str:
     """A row per method: CPU time of a step, and what a record costs in steps.
 
     Args:
-        config: YAML file of the network and its training file.
+        model: YAML file or name.
+        file: training file.
         methods: names of weightings; none: `DEFAULT`.
         points: of the curvature's trapezoid rule.
         turns: the median counts.
@@ -53,8 +62,8 @@ def run(
     """
     use_cache()
     rows = []
-    for name in methods or DEFAULT:
-        found = measure(config, name, points, turns)
+    for name in chosen(methods or DEFAULT):
+        found = measure(load(model, file=file), name, points, turns)
         plain = np.array(found.plain)
         record, curvature = (
             float(np.median((np.array(x) - plain) / plain)) for x in (found.recorded, found.curved)
@@ -70,26 +79,23 @@ def run(
     return text(table)
 
 
-def measure(config: str, method: str, points: int, turns: int) -> Turns:
+def measure(config: Config, method: str, points: int, turns: int) -> Turns:
     """Takes turns of the three kinds of steps, in one training.
 
     Args:
-        config: YAML file.
+        config: of the training.
         method: weighting.
         points: of the curvature.
         turns: to take, after one that compiles.
     """
-    options = ["--weighting.options={}", f"--weighting.name={method}"]
-    options += ["--training.record_interactions=1", f"--training.record_curvature={points}"]
-    loaded = configuration.load([f"--config={config}", *options])
-    loader = loader_of(loaded)
-    trainer = loop.build(loaded, loaded.training.epochs * loader.steps_per_epoch)
-    (batch,) = batches_of(loader, 1)
+    settings = replace(config.training, record_interactions=1, record_curvature=points)
+    made = Made(replace(config, weighting=WeightingConfig(name=method), training=settings))
+    trainer, batch = made.trainer, made.batch()
     without = trainer.measures._replace(curvature=None)
     seconds: list[list[float]] = [[], [], []]
     with tempfile.TemporaryDirectory() as folder:
         kinds = [
-            Recorder(trainer.step, measures, Path(folder), 0, 1).step
+            Recorder(trainer.step, measures, trainer.losses, Path(folder), 0, 1).step
             for measures in (None, without, trainer.measures)
         ]
         state, number = trainer.state, 0

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peer_process import peer
-from maskformer_jax.config import DataConfig
+from maskformer_jax.config import Config
 from maskformer_jax.errors import InputError
 
 Ask = Callable[..., Any]
+VARIANTS = ("Salt", "Salt, flash attention", "Salt, TorchJD CAGrad")
+# Kind of a task -> the network of Salt that has it.
+NETWORKS = {"objects": "MaskFormer", "edges": "GN2"}
 
 
 @contextmanager
@@ -35,24 +38,29 @@ def salt(python: str | None, cores: int) -> Iterator[Ask]:
         yield checked
 
 
-def settings(
-    data: DataConfig, file: str | Path, batch_size: int, num_jets: int | None, embed_dim: int
-) -> dict[str, Any]:
+def settings(config: Config) -> dict[str, Any]:
     """What Salt is told, so that it reads and trains what we do.
 
     Args:
-        data: layout of the file, with Salt's names of datasets.
-        file: HDF5 file.
-        batch_size: jets of a batch.
-        num_jets: use the first jets only; none: all.
-        embed_dim: width of the network.
+        config: of a MaskFormer or GN2, with its training file and Salt's names of datasets.
+
+    Raises:
+        InputError: the model is another one.
     """
+    data, kinds = config.data, [options.kind for options in config.tasks.values()]
+    networks = [network for kind, network in NETWORKS.items() if kind in kinds]
+    if len(networks) != 1 or list(data.streams) != ["tracks"]:
+        raise InputError(
+            f"`--peers`: Salt's part is a MaskFormer or GN2 on tracks; got {config.name}"
+        )
+    jets = [x for x in data.labels.values() if x.of == "jets" and x.classes]
     return {
-        "file": str(Path(file).resolve()),
-        "num_jets": num_jets or -1,
-        "batch_size": batch_size,
-        "embed_dim": embed_dim,
+        "network": networks[0],
+        "file": str(Path(data.train_file).resolve()),
+        "num_jets": data.train_jets or -1,
+        "batch_size": config.training.batch_size,
+        "embed_dim": config.model.embed_dim,
         "jets": data.jets.inputs,
-        "tracks": data.tracks.inputs,
-        "jet_classes": list(data.jets.classes),
+        "tracks": data.streams["tracks"].inputs,
+        "jet_classes": list(jets[0].classes),
     }

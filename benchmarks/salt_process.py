@@ -1,4 +1,4 @@
-"""Salt's MaskFormer and its data loading, put together as Salt's own configuration says.
+"""Salt's MaskFormer and GN2 and its data loading, put together as Salt's own configuration says.
 
 Runs where Salt and TorchJD are installed (`benchmarks/peers.sh`), JAX not being needed:
 `python -m benchmarks.salt_process` answers the requests of `python benchmark.py training --peers`
@@ -33,15 +33,19 @@ from torchjd.autojac import jac_to_grad, mtl_backward
 
 NORM_JETS = 5000
 SCHEDULE_STEPS = 1_000_000
+GN2_OUTPUT, GN2_PARAMETERS = 128, 2_339_150  # of GN2 with its 256 features and 4 classes
 
 Backward = Callable[[dict[str, Tensor]], None]
 
 
 def configuration(settings: dict[str, Any]) -> dict[str, Any]:
-    """Salt's `MaskFormer.yaml` with our width and inputs; its layers, losses and weights stay.
+    """Salt's configuration of a network, with our inputs and classes of jets.
+
+    That of the MaskFormer is Salt's `MaskFormer.yaml` with our width; its layers, losses and
+    weights stay. GN2 has another encoder and other tasks beside it (`gn2`).
 
     Args:
-        settings: `embed_dim`, `jets` and `tracks` (fields of the inputs), `jet_classes`.
+        settings: `network`, `embed_dim`, `jets` and `tracks` (fields of the inputs), `jet_classes`.
     """
     text = (Path(salt.__file__).parent / "configs" / "MaskFormer.yaml").read_text()
     # The width is 256 there, and nothing else is.
@@ -51,14 +55,50 @@ def configuration(settings: dict[str, Any]) -> dict[str, Any]:
     model = config["model"]["model"]["init_args"]
     for net in model["init_nets"]:
         net |= {"variables": variables, "global_object": "jets"}
+    if settings["network"] == "GN2":
+        gn2(config, len(settings["jet_classes"]))
     for task in tasks_of(config):
         if task["input_name"] == "jets":
             task["class_names"] = settings["jet_classes"]
     return config
 
 
+def gn2(config: dict[str, Any], num_classes: int) -> None:
+    """Makes GN2 of the MaskFormer's configuration: its encoder, vertexing, no decoder, no objects.
+
+    As in Salt's `GN2.yaml`, but for class weights, which come from a file, and for the default
+    attention in place of one that needs a GPU.
+    """
+    model = config["model"]["model"]["init_args"]
+    del model["mask_decoder"], config["data"]["mf_config"]
+    encoder, width = model["encoder"]["init_args"], GN2_OUTPUT
+    encoder |= {"out_dim": width, "num_registers": 1, "drop_registers": False}
+    model["pool_net"]["init_args"] = {"input_size": width}
+    modules = model["tasks"]["init_args"]["modules"]
+    jets, _, origin = modules
+    dense = jets["init_args"]["dense_config"]
+    jets["init_args"]["dense_config"] = {**dense, "input_size": width, "output_size": num_classes}
+    of_tracks = {**dense, "input_size": width, "context_size": width}
+    origin["init_args"] |= {"weight": 0.5, "dense_config": {**of_tracks, "output_size": 8}}
+    vertexing = {
+        "class_path": "salt.models.VertexingTask",
+        "init_args": {
+            "name": "track_vertexing",
+            "input_name": "tracks",
+            "label": "ftagTruthVertexIndex",
+            "weight": 1.5,
+            "loss": {
+                "class_path": "torch.nn.BCEWithLogitsLoss",
+                "init_args": {"reduction": "none"},
+            },
+            "dense_config": {**of_tracks, "input_size": 2 * width, "output_size": 1},
+        },
+    }
+    modules[:] = [jets, origin, vertexing]
+
+
 def tasks_of(config: dict[str, Any]) -> list[dict[str, Any]]:
-    """Arguments of the three heads; the mask decoder has the other losses."""
+    """Arguments of the heads; the MaskFormer's mask decoder has further losses."""
     modules = config["model"]["model"]["init_args"]["tasks"]["init_args"]["modules"]
     return [module["init_args"] for module in modules]
 
@@ -73,13 +113,15 @@ def batches(config: dict[str, Any], settings: dict[str, Any]) -> Iterator[tuple]
         settings: `file`, `batch_size`, and `num_jets` to use, -1 for all.
     """
     data = config["data"]
-    labels = {
-        task["input_name"]: list(task.get("targets") or [task["label"]])
-        for task in tasks_of(config)
-    }
-    truth = data["mf_config"]["object"]
-    labels["objects"] += [truth["id_label"], truth["class_label"]]
-    labels["tracks"] += [data["mf_config"]["constituent"]["id_label"]]
+    labels: dict[str, list[str]] = {}
+    for task in tasks_of(config):
+        labels.setdefault(task["input_name"], []).extend(task.get("targets") or [task["label"]])
+    objects = data.get("mf_config")
+    if objects is not None:
+        labels["objects"] += [objects["object"][name] for name in ("id_label", "class_label")]
+        labels["tracks"] += [objects["constituent"]["id_label"]]
+        # It takes keys out of what it is given.
+        objects = MaskformerConfig(**copy.deepcopy(objects))
     dataset = SaltDataset(
         settings["file"],
         norm_dict="",
@@ -87,8 +129,7 @@ def batches(config: dict[str, Any], settings: dict[str, Any]) -> Iterator[tuple]
         stage="fit",
         num=settings["num_jets"],
         labels=labels,
-        # It takes keys out of what it is given.
-        mf_config=MaskformerConfig(**copy.deepcopy(data["mf_config"])),
+        mf_config=objects,
     )
     sampler = RandomBatchSampler(dataset, settings["batch_size"], shuffle=True, drop_last=True)
     loader = torch.utils.data.DataLoader(dataset, batch_size=None, sampler=sampler)
@@ -156,7 +197,7 @@ def torchjd(model: nn.Module) -> Backward:
     aggregator = CAGrad(c=0.5)
 
     def backward(losses: dict[str, Tensor]) -> None:
-        # Four losses share the decoder, whose graph is needed by each.
+        # The losses of objects share the decoder, whose graph is needed by each.
         mtl_backward(list(losses.values()), features=features.pop(), retain_graph=True)
         shared = [x for x in model.parameters() if getattr(x, "jac", None) is not None]
         jac_to_grad(shared, aggregator)
@@ -188,6 +229,8 @@ class Training:
         self._cast = partial(torch.autocast, self._device.type, torch.bfloat16, enabled=half)
         self._model = model_of(config).to(self._device)
         self.parameters = sum(x.numel() for x in self._model.parameters())
+        if (settings["network"], settings["embed_dim"]) == ("GN2", 256):
+            assert self.parameters == GN2_PARAMETERS, self.parameters
         self._backward = VARIANTS[variant](self._model)
         self._norm = normalisation(config, settings["file"]).to(self._device)
         self._batches = batches(config, settings)

@@ -4,8 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from benchmarks import arithmetic, compilation, sizes, stages
+from benchmarks.made import file_of, load
 from benchmarks.tables import Table, keep, text
 from benchmarks.turns import bind
+from maskformer_jax.config import Config
 from maskformer_jax.errors import InputError
 from maskformer_jax.training.compilation import use_cache
 
@@ -16,14 +18,14 @@ class Settings(NamedTuple):
     """What is measured.
 
     Attributes:
-        config: YAML file of the network.
+        model: YAML file or name.
         files: label -> training file; the first is the one that steps are timed on.
         batch_size: jets of a batch.
         repeats: turns of everything that is timed; the median counts.
         steps: of a turn.
     """
 
-    config: str
+    model: str
     files: dict[str, str]
     batch_size: int
     repeats: int
@@ -37,28 +39,33 @@ class Settings(NamedTuple):
     @property
     def options(self) -> list[str]:
         """Of train.py."""
-        options = [f"--config={self.config}", f"--data.train_file={self.file}"]
+        options = [f"--config={file_of(self.model)}", f"--data.train_file={self.file}"]
         return [*options, f"--training.batch_size={self.batch_size}"]
+
+    def given(self, *options: str) -> Config:
+        """The configuration with further options."""
+        return load(self.model, *options, file=self.file, batch_size=self.batch_size)
 
 
 PARTS: dict[str, Callable[[Settings], dict[str, Table]]] = {
     "arithmetic": lambda s: {
-        "arithmetic": arithmetic.of_files(s.config, s.files, s.batch_size),
-        "methods": arithmetic.of_methods(s.config, s.file, s.batch_size),
+        "arithmetic": arithmetic.of_files(s.model, s.files, s.batch_size),
+        "methods": arithmetic.of_methods(s.model, s.file, s.batch_size),
+        "networks": arithmetic.of_networks(s.model, s.file, s.batch_size),
     },
-    "batch_size": lambda s: {"batch_size": sizes.batch_size(s.options, s.repeats, s.steps)},
-    "tracks": lambda s: {"tracks": sizes.tracks(s.options, s.repeats, s.steps)},
-    "width": lambda s: {"width": sizes.width(s.options, s.repeats, s.steps)},
+    "batch_size": lambda s: {"batch_size": sizes.batch_size(s.given, s.repeats, s.steps)},
+    "tracks": lambda s: {"tracks": sizes.tracks(s.given, s.repeats, s.steps)},
+    "width": lambda s: {"width": sizes.width(s.given, s.repeats, s.steps)},
     "tasks": lambda s: {"tasks": sizes.tasks(s.repeats, s.steps)},
     "devices": lambda s: {"devices": compilation.devices(s.options, s.repeats, s.steps)},
     "compilation": lambda s: {"compilation": compilation.first_steps(s.options, s.repeats)},
-    "stages": lambda s: stages.both(s.options, s.repeats, s.steps),
+    "stages": lambda s: stages.both(s.given, s.repeats, s.steps),
 }
 
 
 def run(
     parts: Sequence[str] | None,
-    config: str,
+    model: str,
     files: Sequence[str],
     *,
     batch_size: int,
@@ -70,8 +77,8 @@ def run(
 
     Args:
         parts: keys of `PARTS`; none: all.
-        config: YAML file of the network.
-        files: `FILE` or `LABEL=FILE`, training files in the default layout.
+        model: YAML file or name.
+        files: `FILE` or `LABEL=FILE`, training files.
         batch_size: jets of a batch.
         repeats: turns of everything that is timed.
         steps: of a turn.
@@ -85,7 +92,7 @@ def run(
         raise InputError(
             f"`--batch_size`, `--repeats` and `--steps` must be at least 1; got {given}"
         )
-    settings = Settings(config, labelled(files), batch_size, repeats, steps)
+    settings = Settings(model, labelled(files), batch_size, repeats, steps)
     use_cache()
     bind(CORES)
     shown = []

@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jaxtyping import PyTree
 
-from benchmarks import training
-from benchmarks.arithmetic import EQUAL
+from benchmarks.arithmetic import EQUAL, capped
 from benchmarks.tables import Table
-from benchmarks.training import CAGRAD
-from maskformer_jax import config as configuration
+from benchmarks.training import CAGRAD, ours
+from maskformer_jax.build import build
+from maskformer_jax.config import Config
 from maskformer_jax.gradients import LossSums, Parts, Weighting, weighted_gradient
 from maskformer_jax.weighting import METHODS
 
@@ -26,37 +27,36 @@ EXAMPLES, INPUTS, TRUNK, LAYERS, HEAD = 4096, 32, 256, 4, 64
 TIMES = {"equal, ms": ".1f", "cagrad, ms": ".1f", "ratio": ".2f"}
 
 Work = Callable[[], float]
+# The configuration with further options of train.py.
+Given = Callable[..., Config]
 
 
-def batch_size(options: Sequence[str], repeats: int, steps: int) -> Table:
+def batch_size(given: Given, repeats: int, steps: int) -> Table:
     """Steps of batches of several sizes, plain and with CAGrad."""
-    found = _pairs(options, "training.batch_size", BATCH_SIZES, repeats, steps)
+    found = _pairs(given, "training.batch_size", BATCH_SIZES, repeats, steps)
     rows = [[size, *found[size], size / found[size][0] * 1e3] for size in BATCH_SIZES]
     columns = {"jets of a batch": "d", **TIMES, "equal, jets/s": ",.0f"}
     return Table("Steps against the size of a batch, loading included", columns, rows)
 
 
-def width(options: Sequence[str], repeats: int, steps: int) -> Table:
+def width(given: Given, repeats: int, steps: int) -> Table:
     """Steps of networks of several widths, plain and with CAGrad."""
-    found = _pairs(options, "model.embed_dim", WIDTHS, repeats, steps)
-    rows = [[size, training_size(options, size), *found[size]] for size in WIDTHS]
+    found = _pairs(given, "model.embed_dim", WIDTHS, repeats, steps)
+    rows = []
+    for size in WIDTHS:
+        params = build(given(f"--model.embed_dim={size}")).params
+        rows.append([size, optax.tree.size(params), *found[size]])
     columns = {"embed_dim": "d", "parameters": ",d", **TIMES}
     return Table("Steps against the number of parameters, loading included", columns, rows)
 
 
-def training_size(options: Sequence[str], embed_dim: int) -> int:
-    """Parameters of a network of this width."""
-    config = configuration.load([*options, f"--model.embed_dim={embed_dim}"])
-    return training.ours("", config).parameters
-
-
-def tracks(options: Sequence[str], repeats: int, steps: int) -> Table:
-    """Packed and padded steps against the most tracks of a jet that are read."""
+def tracks(given: Given, repeats: int, steps: int) -> Table:
+    """Packed and padded steps against the most constituents of a jet that are read."""
     works = {}
     for cap in CAPS:
         for pack in ("true", "false"):
-            more = [EQUAL, f"--data.tracks.cap={cap}", f"--training.pack={pack}"]
-            works[cap, pack] = _steps([*options, *more], steps)
+            config = capped(given(EQUAL, f"--training.pack={pack}"), cap)
+            works[cap, pack] = _steps(config, steps)
     found = medians(works, repeats)
     rows = []
     for cap in CAPS:
@@ -148,23 +148,19 @@ def medians(works: dict, repeats: int) -> dict:
 
 
 def _pairs(
-    options: Sequence[str], option: str, sizes: Sequence[int], repeats: int, steps: int
+    given: Given, option: str, sizes: Sequence[int], repeats: int, steps: int
 ) -> dict[int, list[float]]:
     """Size -> milliseconds of a plain step and of one with CAGrad, and their ratio."""
     works = {}
     for size in sizes:
         for name, method in (("equal", EQUAL), ("cagrad", CAGRAD)):
-            works[size, name] = _steps([*options, method, f"--{option}={size}"], steps)
+            works[size, name] = _steps(given(method, f"--{option}={size}"), steps)
     found = medians(works, repeats)
     pairs = {size: [found[size, name] / steps for name in ("equal", "cagrad")] for size in sizes}
     return {size: [1e3 * a, 1e3 * b, b / a] for size, (a, b) in pairs.items()}
 
 
-def _steps(options: Sequence[str], steps: int) -> Work:
+def _steps(config: Config, steps: int) -> Work:
     """Steps of a training, loading included."""
-    made = training.ours(" ".join(options), configuration.load(options))
-
-    def work() -> float:
-        return made.turn(steps).seconds
-
-    return work
+    made = ours(config.weighting.name, config)
+    return lambda: made.turn(steps).seconds

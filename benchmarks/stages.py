@@ -17,18 +17,16 @@ import numpy as np
 import optax
 from jaxtyping import PyTree
 
-from benchmarks.arithmetic import EQUAL, Network, network
-from benchmarks.fresh import batches_of, loader_of
-from benchmarks.sizes import Work, medians
+from benchmarks.arithmetic import EQUAL
+from benchmarks.made import Made, optimiser_of, sums_of
+from benchmarks.sizes import Given, Work, medians
 from benchmarks.tables import Table
 from benchmarks.training import CAGRAD
-from maskformer_jax import config as configuration
+from maskformer_jax.build import Model
 from maskformer_jax.config import Config
 from maskformer_jax.gradients import LossSums, fill_rows, gradients_by_loss, micro_batches
-from maskformer_jax.training import loop, method, optimiser
+from maskformer_jax.training import loop, method
 
-HEADS = ("jet_class", "track_origin", "objects")
-DECODER = ("decoder", "queries", "query_pooling")
 # Side of the square matrices, and numbers of the array that is copied.
 MATRIX, ARRAY = 2048, 2**26
 COLUMNS = {"stage": "", "ms": ".1f", "share": ".1%", "GFLOP": ".2f", "GFLOP/s": ".1f"}
@@ -76,23 +74,22 @@ class Machine(NamedTuple):
     bytes: float
 
 
-def both(options: Sequence[str], repeats: int, steps: int) -> dict[str, Table]:
+def both(given: Given, repeats: int, steps: int) -> dict[str, Table]:
     """Tables of a plain step and of one with CAGrad.
 
     Args:
-        options: of train.py.
+        given: the configuration with further options of train.py.
         repeats: rounds, of which the median counts.
         steps: runs of every program in a round.
     """
     return {
-        f"stages_{name}": stages(name, [*options, overlay], repeats, steps)
+        f"stages_{name}": stages(name, given(overlay), repeats, steps)
         for name, overlay in (("equal", EQUAL), ("cagrad", CAGRAD))
     }
 
 
-def stages(name: str, options: Sequence[str], repeats: int, steps: int) -> Table:
+def stages(name: str, config: Config, repeats: int, steps: int) -> Table:
     """The table of one method."""
-    config = configuration.load(options)
     found = programs(config)
     works = {label: program.work for label, program in found.items()} | machine_works()
     several = {label: partial(_repeated, work, steps) for label, work in works.items()}
@@ -119,56 +116,69 @@ def _repeated(work: Work, times: int) -> float:
 
 def programs(config: Config) -> dict[str, Program]:
     """The programs, each of which but the last three contains the one before it."""
-    loader = loader_of(config)
-    (batch,) = batches_of(loader, 1)
+    made = Made(config)
+    model, batch = made.model, made.batch()
     # What runs part by part is measured on the first one, as often as there are parts.
     used = int(batch[0].jet_valid.any(axis=1).sum())
     part = jax.device_put(jax.tree.map(lambda x: x[0], batch))
-    made, steps = network(config), loader.steps_per_epoch
-    weigh = method.build(config, made.apply, made.params, made.terms, optax.sgd(1.0), 1)
-    spread = loader.layout.spread
-    trainer = loop.build(config, config.training.epochs * steps, spread=spread)
-    gradients = partial(_gradients, made, plain=weigh.scalarise)
-    groups = (HEADS, HEADS + DECODER, tuple(made.params))
-    names = ("backward, heads", "backward, decoder", "backward, encoder")
-    found = {"forward": program(partial(_losses, made), made.params, part, times=used)}
-    for name, group in zip(names, groups, strict=True):
-        found[name] = program(partial(gradients, group), made.params, part, times=used)
-    sums, gradient = jax.jit(partial(gradients, groups[-1]))(made.params, part)
-    state = weigh.method.init(made.params)
+    weigh = method.build(config, model, optax.sgd(1.0), 1)
+    gradients = partial(_gradients, model, plain=weigh.scalarise)
+    found = {"forward": program(partial(_losses, model), model.params, part, times=used)}
+    for name, group in groups(model.params).items():
+        found[name] = program(partial(gradients, group), model.params, part, times=used)
+    sums, gradient = jax.jit(partial(gradients, group))(model.params, part)
+    gradient = jax.tree.unflatten(jax.tree.structure(model.params), gradient)
+    state = weigh.method.init(model.params)
     if not weigh.scalarise:
         gradient = fill_rows(gradient, len(sums.count))
         found["weighting"] = program(
             lambda *x: weigh.method.update(*x[:3], losses=x[3]),
-            *(gradient, state, made.params, sums.mean()),
+            *(gradient, state, model.params, sums.mean()),
         )
         gradient = jax.tree.map(lambda x: x[0], gradient)
-    found["optimiser"] = program(partial(_optimise, config, steps), gradient, made.params)
-    found["whole step"] = _whole(trainer, batch, used)
+    found["optimiser"] = program(partial(_optimise, made), gradient, model.params)
+    found["whole step"] = _whole(made.trainer, batch, used)
     return found
 
 
-def _losses(made: Network, params: PyTree, part: PyTree) -> LossSums:
-    return micro_batches.stacked(made.sums_of(params, part))
+def groups(params: PyTree) -> dict[str, list[bool]]:
+    """Which leaves a pass back to a stage reaches; without a decoder there is no stage of it."""
+    decoder, heads = [], []
+    for path, _ in jax.tree_util.tree_leaves_with_path(params):
+        names = [str(entry.key) for entry in path]
+        heads.append(names[0] == "heads")
+        # The heads of the queries are inside of the decoder.
+        decoder.append("decoder" in names and names[names.index("decoder") + 1] != "heads")
+    found = {"backward, heads": [x and not y for x, y in zip(heads, decoder, strict=True)]}
+    if any(decoder):
+        found["backward, decoder"] = heads
+    return found | {"backward, encoder": [True] * len(heads)}
+
+
+def _losses(model: Model, params: PyTree, part: PyTree) -> LossSums:
+    return micro_batches.stacked(sums_of(model)(params, part))
 
 
 def _gradients(
-    made: Network, group: Sequence[str], params: PyTree, part: PyTree, *, plain: bool
+    model: Model, group: Sequence[bool], params: PyTree, part: PyTree, *, plain: bool
 ) -> tuple[LossSums, PyTree]:
-    """Losses, and gradients of the parameters of some modules: of the sum or of each loss."""
+    """Losses, and gradients of some leaves of the parameters: of the sum or of each loss."""
+    leaves, structure = jax.tree.flatten(params)
 
-    def sums_of(some: PyTree, part: PyTree) -> list[LossSums]:
-        return made.sums_of({**params, **some}, part)
+    def of_some(some: Sequence[jax.Array], part: PyTree) -> list[LossSums]:
+        given = iter(some)
+        every = [next(given) if x else leaf for x, leaf in zip(group, leaves, strict=True)]
+        return sums_of(model)(structure.unflatten(every), part)
 
-    some = {name: params[name] for name in group if name in params}
-    sums, pull = micro_batches.sums_and_pullback(sums_of, some, part)
+    some = [leaf for x, leaf in zip(group, leaves, strict=True) if x]
+    sums, pull = micro_batches.sums_and_pullback(of_some, some, part)
     cotangents = tuple(micro_batches.cotangents(sums.count))
     return sums, pull(cotangents) if plain else gradients_by_loss(pull, cotangents)
 
 
-def _optimise(config: Config, steps: int, gradient: PyTree, params: PyTree) -> PyTree:
+def _optimise(made: Made, gradient: PyTree, params: PyTree) -> PyTree:
     """An update from the moments' start, which costs as much as any other."""
-    optimise, _ = optimiser.build(config.training, config.training.epochs * steps)
+    optimise = optimiser_of(made.config, made.steps)
     updates, state = optimise.update(gradient, optimise.init(params), params)
     return optax.apply_updates(params, updates), state
 

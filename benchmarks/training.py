@@ -17,30 +17,28 @@ import jax
 import numpy as np
 import optax
 
-from benchmarks.fresh import loader_of
+from benchmarks.made import Made, load, overlay, weighted
+from benchmarks.salt_peer import VARIANTS as PEERS
 from benchmarks.salt_peer import Ask, salt, settings
 from benchmarks.tables import Table, text
 from benchmarks.turns import bind, end_of_work
-from maskformer_jax import config as configuration
 from maskformer_jax.config import Config
 from maskformer_jax.errors import InputError
-from maskformer_jax.training import loop
 from maskformer_jax.training.compilation import use_cache
 from maskformer_jax.weighting import METHODS
 
 CORES = 2
-# Label -> what follows `--config CONFIG` on the command line of train.py, beside the names of the
-# methods, which are labels, too. Turns of a multiple of ten steps renew the weights equally often.
-CAGRAD = "--config=configs/weighting/cagrad.yaml"
+# Label -> what follows the model on the command line of train.py, beside the names of the methods,
+# which are labels, too. Turns of a multiple of ten steps renew the weights equally often.
+CAGRAD = overlay("cagrad")
 VARIANTS: dict[str, Sequence[str]] = {
-    "equal, padded": ("--config=configs/weighting/equal.yaml", "--training.pack=false"),
+    "equal, padded": (overlay("equal"), "--training.pack=false"),
     "cagrad, every 10": (CAGRAD, "--weighting.every=10"),
     "cagrad, fraction 1/8": (CAGRAD, "--weighting.gramian_fraction=0.125"),
     "cagrad, fraction 1/16": (CAGRAD, "--weighting.gramian_fraction=0.0625"),
     "cagrad, representation": (CAGRAD, "--weighting.at=representation"),
 }
 DEFAULT = ("equal", "cagrad", *VARIANTS)
-PEERS = ("Salt", "Salt, flash attention", "Salt, TorchJD CAGrad")
 
 
 class Turn(NamedTuple):
@@ -79,7 +77,7 @@ class Row(NamedTuple):
 
 
 def run(
-    config: str,
+    model: str,
     file: str,
     methods: Sequence[str] | None,
     *,
@@ -95,8 +93,8 @@ def run(
     The reference is Salt with `--peers`, the first of the methods without.
 
     Args:
-        config: YAML file of the network.
-        file: training file in the default layout.
+        model: YAML file or name; with `peers` a MaskFormer or GN2.
+        file: training file.
         methods: names of methods or labels of `VARIANTS`; none: `DEFAULT`.
         batch_size: jets of a batch.
         pairs: turns of each training.
@@ -108,9 +106,7 @@ def run(
     if min(batch_size, pairs, steps) < 1:
         given = batch_size, pairs, steps
         raise InputError(f"`--batch_size`, `--pairs` and `--steps` must be at least 1; got {given}")
-    options = [f"--config={config}", f"--data.train_file={file}"]
-    options += [f"--training.batch_size={batch_size}"]
-    configs = configs_of(methods, options)
+    configs = configs_of(methods, model, file, batch_size)
     use_cache()
     bind(CORES)
     with salt(peer_python, CORES) if peers else nullcontext() as ask:
@@ -121,7 +117,13 @@ def run(
     sizes = {label: training.parameters for label, training in trainings.items()}
     if output:
         about = {"machine": platform.platform(), "device": jax.devices()[0].device_kind}
-        about |= {"file": file, "batch_size": batch_size, "steps": steps, "parameters": sizes}
+        about |= {
+            "model": model,
+            "file": file,
+            "batch_size": batch_size,
+            "steps": steps,
+            "parameters": sizes,
+        }
         # By label: [jets, seconds, waiting] of every turn.
         about["turns"] = {row.label: row.turns for row in rows}
         about["reference_before"] = {row.label: row.before for row in rows}
@@ -130,26 +132,28 @@ def run(
     return text(table(rows, sizes, batch_size))
 
 
-def configs_of(methods: Sequence[str] | None, options: Sequence[str]) -> dict[str, Config]:
+def configs_of(
+    methods: Sequence[str] | None, model: str, file: str, batch_size: int
+) -> dict[str, Config]:
     """The configuration of every label that is asked for.
 
     Raises:
         InputError: a label is unknown, or the configuration wrong.
     """
     labels = list(dict.fromkeys(methods or DEFAULT))
-    known = {name: (f"--config=configs/weighting/{name}.yaml",) for name in METHODS} | VARIANTS
+    base = load(model)
+    known = {name: weighted(base, name) for name in METHODS} | VARIANTS
     unknown = [label for label in labels if label not in known]
     if unknown:
         raise InputError(f"`--methods`: no {', '.join(unknown)}; known: {', '.join(known)}")
-    return {label: configuration.load([*options, *known[label]]) for label in labels}
+    return {label: load(model, *known[label], file=file, batch_size=batch_size) for label in labels}
 
 
 def ours(label: str, config: Config) -> Training:
     """A training as train.py makes it, without validation and checkpoints."""
-    loader = loader_of(config)
-    total_steps = config.training.epochs * loader.steps_per_epoch
-    trainer = loop.build(config, total_steps, spread=loader.layout.spread)
-    batches, state = loader.iterator(), trainer.state
+    made = Made(config)
+    trainer, batches = made.trainer, made.loader.iterator()
+    state = trainer.state
     size = optax.tree.size(state.params)
 
     def turn(steps: int) -> Turn:
@@ -157,10 +161,10 @@ def ours(label: str, config: Config) -> Training:
         begin, jets, waiting, before = time.perf_counter(), 0, 0.0, None
         for _ in range(steps):
             asked = time.perf_counter()
-            batch, targets = next(batches)
+            batch, labels = next(batches)
             waiting += time.perf_counter() - asked
             jets += int(batch.jet_valid.sum())
-            state, metrics = trainer.step(state, *jax.device_put((batch, targets)))
+            state, metrics = trainer.step(state, *jax.device_put((batch, labels)))
             # As in training, what a step reports is fetched when the next one is on its way.
             jax.block_until_ready(before)
             before = metrics
@@ -174,12 +178,8 @@ def ours(label: str, config: Config) -> Training:
 
 
 def theirs(ask: Ask, config: Config) -> dict[str, Training]:
-    """Salt's trainings of a network of the same width, on the same inputs, file and batch size."""
-    data = config.data
-    told = settings(
-        *(data, data.train_file, config.training.batch_size, data.train_jets),
-        embed_dim=config.model.embed_dim,
-    )
+    """Salt's trainings of the same network, on the same inputs, file and batch size."""
+    told = settings(config)
 
     def turn(label: str, steps: int) -> Turn:
         return Turn(**ask("turn", label, steps=steps))

@@ -6,6 +6,7 @@ parameters follows from the exact Gramian.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -15,10 +16,10 @@ import optax
 from jaxtyping import Array, Float, PyTree
 from tqdm import tqdm
 
-from benchmarks.arithmetic import Network, network
-from benchmarks.fresh import batches_of, loader_of
+from benchmarks.made import Made, batches_of, load, optimiser_of, sums_of
+from benchmarks.methods import chosen
 from benchmarks.tables import Table, keep, text
-from maskformer_jax import config as configuration
+from maskformer_jax.build import Model
 from maskformer_jax.config import Config
 from maskformer_jax.errors import InputError
 from maskformer_jax.gradients import (
@@ -30,10 +31,10 @@ from maskformer_jax.gradients import (
     gradients_of_losses,
     weighted_gradient,
 )
-from maskformer_jax.training import method, optimiser
+from maskformer_jax.training import method
 from maskformer_jax.training.batches import sample_of
 from maskformer_jax.training.compilation import use_cache
-from maskformer_jax.training.method import find_method
+from maskformer_jax.training.config import WeightingConfig
 from maskformer_jax.weighting import SharedTransformation, TaskState, inner_products
 
 DEFAULT = ("cagrad", "nash_mtl", "mgda", "upgrad", "aligned_mtl")
@@ -71,11 +72,14 @@ class Found(NamedTuple):
 Find = Callable[[PyTree, PyTree], Found]
 
 
-def run(config: str, methods: Sequence[str] | None, steps: int, output: str | None) -> str:
+def run(
+    model: str, file: str, methods: Sequence[str] | None, steps: int, output: str | None
+) -> str:
     """A table per method, and all cosines' means and lowest as JSON.
 
     Args:
-        config: YAML file of the network and its training file.
+        model: YAML file or name.
+        file: training file.
         methods: names; none: `DEFAULT`.
         steps: of the training of each method.
         output: JSON file; none: no file.
@@ -83,16 +87,17 @@ def run(config: str, methods: Sequence[str] | None, steps: int, output: str | No
     if steps <= max(EVERY):
         raise InputError(f"`--steps` must be greater than {max(EVERY)}; got {steps}")
     use_cache()
-    names = list(dict.fromkeys(methods or DEFAULT))
-    base = configuration.load([f"--config={config}"])
-    ways = {name: weighting_of(config, name) for name in names}
-    loader, made = loader_of(base), network(base)
-    batches = [used_parts(batch) for batch in batches_of(loader, steps)]
-    find = finder(made.sums_of, next(iter(ways.values())), loader.layout.spread)
-    columns = {}
-    for name, way in ways.items():
-        optimise, _ = optimiser.build(base.training, steps)
-        columns[name] = cosines(find, way, optimise, made.params, batches)
+    names = chosen(methods or DEFAULT)
+    config = load(model, file=file)
+    configs = {name: replace(config, weighting=WeightingConfig(name=name)) for name in names}
+    made = Made(config)
+    ways = {name: weighting_of(with_method, made.model) for name, with_method in configs.items()}
+    batches = [used_parts(batch) for batch in batches_of(made.loader, steps)]
+    first, spread = next(iter(ways.values())), made.loader.layout.spread
+    find, optimise = finder(sums_of(made.model), first, spread), optimiser_of(config, steps)
+    columns = {
+        name: cosines(find, way, optimise, made.model.params, batches) for name, way in ways.items()
+    }
     found = table(columns)
     if output:
         keep(output, {"weights": found})
@@ -105,19 +110,15 @@ def used_parts(batch: PyTree) -> PyTree:
     return jax.tree.map(lambda x: x[:used], batch)
 
 
-def weighting_of(config: str, name: str) -> SharedTransformation:
-    """A method on the Gramian, with the options of its overlay.
+def weighting_of(config: Config, model: Model) -> SharedTransformation:
+    """The method of a configuration, which is one on the Gramian.
 
     Raises:
-        InputError: the method is unknown, or has no weights that could be found more cheaply.
+        InputError: it has no weights that could be found more cheaply.
     """
-    overlay = [f"--config={config}", "--weighting.options={}", f"--weighting.name={name}"]
-    loaded: Config = configuration.load(overlay)
-    find_method(loaded.weighting)
-    made: Network = network(loaded)
-    way = method.build(loaded, made.apply, made.params, made.terms, optax.sgd(1.0), 1).method
+    way = method.build(config, model, optax.sgd(1.0), 1).method
     if not isinstance(way, SharedTransformation):
-        raise InputError(f"`--methods`: {name} finds no weights from a Gramian")
+        raise InputError(f"`--methods`: {config.weighting.name} finds no weights from a Gramian")
     return way
 
 

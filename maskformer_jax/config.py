@@ -11,7 +11,7 @@ from pathlib import Path
 from maskformer_jax import configuration
 from maskformer_jax.configuration import chosen_by
 from maskformer_jax.data.config import TRANSFORM_NAMES, DataConfig, TransformConfig
-from maskformer_jax.errors import check
+from maskformer_jax.errors import InputError, check
 from maskformer_jax.evaluation.config import EvaluationConfig
 from maskformer_jax.model.config import ModelConfig
 from maskformer_jax.optimisers import OPTIMISERS, SCHEDULES
@@ -82,14 +82,17 @@ def load(
     return configuration.load(argv, Config, description, tables(kinds))
 
 
-def load_saved(
-    path: Path, argv: Sequence[str] = (), kinds: Mapping[str, Kind] = KINDS
-) -> Config:
+def load_saved(path: Path, argv: Sequence[str] = (), kinds: Mapping[str, Kind] = KINDS) -> Config:
     """The configuration that `save` wrote, with overrides.
 
     Raises:
-        InputError: as for `load`.
+        InputError: as for `load`, or an older version wrote it.
     """
+    if {"loss", "matching"} & set(configuration.read_file(path)):
+        raise InputError(
+            f"{path} is of version 0.1, whose options had other names: train again with the new "
+            "ones, which are in CHANGELOG.md"
+        )
     return configuration.load_saved(path, Config, tables(kinds), argv)
 
 

@@ -16,12 +16,13 @@ from maskformer_jax.study.comparison import (
 )
 from maskformer_jax.study.config import StudyConfig
 from maskformer_jax.study.quantities import (
-    AREA,
-    VALID,
     Quantity,
     everything,
-    mean_rejection,
+    keys_at,
+    light_rejection,
+    mean_area,
     mean_width,
+    recognised,
     widths,
 )
 
@@ -29,7 +30,8 @@ HOLDS, FAILS, UNDECIDED, UNKNOWN = "holds", "does not hold", "not decided", "no 
 LOSS, GRADIENT = "Loss-based", "Grad-based"
 # Models that statements name, as in configs/study/thesis.yaml.
 DWA, FAMO = "dwa", "famo"
-POLY = "loss.poly_epsilon"
+# End of the option that adds Poly-1 to a loss of masks, after the name of the task.
+POLY = ".poly_epsilon"
 # Two scores agree "to two decimal places" when they are closer than this.
 SAME_SCORE = 0.01
 
@@ -116,7 +118,7 @@ def gradient_above_loss(models: Models) -> Verdict:
     """Gradient-based methods reject more light jets than loss-based ones."""
     claim = "Gradient-based methods are above loss-based methods in light-jet rejection."
     source = "Section 5.6.1, Table 5.1"
-    quantity = mean_rejection(list(models.entries.values()), "ujets", "light")
+    quantity = light_rejection(list(models.entries.values()))
     plus, minus = models.of(GRADIENT), models.of(LOSS)
     if not (quantity and plus and minus):
         return Verdict(claim, source, UNKNOWN, _lacking(quantity, "models of both groups"))
@@ -151,7 +153,7 @@ def _one_against_all(
     """A superlative: `sign` times the rejection of a model is above that of all its rivals."""
     planned = [other for other in dict.fromkeys(rivals) if other != name]
     others = [other for other in planned if other in models.entries]
-    quantity = mean_rejection(list(models.entries.values()), "ujets", "light")
+    quantity = light_rejection(list(models.entries.values()))
     if not (quantity and name in models.entries and others):
         return Verdict(claim, source, UNKNOWN, _lacking(quantity, "the models"))
     known, label = estimates(models.entries, quantity.read), models.label(name)
@@ -177,18 +179,15 @@ def _one_against_all(
 
 def poly_pairs(study: StudyConfig) -> dict[str, str]:
     """Each model with Poly-1 in its mask loss, and the same model without."""
-    without = {
-        (tuple(model.configs), repr(sorted(model.overrides.items()))): name
-        for name, model in study.models.items()
-        if not model.overrides.get(POLY)
-    }
-    pairs = {}
+    poly, without = {}, {}
     for name, model in study.models.items():
-        others = {key: value for key, value in model.overrides.items() if key != POLY}
-        base = without.get((tuple(model.configs), repr(sorted(others.items()))))
-        if model.overrides.get(POLY) and base:
-            pairs[name] = base
-    return pairs
+        others = {k: v for k, v in model.overrides.items() if not k.endswith(POLY)}
+        place = (
+            poly if any(model.overrides[k] for k in model.overrides.keys() - others) else without
+        )
+        place[name] = (tuple(model.configs), repr(sorted(others.items())))
+    bases = {key: name for name, key in without.items()}
+    return {name: bases[key] for name, key in poly.items() if key in bases}
 
 
 def poly_helps(models: Models) -> Verdict:
@@ -232,14 +231,18 @@ def regression_suffers(models: Models) -> Verdict:
     claim = "Regression suffers under gradient-based methods."
     source = "Sections 5.6.4, 5.6.5 and 6.1, Table 5.5"
     entries = list(models.entries.values())
-    quantity = mean_width(entries)
+    (task, *_) = keys_at(entries, "regression") or [""]
+    quantity = mean_width(entries, task)
     plus, minus = models.of(GRADIENT), models.of(LOSS)
     if not (quantity and plus and minus):
         return Verdict(claim, source, UNKNOWN, _lacking(quantity, "models of both groups"))
     found = _group_difference(quantity, estimates(models.entries, quantity.read), plus, minus)
     details = [
         _group_difference(q, estimates(models.entries, q.read), plus, minus)
-        for q in (*widths(entries), VALID)
+        for q in (
+            *widths(entries, task),
+            *(recognised(entries, name) for name in keys_at(entries, "objects")),
+        )
     ]
     evidence = (
         f"Width with {len(plus)} gradient-based models against {len(minus)} loss-based ones: "
@@ -253,7 +256,8 @@ def origin_is_indifferent(models: Models) -> Verdict:
     """All models but FAMO classify track origins equally well, to two decimal places."""
     claim = "Track origin is indifferent to the weighting, FAMO apart."
     source = "Section 5.6.3, Tables 5.2 and D.1"
-    known = estimates(models.entries, AREA.read)
+    (task, *_) = keys_at(list(models.entries.values()), "constituents") or [""]
+    known = estimates(models.entries, mean_area(task).read)
     famo = known.pop(FAMO, None)
     if len(known) < 2:
         return Verdict(claim, source, UNKNOWN, "Fewer than two models have been evaluated.")

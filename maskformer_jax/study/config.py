@@ -9,16 +9,13 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from maskformer_jax import config as configuration
+from maskformer_jax import configuration
 from maskformer_jax.config import Config
 from maskformer_jax.configuration import Text
 from maskformer_jax.errors import InputError
 
 # What names folders and columns.
 NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
-SECTIONS = tuple(
-    f.name for f in dataclasses.fields(Config) if dataclasses.is_dataclass(f.default_factory)
-)
 
 
 def _check(condition: bool, argument: str, rule: str, value: object) -> None:
@@ -95,6 +92,12 @@ class StudyConfig:
         return self.models[model].label or model
 
 
+# What a training has and a study has not.
+SECTIONS = {f.name for f in dataclasses.fields(Config)} - {
+    f.name for f in dataclasses.fields(StudyConfig)
+}
+
+
 def load(argv: Sequence[str], description: str = "") -> StudyConfig:
     """The study that YAML files and overrides describe.
 
@@ -114,7 +117,7 @@ def load(argv: Sequence[str], description: str = "") -> StudyConfig:
             given[name] = Text(values[0])
         else:
             own += [f"{option}={values[0]}"] if len(values) == 1 else [option, *values]
-    study = configuration.load(own, description, StudyConfig)
+    study = configuration.load(own, StudyConfig, description)
     return dataclasses.replace(study, overrides={**study.overrides, **given})
 
 

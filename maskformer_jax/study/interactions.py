@@ -1,6 +1,6 @@
-"""How the tasks pull at the parameters that they share, with equal and with static weights.
+"""How the losses pull at the parameters that they share, with equal and with static weights.
 
-Two trainings record the gradients of the tasks; pictures, tables and sentences follow from the
+Two trainings record the gradients of the losses; pictures, tables and sentences follow from the
 records. Section 5.2 of the thesis.
 """
 
@@ -13,8 +13,9 @@ from pathlib import Path
 import jax
 
 from maskformer_jax import config as configuration
+from maskformer_jax.build import build_tasks
 from maskformer_jax.config import Config
-from maskformer_jax.data import JetFile
+from maskformer_jax.data import JetFile, schema
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.output import write_whole
 from maskformer_jax.study import interactions_plots, interactions_text
@@ -34,7 +35,8 @@ def plan_runs(
     """The two trainings, checked before the first one starts.
 
     Args:
-        overrides: `--config FILE` and dotted options of a training; its weighting is left out.
+        overrides: `--config FILE` and dotted options of a training. Its static weights are used
+            where it has some, and otherwise those of `configs/weighting/static.yaml`.
         every: steps from one record to the next.
         curvature: points of its trapezoid rule; none: it is not recorded.
         output_dir: their folders lie in it.
@@ -48,8 +50,10 @@ def plan_runs(
     given, runs = configuration.load([*overrides, *record]), []
     for name in WEIGHTINGS:
         folder = output_dir / name
-        overlay = configuration.load([f"--config={OVERLAYS / name}.yaml"]).weighting
-        weighting = dataclasses.replace(given.weighting, name=name, options=overlay.options)
+        weighting = given.weighting
+        if weighting.name != name:
+            overlay = configuration.load([f"--config={OVERLAYS / name}.yaml"]).weighting
+            weighting = dataclasses.replace(weighting, name=name, options=overlay.options)
         config = dataclasses.replace(given, weighting=weighting, output_dir=str(folder))
         runs.append(Run(name, config.training.seed, folder, config))
     check(None, runs)
@@ -59,8 +63,9 @@ def plan_runs(
 
 def _check_number_of_records(config: Config) -> None:
     """Curves begin after the first window; there must be as much again to see."""
-    file, settings = JetFile(config.data.train_file, config.data), config.training
-    jets = int((file.labels()[: config.data.train_jets] >= 0).sum())
+    read = schema.build(config.data, [task.needs for task in build_tasks(config)])
+    file, settings = JetFile(config.data.train_file, read), config.training
+    jets = int(file.kept()[: config.data.train_jets].sum())
     file.close()
     steps = settings.epochs * math.ceil(jets / settings.batch_size)
     largest = steps // (2 * WINDOW)

@@ -1,18 +1,17 @@
-"""What the records answer: who is in conflict, who dominates, when two tasks change places."""
+"""What the records answer: who is in conflict, who dominates, when two losses change places."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from maskformer_jax.study.interactions_record import Record, mean
-from maskformer_jax.tasks import TASK_NAMES
-from maskformer_jax.training.interactions import PAIRS, WHOLE
+from maskformer_jax.training.interactions import WHOLE
 
 # Parts of a training that are compared: its first and its last quarter.
 QUARTERS = 4
-MASK_TASKS = (TASK_NAMES.index("mask_ce"), TASK_NAMES.index("mask_dice"))
+MASKS = ("mask_ce", "mask_dice")
 
 
 class Span(NamedTuple):
@@ -30,17 +29,17 @@ class Span(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """Cosine of the gradients of two tasks.
+    """Cosine of the gradients of two losses.
 
     Attributes:
-        tasks: their numbers.
+        losses: their names.
         negative: fraction of the recorded steps with a negative cosine.
         below: where the smoothed curve is below zero.
         early: mean over the first quarter.
         late: mean over the last.
     """
 
-    tasks: tuple[int, int]
+    losses: tuple[str, str]
     negative: float
     below: list[Span]
     early: float
@@ -48,7 +47,7 @@ class Pair(NamedTuple):
 
 
 class Dominance(NamedTuple):
-    """How large a task's gradient is, as an L2 norm.
+    """How large the gradient of a loss is, as an L2 norm.
 
     Attributes:
         share: fraction of the recorded steps in which it is the largest of all.
@@ -91,25 +90,35 @@ class CurvatureAnswer(NamedTuple):
     at: int
 
 
+class Masks(NamedTuple):
+    """Mask cross-entropy and Dice.
+
+    Attributes:
+        cosine: where the smoothed one crosses zero.
+        norms: where the L2 norms cross, cross-entropy minus Dice, `before` and `after` scaling.
+    """
+
+    cosine: list[Crossing]
+    norms: Mapping[str, list[Crossing]]
+
+
 class Answers(NamedTuple):
     """Of one training.
 
     Attributes:
         window: records of the smoothing.
         pairs: most often in conflict first.
-        before: of each task, before scaling.
-        after: of each task, after scaling.
-        cosine_crossings: of mask cross-entropy and Dice.
-        norm_crossings: of their L2 norms, cross-entropy minus Dice, before and after scaling.
+        before: by loss, before scaling.
+        after: by loss, after scaling.
+        masks: none where these losses are not there.
         curvature: none where it was not recorded.
     """
 
     window: int
     pairs: list[Pair]
-    before: list[Dominance]
-    after: list[Dominance]
-    cosine_crossings: list[Crossing]
-    norm_crossings: Mapping[str, list[Crossing]]
+    before: dict[str, Dominance]
+    after: dict[str, Dominance]
+    masks: Masks | None
     curvature: CurvatureAnswer | None
 
 
@@ -119,26 +128,32 @@ def answer(record: Record) -> Answers:
     smooth = record.smooth(whole.cosine)
     pairs = [
         Pair(
-            tasks,
+            (record.losses[a], record.losses[b]),
             negative=_fraction_negative(whole.cosine[:, i]),
             below=spans_below_zero(steps, smooth[:, i]),
             **_early_and_late(whole.cosine[:, i]),
         )
-        for i, tasks in enumerate(PAIRS)
+        for i, (a, b) in enumerate(record.pairs)
     ]
-    ce, dice = MASK_TASKS
-    sizes = {"before": record.smooth(whole.l2), "after": record.smooth(whole.scaled_l2)}
     return Answers(
         window=record.window,
         pairs=sorted(pairs, key=lambda pair: -pair.negative),
-        before=_dominance(whole.l2),
-        after=_dominance(whole.scaled_l2),
-        cosine_crossings=crossings(steps, smooth[:, PAIRS.index(MASK_TASKS)]),
-        norm_crossings={
-            name: crossings(steps, size[:, ce] - size[:, dice]) for name, size in sizes.items()
-        },
+        before=_dominance(record.losses, whole.l2),
+        after=_dominance(record.losses, whole.scaled_l2),
+        masks=_masks(record),
         curvature=_curvature(record),
     )
+
+
+def _masks(record: Record) -> Masks | None:
+    if not {*MASKS} <= {*record.losses}:
+        return None
+    whole, (ce, dice) = record.parts[WHOLE], map(record.losses.index, MASKS)
+    sizes = {"before": record.smooth(whole.l2), "after": record.smooth(whole.scaled_l2)}
+    cosine = record.smooth(whole.cosine[:, record.pairs.index((min(ce, dice), max(ce, dice)))])
+    steps = record.smoothed_steps
+    norms = {name: crossings(steps, size[:, ce] - size[:, dice]) for name, size in sizes.items()}
+    return Masks(crossings(steps, cosine), norms)
 
 
 def spans_below_zero(steps: np.ndarray, values: Float[np.ndarray, " S"]) -> list[Span]:
@@ -170,12 +185,12 @@ def _fraction_negative(values: Float[np.ndarray, " T"]) -> float:
     return float((values < 0).sum() / known) if known else 0.0
 
 
-def _dominance(norms: Float[np.ndarray, "T K"]) -> list[Dominance]:
+def _dominance(losses: Sequence[str], norms: Float[np.ndarray, "T K"]) -> dict[str, Dominance]:
     largest = norms.argmax(axis=1)
-    return [
-        Dominance(float((largest == task).mean()), **_early_and_late(norms[:, task]))
-        for task in range(norms.shape[1])
-    ]
+    return {
+        name: Dominance(float((largest == i).mean()), **_early_and_late(norms[:, i]))
+        for i, name in enumerate(losses)
+    }
 
 
 def _curvature(record: Record) -> CurvatureAnswer | None:

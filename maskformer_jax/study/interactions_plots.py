@@ -1,4 +1,4 @@
-"""Pictures of the task interactions, in the form of Figures 5.2 to 5.7 and A.1 of the thesis."""
+"""Pictures of the interactions of losses, as in Figures 5.2 to 5.7 and A.1 of the thesis."""
 
 import string
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,24 +9,12 @@ import numpy as np
 
 from maskformer_jax.evaluation.plots.canvas import COLOURS, save
 from maskformer_jax.study.interactions_record import Part, Record, mean
-from maskformer_jax.study.interactions_text import LABELS
-from maskformer_jax.tasks import TASK_NAMES
-from maskformer_jax.training.interactions import PAIRS, WHOLE
+from maskformer_jax.study.interactions_text import label
+from maskformer_jax.training.interactions import WHOLE
 
-TASK_COLOURS = COLOURS[1 : len(TASK_NAMES) + 1]
-SHORT = ("Jet", "Origin", "Object", "CE", "Dice", "Regr.")
 STEP = "Training step"
-# In the order of the computation.
-MODULES = (
-    WHOLE,
-    "embedding",
-    "encoder",
-    "encoder_norm",
-    "pooling",
-    "queries",
-    "decoder",
-    "objects",
-)
+# In the order of the computation; what the heads share comes behind.
+MODULES = (WHOLE, "embedding", "encoder", "pooling")
 
 
 class Panel(NamedTuple):
@@ -47,10 +35,11 @@ def draw(records: Mapping[str, Record], folder: Path) -> list[Path]:
     """Draws every picture.
 
     Args:
-        records: name of the weighting -> its records.
+        records: name of the weighting -> its records, all of the same losses.
         folder: where the PNG files go.
     """
-    files = [_cosines(records, task, folder) for task in range(len(TASK_NAMES))]
+    losses = next(iter(records.values())).losses
+    files = [_cosines(records, loss, folder) for loss in range(len(losses)) if len(losses) > 1]
     files += [_norms(records, "l2", folder), _norms(records, "l1", folder)]
     files += [_similarities(records, folder), _modules(records, folder), _shares(records, folder)]
     if any(np.isfinite(record.curvature).any() for record in records.values()):
@@ -58,22 +47,23 @@ def draw(records: Mapping[str, Record], folder: Path) -> list[Path]:
     return files
 
 
-def _cosines(records: Mapping[str, Record], task: int, folder: Path) -> Path:
-    """Cosines of one task with the five others, a panel per weighting."""
-    columns = {sum(pair) - task: i for i, pair in enumerate(PAIRS) if task in pair}
+def _cosines(records: Mapping[str, Record], loss: int, folder: Path) -> Path:
+    """Cosines of one loss with the others, a panel per weighting."""
+    first = next(iter(records.values()))
+    columns = {sum(pair) - loss: i for i, pair in enumerate(first.pairs) if loss in pair}
     others = sorted(columns)
     panels = [
         Panel(name, record, record.parts[WHOLE].cosine[:, [columns[other] for other in others]])
         for name, record in records.items()
     ]
-    figure, axes = _panels(panels, others, "Cosine similarity with " + LABELS[task])
+    figure, axes = _panels(panels, others, "Cosine similarity with " + label(first.losses[loss]))
     for axis in axes:
         axis.axhline(0, color="0.4", linewidth=0.8, zorder=0)
-    return save(figure, folder / f"cosine_{TASK_NAMES[task]}.png")
+    return save(figure, folder / f"cosine_{first.losses[loss]}.png")
 
 
 def _norms(records: Mapping[str, Record], norm: str, folder: Path) -> Path:
-    """Norms of all task gradients: before scaling, and after it where it changes any."""
+    """Norms of all gradients: before scaling, and after it where it changes any."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     panels = []
@@ -84,8 +74,8 @@ def _norms(records: Mapping[str, Record], norm: str, folder: Path) -> Path:
         else:
             panels.append(Panel(f"{name}, before scaling", record, before))
             panels.append(Panel(f"{name}, after scaling", record, after))
-    label = f"$L_{norm[1]}$ norm of the gradient"
-    figure, axes = _panels(panels, range(len(TASK_NAMES)), label)
+    text = f"$L_{norm[1]}$ norm of the gradient"
+    figure, axes = _panels(panels, range(len(panels[0].record.losses)), text)
     for axis in axes:
         axis.set_yscale("log")
         # A range of less than a decade has few powers of ten.
@@ -95,23 +85,21 @@ def _norms(records: Mapping[str, Record], norm: str, folder: Path) -> Path:
     return save(figure, folder / f"{norm}_norms.png")
 
 
-def _panels(panels: Sequence[Panel], tasks: Sequence[int], label: str) -> tuple[Any, Any]:
-    """Smoothed curves of tasks in panels with a common axis and a legend below."""
+def _panels(panels: Sequence[Panel], losses: Sequence[int], text: str) -> tuple[Any, Any]:
+    """Smoothed curves of losses in panels with a common axis and a legend below."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(max(3.0 * len(panels), 6), 3.9), layout="constrained")
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axis, panel, letter in zip(axes, panels, string.ascii_lowercase, strict=False):
         curves = panel.record.smooth(panel.values)
-        for task, curve in zip(tasks, curves.T, strict=True):
-            colour = TASK_COLOURS[task]
-            axis.plot(
-                panel.record.smoothed_steps, curve, color=colour, label=LABELS[task], linewidth=1.4
-            )
+        for loss, curve in zip(losses, curves.T, strict=True):
+            colour, name = COLOURS[1 + loss % (len(COLOURS) - 1)], label(panel.record.losses[loss])
+            axis.plot(panel.record.smoothed_steps, curve, color=colour, label=name, linewidth=1.4)
         axis.set_title(f"({letter}) {panel.title}", fontsize=10)
         axis.set_xlabel(STEP)
         axis.grid(color="0.92")
-    axes[0].set_ylabel(label, fontsize=9)
+    axes[0].set_ylabel(text, fontsize=9)
     _legend_below(figure, axes[0])
     return figure, axes
 
@@ -131,28 +119,29 @@ def _similarities(records: Mapping[str, Record], folder: Path) -> Path:
         cells |= {f"{name}, before": before, f"{name}, after": after} if scaled else {name: before}
     figure, axis = _heat_figure(1, len(cells))
     matrix = np.array(list(cells.values())).T
-    image = _heat(axis[0], matrix, _pair_names(), list(cells), "viridis", (0.0, 1.0))
+    image = _heat(axis[0], matrix, _pair_names(record), list(cells), "viridis", (0.0, 1.0))
     axis[0].set_title("Before and after scaling", fontsize=9)
     _colour_bar(figure, image, axis, "Mean similarity of the magnitudes")
     return save(figure, folder / "magnitude_similarity.png")
 
 
 def _modules(records: Mapping[str, Record], folder: Path) -> Path:
-    """Mean cosine of each pair in each module; empty where a task does not reach it."""
+    """Mean cosine of each pair in each module; empty where a loss does not reach it."""
     return _by_module(
         records,
         lambda part, whole: mean(part.cosine),
-        (_pair_names(), "RdBu", (-1.0, 1.0), "Mean cosine similarity"),
+        (_pair_names(next(iter(records.values()))), "RdBu", (-1.0, 1.0), "Mean cosine similarity"),
         folder / "modules_cosine.png",
     )
 
 
 def _shares(records: Mapping[str, Record], folder: Path) -> Path:
-    """Fraction of the squared length of each task's gradient that lies in each module."""
+    """Fraction of the squared length of the gradient of each loss that lies in each module."""
+    losses = list(map(label, next(iter(records.values())).losses))
     return _by_module(
         records,
         lambda part, whole: mean(part.l2**2) / mean(whole.l2**2),
-        (list(SHORT), "viridis", (0.0, 1.0), "Share of the squared $L_2$ norm"),
+        (losses, "viridis", (0.0, 1.0), "Share of the squared $L_2$ norm"),
         folder / "modules_l2.png",
         whole=False,
     )
@@ -166,7 +155,7 @@ def _by_module(
     *,
     whole: bool = True,
 ) -> Path:
-    rows, colours, limits, label = look
+    rows, colours, limits, text = look
     found = [name for name in next(iter(records.values())).parts if whole or name != WHOLE]
     names = sorted(found, key=lambda name: MODULES.index(name) if name in MODULES else len(MODULES))
     figure, axes = _heat_figure(len(records), len(names), 0.24 * len(rows) + 1.4)
@@ -179,7 +168,7 @@ def _by_module(
         axis.set_title(title, fontsize=10)
     for axis in axes[1:]:
         axis.set_yticklabels([])
-    _colour_bar(figure, image, axes, label)
+    _colour_bar(figure, image, axes, text)
     return save(figure, path)
 
 
@@ -212,14 +201,14 @@ def _heat(
     return image
 
 
-def _colour_bar(figure: Any, image: Any, axes: Any, label: str) -> None:
+def _colour_bar(figure: Any, image: Any, axes: Any, text: str) -> None:
     bar = figure.colorbar(image, ax=axes, shrink=0.9)
-    bar.set_label(label, fontsize=8)
+    bar.set_label(text, fontsize=8)
     bar.ax.tick_params(labelsize=7)
 
 
-def _pair_names() -> list[str]:
-    return [f"{SHORT[i]} / {SHORT[j]}" for i, j in PAIRS]
+def _pair_names(record: Record) -> list[str]:
+    return [" / ".join(label(record.losses[loss]) for loss in pair) for pair in record.pairs]
 
 
 def _curvatures(records: Mapping[str, Record], folder: Path) -> Path:

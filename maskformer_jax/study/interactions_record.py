@@ -1,4 +1,4 @@
-"""Records of the tasks' gradients, read back from a run, and smoothed as in the thesis."""
+"""Records of the gradients of the losses, read back from a run, and smoothed as in the thesis."""
 
 import json
 from collections.abc import Mapping
@@ -9,21 +9,21 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from maskformer_jax.errors import InputError
-from maskformer_jax.training.interactions import FILE_NAME
+from maskformer_jax.training.interactions import FILE_NAME, pairs
 
 WINDOW = 15
 FEWEST = 4
 
 
 class Part(NamedTuple):
-    """Angles and sizes of task gradients in the whole model or one module, record by record.
+    """Angles and sizes of gradients in the whole model or one module, record by record.
 
     Attributes:
         cosine: of each pair (Eq. 3.4); NaN where a gradient is zero.
         similarity: of the magnitudes of each pair (Eq. 3.5).
         scaled_similarity: the same after scaling by the weights.
-        l1: norm of each task's gradient.
-        l2: norm of each task's gradient.
+        l1: norm of each loss's gradient.
+        l2: norm of each loss's gradient.
         scaled_l1: after scaling by the weights.
         scaled_l2: after scaling by the weights.
     """
@@ -41,12 +41,14 @@ class Record(NamedTuple):
     """All records of a run.
 
     Attributes:
+        losses: their names, in the order of columns and pairs.
         steps: numbers of the recorded steps.
         parts: `whole` and the modules.
         curvature: along the update (Eq. 3.6), NaN where it was not recorded.
         curvature_in_direction: the same divided by the squared length of the gradient.
     """
 
+    losses: tuple[str, ...]
     steps: Int[np.ndarray, " T"]
     parts: Mapping[str, Part]
     curvature: Float[np.ndarray, " T"]
@@ -62,6 +64,11 @@ class Record(NamedTuple):
         """Steps of the smoothed curves."""
         return self.steps[self.window :]
 
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """Numbers of the losses of each pair."""
+        return pairs(len(self.losses))
+
     def smooth(self, values: Float[np.ndarray, "T *n"]) -> Float[np.ndarray, "S *n"]:
         """Mean over the window that ends in each record; the first window is discarded."""
         windows = np.lib.stride_tricks.sliding_window_view(values, self.window, axis=0)
@@ -69,7 +76,7 @@ class Record(NamedTuple):
 
 
 def mean(values: np.ndarray, axis: int = 0) -> np.ndarray:
-    """Mean of what is known: a batch without hadrons has no gradient of some tasks."""
+    """Mean of what is known: a batch without hadrons has no gradient of some losses."""
     known = np.isfinite(values)
     number = known.sum(axis)
     total = np.where(known, values, 0.0).sum(axis)
@@ -104,7 +111,8 @@ def _record(lines: list[dict]) -> Record:
         np.array([line.get("curvature", {}).get(name) for line in lines], float)
         for name in ("mean", "in_direction")
     )
-    return Record(np.array([line["step"] for line in lines]), parts, curvature, direction)
+    steps = np.array([line["step"] for line in lines])
+    return Record(tuple(lines[0]["losses"]), steps, parts, curvature, direction)
 
 
 def _column(lines: list[dict], *keys: str) -> Float[np.ndarray, "T n"]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from maskformer_jax.study.interactions_answers import (
-    MASK_TASKS,
+    MASKS,
     Answers,
     Crossing,
     Dominance,
@@ -12,16 +12,7 @@ from maskformer_jax.study.interactions_answers import (
     answer,
 )
 from maskformer_jax.study.interactions_record import Record
-from maskformer_jax.tasks import TASK_NAMES
 
-LABELS = (
-    "Jet Classification",
-    "Track Origin",
-    "Object Class CE",
-    "Mask CE",
-    "Mask Dice",
-    "Regression",
-)
 SHOWN = 4
 
 
@@ -34,8 +25,8 @@ def write(records: Mapping[str, Record]) -> str:
     answers = {name: answer(record) for name, record in records.items()}
     lines = [_recorded(records), ""]
     for heading, paragraphs in (
-        ("Which tasks are in conflict", _conflicts),
-        ("Which task dominates", _dominance),
+        ("Which losses are in conflict", _conflicts),
+        ("Which loss dominates", _dominance),
         ("Mask cross-entropy and Dice", _masks),
         ("Curvature along the update", _curvature),
     ):
@@ -53,6 +44,15 @@ def _recorded(records: Mapping[str, Record]) -> str:
     )
     early = "Early and late are the first and the last quarter of the records."
     return " ".join([*parts, early])
+
+
+def label(loss: str) -> str:
+    """A loss in sentences and pictures.
+
+    >>> label("mask_ce")
+    'mask CE'
+    """
+    return loss.replace("_", " ").replace(" ce", " CE")
 
 
 def _conflicts(name: str, answers: Answers) -> Iterator[str]:
@@ -89,18 +89,18 @@ def _sentence_on_conflicts(name: str, answers: Answers) -> str:
 def _dominance(name: str, answers: Answers) -> Iterator[str]:
     sizes = _sizes(answers)
     for when, found in sizes:
-        largest = max(range(len(found)), key=lambda task: found[task].share)
+        largest = max(found, key=lambda loss: found[loss].share)
         yield (
-            f"With `{name}`, {when} scaling, {LABELS[largest]} has the largest gradient in "
+            f"With `{name}`, {when} scaling, {label(largest)} has the largest gradient in "
             f"{100 * found[largest].share:.0f} % of the steps."
         )
     yield ""
-    head = ["task"]
+    head = ["loss"]
     for when, _ in sizes:
         head += [f"largest {when} [%]", "L2 early", "late"]
     rows = [
-        [LABELS[task], *(text for _, found in sizes for text in _size(found[task]))]
-        for task in range(len(TASK_NAMES))
+        [label(loss), *(text for _, found in sizes for text in _size(found[loss]))]
+        for loss in answers.before
     ]
     yield from _table(head, rows)
     yield ""
@@ -111,22 +111,23 @@ def _size(found: Dominance) -> tuple[str, str, str]:
 
 
 def _masks(name: str, answers: Answers) -> Iterator[str]:
-    (pair,) = (pair for pair in answers.pairs if pair.tasks == MASK_TASKS)
+    if answers.masks is None:
+        return
+    (pair,) = (pair for pair in answers.pairs if {*pair.losses} == {*MASKS})
     words = ("from conflict to agreement", "into conflict")
-    cosine = _crossings(answers.cosine_crossings, *words)
+    cosine = _crossings(answers.masks.cosine, *words)
     cosine = f"crosses 0 {cosine}" if cosine else f"stays {'below' if pair.late < 0 else 'above'} 0"
     yield f"With `{name}` their smoothed cosine {cosine}."
     for when, found in _sizes(answers):
-        ce, dice = (found[task].late for task in MASK_TASKS)
-        words = tuple(f"{LABELS[task]} becoming the larger" for task in MASK_TASKS)
-        sizes = _crossings(answers.norm_crossings[when], *words)
-        larger = LABELS[MASK_TASKS[0 if ce > dice else 1]]
+        words = tuple(f"{label(loss)} becoming the larger" for loss in MASKS)
+        sizes = _crossings(answers.masks.norms[when], *words)
+        larger = label(max(MASKS, key=lambda loss: found[loss].late))
         sizes = f"cross {sizes}" if sizes else f"do not cross, {larger} is the larger"
         yield f"Their smoothed L2 norms {when} scaling {sizes}."
     yield ""
 
 
-def _sizes(answers: Answers) -> list[tuple[str, list[Dominance]]]:
+def _sizes(answers: Answers) -> list[tuple[str, dict[str, Dominance]]]:
     """Before and, where it makes a difference, after scaling."""
     both = [("before", answers.before), ("after", answers.after)]
     return both[:1] if answers.before == answers.after else both
@@ -145,7 +146,7 @@ def _curvature(name: str, answers: Answers) -> Iterator[str]:
 
 
 def _names(pair: Pair) -> str:
-    return " / ".join(LABELS[task] for task in pair.tasks)
+    return " / ".join(map(label, pair.losses))
 
 
 def _spans(spans: Sequence[Span]) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from maskformer_jax.evaluation.tables.seeds import Entry, at
 from maskformer_jax.study.collect import Collected, Test
 from maskformer_jax.study.comparison import SIGNIFICANT, estimates, pooled_spread
-from maskformer_jax.study.quantities import Quantity, everything, mean_rejection
+from maskformer_jax.study.quantities import Quantity, everything, light_rejection
 
 
 def what_was_done(collected: Collected) -> list[str]:
@@ -22,15 +22,16 @@ def what_was_done(collected: Collected) -> list[str]:
         f"{'is' if trained == 1 else 'are'} there.",
         f"A training sees {jets} for {_plural(config.training.epochs, 'epoch')} in batches of "
         f"{config.training.batch_size:,}; the network is {config.model.embed_dim} wide, and its "
-        f"checkpoint with the best {config.training.monitor} is evaluated.",
+        f"checkpoint with the best {config.training.monitor or 'first loss'} is evaluated.",
     ]
     for test in collected.tests:
-        metrics = next(iter(test.entries[0].seeds.values())).metrics
-        classes = at(metrics, "jets", "classes") or {}
-        counts = ", ".join(f"{number:,} {name}" for name, number in classes.items())
+        metrics, counts = next(iter(test.entries[0].seeds.values())).metrics, []
+        for tagger in (at(metrics, "tagging") or {}).values():
+            classes = tagger["jets"]["classes"].items()
+            counts.append(f" ({', '.join(f'{number:,} {name}' for name, number in classes)})")
         sentences.append(
-            f"Test {test.name}: {test.file} with {at(metrics, 'jets', 'total') or 0:,} jets "
-            f"({counts}), {_plural(len(test.models), 'model')} evaluated."
+            f"Test {test.name}: {test.file} with {at(metrics, 'jets') or 0:,} jets"
+            f"{next(iter(counts), '')}, {_plural(len(test.models), 'model')} evaluated."
         )
     return sentences
 
@@ -43,7 +44,7 @@ def what_it_allows(collected: Collected, test: Test) -> list[str]:
         test: whose results are discussed.
     """
     entries = test.entries
-    sentences = [*_errors(entries, mean_rejection(entries, "ujets", "light"))]
+    sentences = [*_errors(entries, light_rejection(entries))]
     seeds = [len(entry.seeds) for entry in entries]
     if max(seeds) == 1:
         sentences.append(

@@ -6,12 +6,16 @@ from typing import NamedTuple
 
 import optax
 
-from maskformer_jax import config as configuration
-from maskformer_jax.config import Config, DataConfig
-from maskformer_jax.data import NORMALISATION_FILE, JetFile
+from maskformer_jax import configuration
+from maskformer_jax.build import build_tasks
+from maskformer_jax.config import Config, tables
+from maskformer_jax.data import NORMALISATION_FILE, JetFile, schema
+from maskformer_jax.data.config import DataConfig
+from maskformer_jax.data.schema import Schema
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation import baseline
 from maskformer_jax.study.config import StudyConfig
+from maskformer_jax.tasks import left_out
 from maskformer_jax.training import method, run_folder, validation
 
 
@@ -67,9 +71,10 @@ def _run(study: StudyConfig, name: str, seed: int) -> Run:
     overrides = {**study.overrides, **model.overrides, "training.seed": seed}
     overrides["output_dir"] = str(folder)
     try:
-        return Run(name, seed, folder, configuration.load(argv, overrides=overrides.items()))
+        config = configuration.load(argv, Config, "", tables(), overrides=overrides.items())
     except InputError as error:
         raise InputError(f"model `{name}`: {error}") from error
+    return Run(name, seed, folder, config)
 
 
 def check(study: StudyConfig | None, runs: Sequence[Run]) -> None:
@@ -86,24 +91,24 @@ def check(study: StudyConfig | None, runs: Sequence[Run]) -> None:
     opened, tests = set(), {} if study is None else study.tests
     for run in runs:
         try:
-            _check_options(run.config)
+            read = _check_options(run.config)
             _check_folder(run)
             for file in _files(tests, run.config.data):
-                if (file, repr(run.config.data)) not in opened:
-                    _check_file(file, run.config.data)
-                opened.add((file, repr(run.config.data)))
+                if (file, repr(read)) not in opened:
+                    _check_file(file, read)
+                opened.add((file, repr(read)))
         except InputError as error:
             raise InputError(f"model `{run.model}`: {error}") from error
 
 
-def _check_options(config: Config) -> None:
+def _check_options(config: Config) -> Schema:
+    """What is read for the tasks, whose losses weighting and monitor must fit."""
+    tasks = build_tasks(config)
+    losses = [loss for task in tasks for loss in task.losses]
     known = {"steps_per_epoch": 1, "optimiser": optax.identity(), "norm_params": lambda path: True}
-    method.make(config.weighting, **known)
-    if config.training.monitor not in validation.QUANTITIES:
-        raise InputError(
-            f"`training.monitor` must be one of {', '.join(validation.QUANTITIES)}; got "
-            f"{config.training.monitor!r}"
-        )
+    method.make(config.weighting, losses, left_out(config.tasks, config.without), **known)
+    validation.monitored(config.training.monitor, losses)
+    return schema.build(config.data, [task.needs for task in tasks])
 
 
 class File(NamedTuple):
@@ -128,10 +133,12 @@ def _files(tests: Mapping[str, str], data: DataConfig) -> list[File]:
     ]
 
 
-def _check_file(file: File, data: DataConfig) -> None:
+def _check_file(file: File, read: Schema) -> None:
     if file.path is None:
         raise InputError(f"`{file.name}` must name an HDF5 file; got none")
-    jets = JetFile(file.path, data)
+    # A test may lack labels; what needs them is left out then.
+    truth = "optional" if file.name.startswith("tests.") else "required"
+    jets = JetFile(file.path, read, truth)
     jets.close()
     if (file.jets or 1) > jets.num_jets:
         raise InputError(

@@ -1,9 +1,10 @@
 """The quantities in which models are compared; larger is better in all but the widths."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from maskformer_jax.evaluation.names import heading, short, spoken
 from maskformer_jax.evaluation.tables.seeds import (
     Entry,
     Measure,
@@ -11,10 +12,12 @@ from maskformer_jax.evaluation.tables.seeds import (
     area,
     at,
     measure,
+    network_points,
     number,
     percent,
     rejection,
     residual,
+    vertex_classes,
 )
 from maskformer_jax.study.comparison import average, logarithm
 
@@ -33,111 +36,161 @@ class Quantity(NamedTuple):
     is_ratio: bool
 
 
-def mean_rejection(entries: Sequence[Entry], jets: str, name: str) -> Quantity | None:
-    """Logarithm of the b-tagging rejection of some jets, averaged over working points.
+def keys_at(entries: Sequence[Entry], *path: str) -> list[str]:
+    """Keys below a path in any of the results, in the order in which they occur."""
+    found = [at(r.metrics, *path) or {} for entry in entries for r in entry.seeds.values()]
+    return list(dict.fromkeys(key for part in found for key in part))
 
-    Only working points count at which at least ten jets pass in every model; none: no quantity.
+
+def _first(entries: Sequence[Entry], *path: str) -> Mapping:
+    found = (at(r.metrics, *path) for entry in entries for r in entry.seeds.values())
+    return next((part for part in found if part), {})
+
+
+def mean_rejections(entries: Sequence[Entry], task: str) -> dict[str, Quantity]:
+    """Logarithm of a tagger's rejection of each background, averaged over working points.
+
+    Of its first discriminant. Only working points count at which at least ten jets pass in every
+    model; a background without one is left out.
     """
-    points = [p for p in _working_points(entries) if _is_measured(entries, p, jets)]
-    if not points:
-        return None
-    efficiencies = ", ".join(f"{100 * float(p):g}" for p in points)
-    read = average([logarithm(rejection("b", p, jets)) for p in points])
-    return Quantity(f"{name}-jet rejection at {efficiencies} % b efficiency", read, True)
+    path = ("tagging", task, "discriminants")
+    found = {}
+    for name in keys_at(entries, *path)[:1]:
+        part = _first(entries, *path, name)
+        for background in list(part["fractions"])[::-1]:
+            points = [
+                point
+                for point in _working_points(entries, task, name)
+                if _is_measured(entries, rejection(task, name, point, background))
+            ]
+            if points:
+                efficiencies = ", ".join(f"{100 * float(point):g}" for point in points)
+                read = average(
+                    [logarithm(rejection(task, name, point, background)) for point in points]
+                )
+                text = (
+                    f"{spoken(background)}-jet rejection at {efficiencies} % "
+                    f"{short(part['signal'])} efficiency"
+                )
+                found[background] = Quantity(text, read, True)
+    return found
 
 
-def _working_points(entries: Iterable[Entry]) -> list[str]:
-    taggers = (
-        at(results.metrics, "tagging", "b", "points") or {}
-        for entry in entries
-        for results in entry.seeds.values()
-    )
-    return sorted({p for points in taggers for by in points.values() for p in by}, key=float)
+def light_rejection(entries: Sequence[Entry]) -> Quantity | None:
+    """That of light jets by the first tagger that has them."""
+    taggers = keys_at(entries, "tagging")
+    found = (mean_rejections(entries, task).get("ujets") for task in taggers)
+    return next(filter(None, found), None)
 
 
-def _is_measured(entries: Iterable[Entry], point: str, jets: str) -> bool:
-    found = [measure(entry, rejection("b", point, jets)) for entry in entries]
+def _working_points(entries: Sequence[Entry], task: str, name: str) -> list[str]:
+    metrics = [results.metrics for entry in entries for results in entry.seeds.values()]
+    return sorted({point for m in metrics for point in network_points(m, task, name)}, key=float)
+
+
+def _is_measured(entries: Sequence[Entry], read: Measure) -> bool:
+    found = [measure(entry, read) for entry in entries]
     return all(found) and not any(x.remark for seeds in found for x in seeds.values())
 
 
-def mean_area(metrics: Mapping) -> Measurement:
-    """Area under the ROC curves of the track origins, weighted by their numbers of tracks."""
-    classes = at(metrics, "track_origin", "classes") or {}
-    total = sum(scores["tracks"] for scores in classes.values())
-    value = number("track_origin", "weighted", "auc")(metrics).value
-    parts = (
-        scores["tracks"] / total * area(name)(metrics).error
-        for name, scores in classes.items()
-        if scores["tracks"]
-    )
-    return Measurement(value, math.sqrt(sum(part**2 for part in parts)))
+def mean_area(task: str) -> Quantity:
+    """Area under the ROC curves of classes of constituents, weighted by their numbers."""
+
+    def read(metrics: Mapping) -> Measurement:
+        classes = at(metrics, "constituents", task, "classes") or {}
+        total = sum(scores["number"] for scores in classes.values())
+        value = number("constituents", task, "weighted", "auc")(metrics).value
+        parts = (
+            scores["number"] / total * area(task, name)(metrics).error
+            for name, scores in classes.items()
+            if scores["number"]
+        )
+        return Measurement(value, math.sqrt(sum(part**2 for part in parts)))
+
+    return Quantity(f"{task.replace('_', '-')} AUC", read, False)
 
 
-AREA = Quantity("track-origin AUC", mean_area, False)
-VALID = Quantity("hadrons recognised (TPR) [%]", percent("hadrons", "valid", "tpr"), False)
-FLAVOUR = Quantity("hadron flavour accuracy [%]", percent("hadrons", "flavour", "bc"), False)
-VERTEX = Quantity(
-    "vertex efficiency in b jets [%]",
-    percent("vertexing", "exclusive", "bjets", "efficiency"),
-    False,
-)
+def recognised(entries: Sequence[Entry], task: str) -> Quantity:
+    """Fraction of the true objects that are told from none."""
+    of = _first(entries, "objects", task)["of"]
+    return Quantity(f"{of} recognised (TPR) [%]", percent("objects", task, "valid", "tpr"), False)
 
 
-def widths(entries: Sequence[Entry]) -> list[Quantity]:
-    """Logarithm of half the 68 % width of the residuals of each hadron property.
+def _flavour(entries: Sequence[Entry], task: str) -> Quantity:
+    part = _first(entries, "objects", task)
+    read = percent("objects", task, "flavour", next(iter(part["flavour"])))
+    return Quantity(f"{part['of'].removesuffix('s')} flavour accuracy [%]", read, False)
+
+
+def _vertices(entries: Sequence[Entry], task: str) -> list[Quantity]:
+    """Efficiency in the jets of the first class that has vertices."""
+    classes = vertex_classes(_first(entries, "vertexing", task))
+    return [
+        Quantity(
+            f"vertex efficiency in {spoken(name)} jets [%]",
+            percent("vertexing", task, "exclusive", name, "efficiency"),
+            False,
+        )
+        for name in [name for name, has_vertices in classes.items() if has_vertices][:1]
+    ]
+
+
+def widths(entries: Sequence[Entry], task: str) -> list[Quantity]:
+    """Logarithm of half the 68 % width of the residuals of each property.
 
     Where both are there, the residual that is not divided by the true value is taken.
     """
-    found = {
-        key
-        for entry in entries
-        for results in entry.seeds.values()
-        for key in at(results.metrics, "regression", "residuals") or {}
-    }
-    keys = [
-        key
+    found = keys_at(entries, "regression", task, "residuals")
+    return [
+        Quantity(
+            f"width of {key.replace('_', ', ')}",
+            logarithm(residual(task, key, "half_width_68")),
+            True,
+        )
         for key in sorted(found)
         if not key.endswith("_short") and f"{key}_absolute" not in found
     ]
-    return [
-        Quantity(
-            f"width of {key.replace('_', ', ')}", logarithm(residual(key, "half_width_68")), True
-        )
-        for key in keys
-    ]
 
 
-def mean_width(entries: Sequence[Entry]) -> Quantity | None:
-    """Logarithm of the width of the residuals, averaged over the hadron properties."""
-    parts = widths(entries)
+def mean_width(entries: Sequence[Entry], task: str) -> Quantity | None:
+    """Logarithm of the width of the residuals, averaged over the properties."""
+    parts = widths(entries, task)
     if not parts:
         return None
     name = f"68 % width of the residuals, average over {len(parts)} properties"
     return Quantity(name, average([part.read for part in parts]), True)
 
 
-def narrowness(entries: Sequence[Entry]) -> Quantity | None:
+def _narrowness(entries: Sequence[Entry], task: str) -> list[Quantity]:
     """The inverse of `mean_width`, so that larger is better."""
-    width = mean_width(entries)
+    width = mean_width(entries, task)
     if width is None:
-        return None
+        return []
 
     def read(metrics: Mapping) -> Measurement:
         x = width.read(metrics)
         return x._replace(value=-x.value)
 
-    return Quantity("narrowness of the hadron residuals", read, True)
+    entry = _first(entries, "regression", task)["entries"].removesuffix("s")
+    return [Quantity(f"narrowness of the {entry} residuals", read, True)]
+
+
+# Section -> the quantities of a task.
+QUANTITIES = {
+    "tagging": lambda entries, task: mean_rejections(entries, task).values(),
+    "vertexing": _vertices,
+    "constituents": lambda entries, task: [mean_area(task)],
+    "objects": lambda entries, task: [recognised(entries, task), _flavour(entries, task)],
+    "regression": _narrowness,
+}
 
 
 def everything(entries: Sequence[Entry]) -> list[Quantity]:
-    """One quantity per task, two for the jets; those without a value are left out."""
-    found = [
-        mean_rejection(entries, "ujets", "light"),
-        mean_rejection(entries, "cjets", "c"),
-        VERTEX,
-        AREA,
-        VALID,
-        FLAVOUR,
-        narrowness(entries),
-    ]
-    return [q for q in found if q and any(measure(entry, q.read) for entry in entries)]
+    """One or two quantities of each task in each section; those without a value are left out."""
+    found = []
+    for section, build in QUANTITIES.items():
+        tasks = dict.fromkeys(keys_at(entries, section))
+        for task in tasks:
+            for quantity in build(entries, task):
+                found.append(quantity._replace(name=heading(quantity.name, task, tasks)))
+    return [q for q in found if any(measure(entry, q.read) for entry in entries)]
