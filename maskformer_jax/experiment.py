@@ -160,7 +160,7 @@ def _summary(loader: TrainLoader, file: JetFile, num_jets: int | None) -> str:
 
 def _create_run(config: Config, run: Path, train_file: JetFile, scaling: Scaling) -> None:
     templates = None
-    if config.evaluation.baseline is not None:
+    if baseline.fits(config.evaluation.baseline, config.data, train_file.labels):
         options, num_jets = config.evaluation.baseline, config.data.train_jets
         templates = baseline.fit_baseline(train_file, options, num_jets)
     run_folder.create(run)

@@ -114,18 +114,18 @@ def write(path, tables):
     return path
 
 
-def make_config(path, folder, *overlays):
-    """The configuration above with others over it, which are texts."""
+def make_config(path, folder, *overlays, alone=False):
+    """The configuration above with others over it, which are texts; or they alone."""
     configs = Path(__file__).parents[2] / "configs"
-    texts = [CONFIG.format(configs=configs, path=path, fields=", ".join(SIGNIFICANCES)), *overlays]
-    arguments = []
-    for number, text in enumerate(texts):
+    first = CONFIG.format(configs=configs, path=path, fields=", ".join(SIGNIFICANCES))
+    arguments = [f"--data.train_file={path}"]
+    for number, text in enumerate(overlays if alone else [first, *overlays]):
         (folder / f"{number}.yaml").write_text(text)
         arguments += ["--config", str(folder / f"{number}.yaml")]
     return configuration.load(arguments)
 
 
-def make_run(folder, config):
+def run_of(folder, config):
     """A run folder as training leaves it, with the parameters it begins with."""
     folder.mkdir()
     model = build(config)
@@ -153,7 +153,11 @@ def train_path(tmp_path_factory):
 @pytest.fixture(scope="session")
 def make_configs(train_path, tmp_path_factory):
     """`make_configs(*overlays)`, texts over the configuration of the small network."""
-    return lambda *overlays: make_config(train_path, tmp_path_factory.mktemp("config"), *overlays)
+
+    def make(*overlays, alone=False):
+        return make_config(train_path, tmp_path_factory.mktemp("config"), *overlays, alone=alone)
+
+    return make
 
 
 @pytest.fixture(scope="session")
@@ -184,13 +188,18 @@ def setting(config, make_setting):
 
 
 @pytest.fixture(scope="session")
-def run(tmp_path_factory, config):
-    return make_run(tmp_path_factory.mktemp("runs") / "run", config)
+def run(make_run, config):
+    return make_run(config)
 
 
 @pytest.fixture(scope="session")
-def edges_run(tmp_path_factory, edges_config):
-    return make_run(tmp_path_factory.mktemp("runs") / "edges", edges_config)
+def make_run(tmp_path_factory):
+    return lambda config: run_of(tmp_path_factory.mktemp("runs") / "run", config)
+
+
+@pytest.fixture(scope="session")
+def edges_run(make_run, edges_config):
+    return make_run(edges_config)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,8 @@ import pytest
 from maskformer_jax.data import Records, StreamRecords
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.config import DisplayConfig, FieldsConfig
-from maskformer_jax.evaluation.event_display import EventDisplay, cannot, names_of, read_event
+from maskformer_jax.evaluation.event_display import EventDisplay, read_event
+from maskformer_jax.evaluation.event_names import cannot, names_of
 from maskformer_jax.evaluation.plots import event_display as plots
 from maskformer_jax.evaluation.section import Chunk
 from maskformer_jax.types import ObjectLabels

@@ -54,7 +54,7 @@ def test_pictures_of_one_run_compare_with_its_baseline(results_of, drawn, tmp_pa
     roc = drawn["roc_b.png"]
     assert [r.label for r in roc.rocs.values()] == ["baseline"] * 2 + ["Network"] * 2
     assert drawn["roc_b.png"].n_ratio_panels == 2 and drawn["roc_c.png"].n_ratio_panels == 0
-    assert "$f_c$ = 0.1" in roc.title and "900 jets" in roc.title
+    assert "$f_{c}$ = 0.1" in roc.title and "900 jets" in roc.title
 
 
 def test_pictures_of_several_runs_have_the_first_as_reference(results_of, drawn, tmp_path):

@@ -14,7 +14,6 @@ from maskformer_jax.evaluation.section import Chunk, Curve
 from maskformer_jax.evaluation.tagging import TaggingSection
 from maskformer_jax.evaluation.tagging_curves import fraction_scan, inverse, roc_curve
 
-
 CHARM = """
 data: {labels: {is_charm: {of: jets, field: flavour_label, classes: {charm: 1, other: [0, 2]}}}}
 tasks: {charm: {kind: classification, label: is_charm}}
