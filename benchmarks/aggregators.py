@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from benchmarks.methods import chosen
+from benchmarks.made import chosen
 from benchmarks.peer_process import peer
 from benchmarks.settings import is_random, options
 from maskformer_jax.errors import InputError

@@ -1,6 +1,7 @@
 """The command line of `benchmark.py`: a part of it per benchmark."""
 
 import argparse
+from collections.abc import Callable, Sequence
 
 from benchmarks import (
     aggregators,
@@ -25,86 +26,81 @@ def parse(argv: list[str] | None, description: str) -> argparse.Namespace:
     """The options of one benchmark; `run` is what to call with all the others but `part`."""
     parser = argparse.ArgumentParser(description=description)
     parts = parser.add_subparsers(dest="part", required=True)
-    part = parts.add_parser("data", help="reading and finished batches, jets/s on one core")
+
+    def new(name: str, run: Callable[..., str], text: str, **numbers: tuple[int, str]):
+        """A part with options that are whole numbers."""
+        part = parts.add_parser(name, help=text)
+        part.set_defaults(run=run)
+        for option, (default, meaning) in numbers.items():
+            part.add_argument(f"--{option}", type=int, default=default, help=meaning)
+        return part
+
+    def batch(default: int = 500) -> tuple[int, str]:
+        return default, "jets of a batch"
+
+    steps, turns = (10, "of a turn"), (5, "turns of each; the median counts")
+    text = "reading and finished batches, jets/s on one core"
+    part = new("data", data.run, text, jets=(20_000, "of each measurement"), batch_size=batch())
     _add_model(part)
-    part.add_argument("--jets", type=int, default=20_000, help="jets of each measurement")
-    part.add_argument("--batch_size", type=int, default=500, help="jets of a batch")
     _add_peers(part, "read with Salt's dataset as well")
-    part.set_defaults(run=data.run)
-    part = parts.add_parser("training", help="jets/s of training steps, loading included")
+    text = "jets/s of training steps, loading included"
+    part = new("training", training.run, text, batch_size=batch(), pairs=turns, steps=steps)
     _add_model(part)
-    part.add_argument("--methods", nargs="+", metavar="NAME", help=f"{training.DEFAULT} if none")
-    part.add_argument("--batch_size", type=int, default=500, help="jets of a batch")
-    part.add_argument("--pairs", type=int, default=5, help="turns of each; the median counts")
-    part.add_argument("--steps", type=int, default=10, help="of a turn")
-    part.add_argument("--output", default="runs/training.json", help="all numbers as JSON")
+    _add_methods(part, training.DEFAULT)
+    _add_output(part, "training")
     _add_peers(part, "train Salt as well")
-    part.set_defaults(run=training.run)
-    part = parts.add_parser(
-        "scaling", help="cost of a step: arithmetic, sizes, compilation, stages"
-    )
+    text = "cost of a step: arithmetic, sizes, compilation, stages"
+    part = new("scaling", scaling.run, text, batch_size=batch(), repeats=turns, steps=(5, steps[1]))
     part.add_argument("--parts", nargs="+", metavar="PART", help=", ".join(scaling.PARTS))
     _add_model(part, file=False)
-    part.add_argument(
-        "--files",
-        nargs="+",
-        default=[f"sample={SAMPLE}"],
-        metavar="LABEL=FILE",
-        help="training files; steps are timed on the first",
-    )
-    part.add_argument("--batch_size", type=int, default=500, help="jets of a batch")
-    part.add_argument("--repeats", type=int, default=5, help="turns of each; the median counts")
-    part.add_argument("--steps", type=int, default=5, help="of a turn")
-    part.add_argument("--output", default="runs/scaling.json", help="all numbers as JSON")
-    part.set_defaults(run=scaling.run)
-    part = parts.add_parser("weights", help="cheaper weights against exact ones, in a training")
+    files = {"default": [f"sample={SAMPLE}"], "metavar": "LABEL=FILE"}
+    part.add_argument("--files", nargs="+", help="steps are timed on the first", **files)
+    _add_output(part, "scaling")
+    text = "cheaper weights against exact ones, in a training"
+    part = new("weights", weights.run, text, steps=(250, "of each training"))
     _add_model(part, "quickstart")
-    part.add_argument("--methods", nargs="+", metavar="NAME", help=f"{weights.DEFAULT} if none")
-    part.add_argument("--steps", type=int, default=250, help="of each training")
-    part.add_argument("--output", default="runs/weights.json", help="all numbers as JSON")
-    part.set_defaults(run=weights.run)
-    part = parts.add_parser("interactions", help="cost of recording the tasks' gradients")
+    _add_methods(part, weights.DEFAULT)
+    _add_output(part, "weights")
+    numbers = {"points": (3, "of the curvature"), "turns": (15, turns[1])}
+    text = "cost of recording the losses' gradients"
+    part = new("interactions", interactions.run, text, **numbers)
     _add_model(part, "quickstart")
-    part.add_argument(
-        "--methods", nargs="+", metavar="NAME", help=f"{interactions.DEFAULT} if none"
-    )
-    part.add_argument("--points", type=int, default=3, help="of the curvature")
-    part.add_argument("--turns", type=int, default=15, help="of each; the median counts")
-    part.add_argument("--output", default="runs/interactions.json", help="all numbers as JSON")
-    part.set_defaults(run=interactions.run)
-    part = parts.add_parser("report", help="tables and plots of docs/performance.md, from the JSON")
+    _add_methods(part, interactions.DEFAULT)
+    _add_output(part, "interactions")
+    part = new("report", report.run, "tables and plots of docs/performance.md, from the JSON")
     part.add_argument("--runs", default="runs", help="folder of the JSON files")
     part.add_argument("--docs", default="docs/performance.md", help="what is filled in")
-    part.set_defaults(run=report.run)
-    part = parts.add_parser("gpu", help="training on an accelerator: speed, memory, correctness")
-    _add_gpu(part)
-    part = parts.add_parser("aggregators", help="seconds of every weighting method")
+    _add_gpu(new("gpu", gpu.run, "training on an accelerator: speed, memory, correctness"))
+    numbers = {"parameters": (1_800_000, "length of a gradient"), "repeats": (15, turns[1])}
+    part = new("aggregators", aggregators.run, "seconds of every weighting method", **numbers)
     part.add_argument("--tasks", type=int, nargs="+", default=[2, 4, 6, 16])
-    part.add_argument("--parameters", type=int, default=1_800_000, help="length of a gradient")
-    part.add_argument("--methods", nargs="+", metavar="NAME", help="default: all")
-    part.add_argument("--repeats", type=int, default=15, help="the median counts")
+    _add_methods(part)
     _add_peers(part, "run TorchJD's methods as well")
-    part.add_argument("--output", default="runs/aggregators.json", help="all numbers as JSON")
-    part.set_defaults(run=aggregators.run)
-    part = parts.add_parser("toy", help="two losses whose sum gets stuck: who finds the front")
-    part.add_argument("--methods", nargs="+", metavar="NAME", help="default: all")
-    part.add_argument("--steps", type=int, default=150_000, help="of Adam with rate 1e-3")
+    _add_output(part, "aggregators")
+    text = "two losses whose sum gets stuck: who finds the front"
+    part = new("toy", toy.run, text, steps=(150_000, "of Adam with rate 1e-3"))
+    _add_methods(part)
     part.add_argument("--output", default="docs/toy.png", help="picture of the trajectories")
-    part.set_defaults(run=toy.run)
-    part = parts.add_parser("export", help="lowers the step of every method for other platforms")
+    part = new("export", export.run, "lowers the step of every method for other platforms")
     _add_model(part, "quickstart")
-    part.add_argument("--methods", nargs="+", metavar="NAME", help="default: all")
-    part.set_defaults(run=export.run)
-    part = parts.add_parser("precision", help="bfloat16 against float32 updates of every method")
+    _add_methods(part)
+    part = new("precision", precision.run, "bfloat16 against float32 updates of every method")
     _add_model(part, "quickstart")
-    part.add_argument("--methods", nargs="+", metavar="NAME", help="default: all")
-    part.set_defaults(run=precision.run)
-    part = parts.add_parser("solvers", help="weights that solve a problem against its solution")
+    _add_methods(part)
+    text = "weights that solve a problem against its solution"
+    part = new("solvers", solvers.run, text, gramians=(2000, "for each number of tasks"))
     part.add_argument("--tasks", type=int, nargs="+", default=[2, 4, 6, 16])
-    part.add_argument("--gramians", type=int, default=2000, help="for each number of tasks")
-    part.add_argument("--methods", nargs="+", metavar="NAME", help="default: all that solve one")
-    part.set_defaults(run=solvers.run)
+    _add_methods(part)
     return parser.parse_args(argv)
+
+
+def _add_methods(part: argparse.ArgumentParser, default: Sequence[str] | None = None) -> None:
+    text = f"default: {', '.join(default or ('all',))}"
+    part.add_argument("--methods", nargs="+", metavar="NAME", help=text)
+
+
+def _add_output(part: argparse.ArgumentParser, name: str) -> None:
+    part.add_argument("--output", default=f"runs/{name}.json", help="all numbers as JSON")
 
 
 def _add_model(
@@ -119,7 +115,7 @@ def _add_gpu(part: argparse.ArgumentParser) -> None:
     models = ["maskformer_small", "maskformer"]
     part.add_argument("--models", nargs="+", metavar="MODEL", default=models, help=MODEL_HELP)
     part.add_argument("--file", default=SAMPLE, help="training file")
-    part.add_argument("--methods", nargs="+", metavar="NAME", help="default: all")
+    _add_methods(part)
     dtypes = ["bfloat16", "float32"]
     part.add_argument("--dtypes", nargs="+", choices=dtypes, default=dtypes)
     sizes = [4000, 16000, 1000, 2000, 8000]
@@ -131,7 +127,6 @@ def _add_gpu(part: argparse.ArgumentParser) -> None:
     part.add_argument("--matrix", type=int, default=8192, help="rows, for the matrix peak")
     part.add_argument("--threads", type=int, help="that compile; default: one per core")
     part.add_argument("--output", default="runs/gpu.json", help="all numbers; tables beside it")
-    part.set_defaults(run=gpu.run)
 
 
 def _add_peers(part: argparse.ArgumentParser, what: str) -> None:

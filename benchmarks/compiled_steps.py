@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.devices import copied
 from benchmarks.made import load, loader_of, weighted
-from benchmarks.turns import end_of_work
+from benchmarks.training import loaded
 from maskformer_jax.build import Model, build
 from maskformer_jax.config import Config
 from maskformer_jax.data import JetFile, TrainLoader
@@ -158,8 +158,9 @@ class Steps:
         seconds = float(np.median(times))
         rates = {"jets_per_second": float(np.mean(jets)) / seconds, "step_seconds": times}
         if case.loading:
-            state, loaded = _loaded(step, state, prepared.batches, number)
-            rates |= loaded
+            state, turn, _ = loaded(step, state, prepared.batches, number)
+            rates["loaded_jets_per_second"] = turn.jets / turn.seconds
+            rates["waiting"] = turn.waiting / turn.seconds
         memory = step.memory_analysis()
         held = memory.argument_size_in_bytes + memory.output_size_in_bytes
         held += memory.temp_size_in_bytes - memory.alias_size_in_bytes
@@ -182,23 +183,3 @@ def _turn(
         state, _ = step(state, *batches[index % len(batches)])
     jax.block_until_ready(state)
     return state, time.perf_counter() - begin
-
-
-def _loaded(
-    step: Callable[..., tuple], state: Any, batches: Iterator[tuple], number: int
-) -> tuple[Any, dict[str, float]]:
-    """The same with batches of the loader, whose reading ahead is paid for."""
-    end_of_work()
-    begin, jets, waiting, before = time.perf_counter(), 0, 0.0, None
-    for _ in range(number):
-        asked = time.perf_counter()
-        batch, labels = next(batches)
-        waiting += time.perf_counter() - asked
-        jets += int(batch.jet_valid.sum())
-        state, metrics = step(state, *jax.device_put((batch, labels), jax.devices()[0]))
-        # As in training, what a step reports is fetched when the next one is on its way.
-        jax.block_until_ready(before)
-        before = metrics
-    jax.block_until_ready(state)
-    seconds = end_of_work() - begin
-    return state, {"loaded_jets_per_second": jets / seconds, "waiting": waiting / seconds}

@@ -10,8 +10,7 @@ from jax import export
 from jaxtyping import PyTree
 from tqdm import tqdm
 
-from benchmarks.made import Made, load, weighted
-from benchmarks.methods import chosen
+from benchmarks.made import Made, chosen, load, weighted
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 FAST_TO_COMPILE = {"xla_backend_optimization_level": 0}

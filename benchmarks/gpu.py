@@ -17,8 +17,7 @@ import numpy as np
 
 from benchmarks import devices
 from benchmarks.compiled_steps import TURNS, Case, Steps
-from benchmarks.made import load
-from benchmarks.methods import chosen
+from benchmarks.made import chosen, load
 from benchmarks.salt_peer import VARIANTS as PEERS
 from benchmarks.salt_peer import Ask, salt, settings
 from maskformer_jax.errors import InputError

@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from benchmarks.made import Made, load
-from benchmarks.methods import chosen
+from benchmarks.made import Made, chosen, load
 from benchmarks.tables import Table, keep, text
 from maskformer_jax.config import Config
 from maskformer_jax.training.compilation import use_cache

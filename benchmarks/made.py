@@ -1,6 +1,6 @@
 """What every benchmark starts from: a configuration, and the training that it describes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from maskformer_jax.experiment import training_layout
 from maskformer_jax.gradients import LossSums, SumsOf
 from maskformer_jax.training import loop
 from maskformer_jax.types import Batch, Labels
+from maskformer_jax.weighting import METHODS
 
 SHIPPED = Path("configs")
 SAMPLE = "data/sample/train.h5"
@@ -61,6 +62,18 @@ def overlay(method: str) -> str:
 def weighted(config: Config, method: str) -> list[str]:
     """The same for a model whose own weighting stays as it is, with weights of its own losses."""
     return [] if config.weighting.name == method else [overlay(method)]
+
+
+def chosen(names: Sequence[str] | None) -> list[str]:
+    """The given names, each once, or all methods.
+
+    Raises:
+        InputError: a name is unknown.
+    """
+    unknown = sorted(set(names or ()) - set(METHODS))
+    if unknown:
+        raise InputError(f"`--methods`: no {', '.join(unknown)}; known: {', '.join(METHODS)}")
+    return list(dict.fromkeys(names or METHODS))
 
 
 def sums_of(model: Model) -> SumsOf:

@@ -11,8 +11,7 @@ import optax
 from jaxtyping import PyTree
 from tqdm import tqdm
 
-from benchmarks.made import Made, load, sums_of, weighted
-from benchmarks.methods import chosen
+from benchmarks.made import Made, chosen, load, sums_of, weighted
 from maskformer_jax.build import build
 from maskformer_jax.config import Config
 from maskformer_jax.gradients import LossGradients, Parts, gradients_of_losses

@@ -15,7 +15,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from benchmarks.methods import chosen
+from benchmarks.made import chosen
 from benchmarks.settings import options
 from maskformer_jax.errors import InputError
 from maskformer_jax.weighting import METHODS

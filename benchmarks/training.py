@@ -7,11 +7,11 @@ disturbance of the machine meets both: the ratio of the two is what counts.
 import json
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -152,29 +152,40 @@ def configs_of(
 def ours(label: str, config: Config) -> Training:
     """A training as train.py makes it, without validation and checkpoints."""
     made = Made(config)
-    trainer, batches = made.trainer, made.loader.iterator()
-    state = trainer.state
+    batches, state = made.loader.iterator(), made.trainer.state
     size = optax.tree.size(state.params)
 
     def turn(steps: int) -> Turn:
         nonlocal state
-        begin, jets, waiting, before = time.perf_counter(), 0, 0.0, None
-        for _ in range(steps):
-            asked = time.perf_counter()
-            batch, labels = next(batches)
-            waiting += time.perf_counter() - asked
-            jets += int(batch.jet_valid.sum())
-            state, metrics = trainer.step(state, *jax.device_put((batch, labels)))
-            # As in training, what a step reports is fetched when the next one is on its way.
-            jax.block_until_ready(before)
-            before = metrics
-        jax.block_until_ready(state)
-        seconds = end_of_work() - begin
-        if not metrics.finite:
+        state, found, finite = loaded(made.trainer.step, state, batches, steps)
+        if not finite:
             raise InputError(f"{label}: a loss or gradient was not finite")
-        return Turn(jets, seconds, waiting)
+        return found
 
     return Training(size, turn)
+
+
+def loaded(
+    step: Callable[..., tuple], state: Any, batches: Iterator[tuple], number: int
+) -> tuple[Any, Turn, bool]:
+    """Steps on batches of a loader, whose reading ahead is paid for.
+
+    Returns:
+        The state after them, what they took, and whether the last one was finite.
+    """
+    end_of_work()
+    begin, jets, waiting, before = time.perf_counter(), 0, 0.0, None
+    for _ in range(number):
+        asked = time.perf_counter()
+        batch = next(batches)
+        waiting += time.perf_counter() - asked
+        jets += int(batch[0].jet_valid.sum())
+        state, metrics = step(state, *jax.device_put(batch, jax.devices()[0]))
+        # As in training, what a step reports is fetched when the next one is on its way.
+        jax.block_until_ready(before)
+        before = metrics
+    jax.block_until_ready(state)
+    return state, Turn(jets, end_of_work() - begin, waiting), bool(metrics.finite)
 
 
 def theirs(ask: Ask, config: Config) -> dict[str, Training]:

@@ -16,8 +16,7 @@ import optax
 from jaxtyping import Array, Float, PyTree
 from tqdm import tqdm
 
-from benchmarks.made import Made, batches_of, load, optimiser_of, sums_of
-from benchmarks.methods import chosen
+from benchmarks.made import Made, batches_of, chosen, load, optimiser_of, sums_of
 from benchmarks.tables import Table, keep, text
 from maskformer_jax.build import Model
 from maskformer_jax.config import Config

@@ -5,6 +5,7 @@ import os
 import re
 import sys
 import textwrap
+from pathlib import Path
 from types import SimpleNamespace
 
 import h5py
@@ -15,11 +16,16 @@ import pytest
 import benchmark
 from benchmarks import interactions
 from benchmarks.aggregators import split
-from benchmarks.data import copy_plain, make
+from benchmarks.data import copy_plain
+from benchmarks.export import tiny
+from benchmarks.made import SAMPLE, file_of, load
+from benchmarks.salt_peer import VARIANTS as PEERS
+from benchmarks.salt_peer import settings
 from benchmarks.settings import OPTIONS, is_random, method
 from benchmarks.tables import text
-from benchmarks.training import PEERS, Row, Turn, table
-from maskformer_jax.config import DataConfig
+from benchmarks.training import Row, Turn, table
+from maskformer_jax.build import build
+from maskformer_jax.errors import InputError
 from maskformer_jax.weighting import METHODS
 
 
@@ -32,13 +38,14 @@ def affinity():
         os.sched_setaffinity(0, cores)
 
 
-def test_data_prints_one_line_per_file(affinity, capsys, tmp_path):
-    path = make(tmp_path / "noise.h5", DataConfig(), 30, 0.2)
-    assert benchmark.main(["data", "--file", str(path), "--jets", "20"]) == 0
-    head, *lines = capsys.readouterr().out.splitlines()
+@pytest.mark.parametrize("model", ["maskformer_small", "gn2", "dl1"])
+def test_data_prints_one_line_per_file(model, affinity, capsys, jets):
+    options = ["--model", model, "--file", str(jets), "--jets", "20", "--batch_size", "10"]
+    assert benchmark.main(["data", *options]) == 0
+    _, head, *lines = capsys.readouterr().out.splitlines()
     assert head.split() == ["file", "layout", "reading", "batches", "ratio"]
-    assert [line.split(" jets")[0].split()[-1] for line in lines] == ["20", "20", "20"]
-    assert "noise.h5" in lines[0] and "40 x 22 fields, plain" in lines[0]
+    assert [line.split(" jets")[0].split()[-1] for line in lines] == ["20", "20"]
+    assert all(" fields, plain" in line for line in lines)
 
 
 def test_missing_file_is_one_line_and_exit_code_2(affinity, capsys, tmp_path):
@@ -47,8 +54,9 @@ def test_missing_file_is_one_line_and_exit_code_2(affinity, capsys, tmp_path):
 
 
 @pytest.fixture
-def noise(tmp_path):
-    return make(tmp_path / "noise.h5", DataConfig(), 60, 0.2)
+def jets(tmp_path):
+    """A file of the first 60 jets of the sample."""
+    return copy_plain(Path(SAMPLE), tmp_path / "jets.h5", 60)
 
 
 @pytest.fixture
@@ -76,23 +84,24 @@ def python(tmp_path):
     return path
 
 
-def test_data_reads_in_turn_with_salt(affinity, capsys, noise, python):
-    options = ["--file", str(noise), "--jets", "40", "--batch_size", "20", "--peers"]
+def test_data_reads_in_turn_with_salt(affinity, capsys, jets, python):
+    options = ["--file", str(jets), "--jets", "40", "--batch_size", "20", "--peers"]
     assert benchmark.main(["data", *options, "--peer_python", str(python)]) == 0
-    head, *lines = capsys.readouterr().out.splitlines()
+    _, head, *lines = capsys.readouterr().out.splitlines()
     assert head.split() == ["file", "here", "Salt", "ratio", "least", "most"]
-    assert [line[:28].strip() for line in lines] == ["noise.h5", "uncompressed copy"]
+    cells = [re.split("  +", line) for line in lines]
+    assert [row[0] for row in cells] == ["jets.h5", "uncompressed copy"]
     # Five passes of two batches in half a second.
-    assert all(line[28:].split()[1] == "400" for line in lines)
+    assert all(row[2] == "400" for row in cells)
 
 
-def test_plain_copy_has_the_first_jets_uncompressed(noise, tmp_path):
-    with h5py.File(tmp_path / "packed.h5", "w") as packed, h5py.File(noise) as source:
+def test_plain_copy_has_the_first_jets_uncompressed(jets, tmp_path):
+    with h5py.File(tmp_path / "packed.h5", "w") as packed, h5py.File(jets) as source:
         for name, values in source.items():
             packed.create_dataset(name, data=values[:], compression="gzip", chunks=True)
             packed[name].attrs["unit"] = "MeV"
     path = copy_plain(tmp_path / "packed.h5", tmp_path / "plain.h5", 40)
-    with h5py.File(path) as plain, h5py.File(noise) as source:
+    with h5py.File(path) as plain, h5py.File(jets) as source:
         assert set(plain) == set(source)
         for name, values in plain.items():
             assert values.chunks is None and dict(values.attrs) == {"unit": "MeV"}
@@ -106,14 +115,17 @@ def fake_trainer(monkeypatch):
         state=SimpleNamespace(params=np.zeros(1234)),
         step=lambda state, *_: (state, SimpleNamespace(finite=True)),
     )
-    monkeypatch.setattr("benchmarks.training.loop.build", lambda *_, spread: trainer)
+    monkeypatch.setattr("benchmarks.made.loop.build", lambda *_, spread: trainer)
     monkeypatch.setattr("benchmarks.training.use_cache", lambda: None)
     return trainer
 
 
-def test_training_takes_turns_with_salt(affinity, capsys, fake_trainer, noise, python, tmp_path):
+@pytest.mark.parametrize("model", ["quickstart", "gn2"])
+def test_training_takes_turns_with_salt(
+    model, affinity, capsys, fake_trainer, jets, python, tmp_path
+):
     output = tmp_path / "made" / "training.json"
-    options = ["--file", str(noise), "--methods", "equal"]
+    options = ["--model", model, "--file", str(jets), "--methods", "equal"]
     options += ["--batch_size", "25", "--pairs", "2", "--steps", "2", "--output", str(output)]
     options += ["--peers", "--peer_python", str(python)]
     assert benchmark.main(["training", *options]) == 0
@@ -129,9 +141,9 @@ def test_training_takes_turns_with_salt(affinity, capsys, fake_trainer, noise, p
     assert found["reference_before"]["equal"] == 2 * [[20, 0.5, 0.01]]
 
 
-def test_training_that_is_not_finite_is_no_result(affinity, capsys, fake_trainer, noise, tmp_path):
+def test_training_that_is_not_finite_is_no_result(affinity, capsys, fake_trainer, jets, tmp_path):
     fake_trainer.step = lambda state, *_: (state, SimpleNamespace(finite=False))
-    options = ["--file", str(noise), "--methods", "equal", "--output", str(tmp_path / "a.json")]
+    options = ["--file", str(jets), "--methods", "equal", "--output", str(tmp_path / "a.json")]
     assert benchmark.main(["training", *options]) == 2
     assert capsys.readouterr().err == "error: equal: a loss or gradient was not finite\n"
 
@@ -160,12 +172,12 @@ FAILING = {
 
 
 @pytest.mark.parametrize("message", FAILING)
-def test_a_peer_that_fails_says_why(message, affinity, capsys, noise, tmp_path):
+def test_a_peer_that_fails_says_why(message, affinity, capsys, jets, tmp_path):
     path = tmp_path / "python"
     program = f"import sys\nif sys.argv[1] == '-m':\n    {FAILING[message]}"
     path.write_text(f"#!{sys.executable}\n{program}\n")
     path.chmod(0o755)
-    options = ["data", "--file", str(noise), "--jets", "40", "--batch_size", "20", "--peers"]
+    options = ["data", "--file", str(jets), "--jets", "40", "--batch_size", "20", "--peers"]
     assert benchmark.main([*options, "--peer_python", str(path)]) == 2
     error = capsys.readouterr().err
     assert re.match(rf"error: `--peers`: .*{message}", error) and error.count("\n") == 1
@@ -191,6 +203,24 @@ def test_interactions_are_counted_in_plain_steps(capsys, monkeypatch):
     _, head, line = capsys.readouterr().out.splitlines()
     assert head.startswith("method  step, CPU ms  record, steps  every 100th, %")
     assert line.split() == ["equal", "100", "2.00", "2.00", "10.0", "30", "50"]
+
+
+def test_salt_is_told_which_network_it_is():
+    told = {name: settings(load(name, file=SAMPLE)) for name in ("maskformer_small", "gn2")}
+    assert [x["network"] for x in told.values()] == ["MaskFormer", "GN2"]
+    assert told["gn2"]["jet_classes"] == ["bjets", "cjets", "ujets", "taujets"]
+    assert told["maskformer_small"]["embed_dim"] == 128
+    with pytest.raises(InputError, match="is a MaskFormer or GN2 on tracks; got DIPS"):
+        settings(load("dips", file=SAMPLE))
+
+
+@pytest.mark.parametrize("model", ["maskformer", "gn2", "dl1", "dips"])
+def test_a_tiny_training_has_all_losses_of_its_model(model):
+    made = tiny(model, SAMPLE, "equal")
+    batch, labels = made.batch()
+    assert made.model.losses == build(load(model)).losses
+    assert int(batch.jet_valid.sum()) == 8 and set(labels) == set(made.model.schema.labels)
+    assert file_of(model) == f"configs/{model}.yaml"
 
 
 def test_method_that_can_not_take_so_few_tasks_is_left_out(capsys, tmp_path):
@@ -224,7 +254,8 @@ BAD = [
     (["toy", "--methods", "equall"], r"`--methods`: no equall; known: equal, static, "),
     (["export", "--methods", "equall"], r"`--methods`: no equall; known: equal, static, "),
     (["precision", "--methods", "equall"], r"`--methods`: no equall; known: equal, static, "),
-    (["precision", "--config", "no.yaml"], r".*no.yaml"),
+    (["precision", "--model", "no.yaml"], r".*no.yaml"),
+    (["precision", "--model", "gn"], r"no model is called 'gn'; did you mean `gn2`\?"),
     (["aggregators", "--tasks", "2", "0"], r"must be at least 1; got \(\[2, 0\], 1800000, 15\)"),
     (["aggregators", "--parameters", "0"], r"must be at least 1; got .*, 0, 15\)"),
     (["aggregators", "--repeats", "0"], r"must be at least 1; got .*, 0\)"),
@@ -246,7 +277,7 @@ BAD = [
     ),
     (["training", "--methods", "equall"], r"`--methods`: no equall; known: equal, static, "),
     (["training", "--steps", "0"], r"must be at least 1; got \(500, 5, 0\)"),
-    (["training", "--config", "no.yaml"], r".*no.yaml"),
+    (["training", "--model", "no.yaml"], r".*no.yaml"),
 ]
 
 

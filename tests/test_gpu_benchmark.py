@@ -24,9 +24,11 @@ from maskformer_jax.errors import InputError
 from maskformer_jax.weighting import METHODS
 
 ROOT = Path(__file__).parents[1]
-TINY = """\
-data: {tracks: {cap: 8}, hadrons: {cap: 3}}
-model: {embed_dim: 16, num_heads: 2, head_widths: [16], encoder_layers: 1, decoder_layers: 1}
+TINY = f"""\
+base: {ROOT}/configs/maskformer.yaml
+data: {{streams: {{tracks: {{cap: 8}}}}, objects: {{hadrons: {{cap: 3}}}}}}
+model: {{embed_dim: 16, num_heads: 2, head_widths: [16], encoder: {{layers: 1}}}}
+tasks: {{hadrons: {{decoder_layers: 1}}}}
 """
 
 
@@ -157,9 +159,9 @@ def test_differences_are_relative_to_the_cpu(case, monkeypatch):
 
     state = State(jnp.ones(2), optimiser.init(jnp.ones(2)))
     trainer = SimpleNamespace(state=state, step=SimpleNamespace(lower=lower))
-    monkeypatch.setattr(devices.loop, "build", lambda *_, **__: trainer)
-    monkeypatch.setattr(devices, "make_batch", lambda *_, **__: (jnp.array([3.0, 4.0]),))
-    (found,) = devices.compare(["equal"], np.inf, 1).values()
+    made = SimpleNamespace(trainer=trainer, batch=lambda: (jnp.array([3.0, 4.0]),))
+    monkeypatch.setattr(devices, "tiny", lambda *_: made)
+    (found,) = devices.compare("none", "none", ["equal"], np.inf, 1).values()
     np.testing.assert_allclose(found.update, expected, rtol=1e-6)
     assert found.weights == 0.0
     assert found.losses < 1e-6 or case == "not finite"

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax
@@ -13,14 +14,17 @@ import pytest
 
 import benchmark
 from benchmarks import compilation, fresh, sizes, stages, weights
-from benchmarks.arithmetic import count, parabola, read_epoch
-from benchmarks.data import make
+from benchmarks.arithmetic import capped, count, many_heads, parabola, read_epoch
+from benchmarks.data import copy_plain
 from benchmarks.fresh import Started
+from benchmarks.made import SAMPLE
+from benchmarks.made import load as load_config
 from benchmarks.report import MARKS, filled
 from benchmarks.scaling import PARTS, labelled
 from benchmarks.stages import Machine, Stage
 from benchmarks.tables import Table, keep, load, markdown, text
-from maskformer_jax import config as configuration
+from maskformer_jax.build import build
+from maskformer_jax.data import JetFile
 from maskformer_jax.errors import InputError
 from maskformer_jax.gradients import Parts, gradients_of_losses
 from maskformer_jax.weighting import METHODS
@@ -65,19 +69,35 @@ def test_parabola_goes_through_its_points_and_no_other_curve_is_one():
 
 
 def test_an_epoch_has_all_tracks(tmp_path):
-    layout = configuration.DataConfig()
-    path = make(tmp_path / "noise.h5", layout, 60, 0.2)
-    config = configuration.Config(
-        data=configuration.DataConfig(train_file=str(path)),
-        training=configuration.TrainingConfig(batch_size=25),
-    )
+    path = copy_plain(Path(SAMPLE), tmp_path / "jets.h5", 60)
+    config = load_config("quickstart", file=str(path), batch_size=25)
     epoch = read_epoch(config)
     batch, _ = epoch.part
-    expected = fresh.JetFile(path, layout).read(0, 60)
+    expected = JetFile(path, build(config).schema).read(0, 60).streams["tracks"].kept()[1]
     assert len(epoch.counts) == 60 and len(epoch.used) == 3 and epoch.used.min() == 1
-    assert epoch.counts.sum() == expected.tracks["valid"].sum()
+    assert epoch.counts.sum() == expected.sum()
     _, rows, jets, width = map(int, epoch.layout.split(" x "))
-    assert batch.tracks.shape[:2] == (rows, width) and batch.jet_valid.shape == (rows * jets,)
+    assert batch.streams["tracks"].values.shape[:2] == (rows, width)
+    assert batch.jet_valid.shape == (rows * jets,)
+
+
+def test_a_trunk_has_as_many_heads_as_are_asked_for():
+    model = build(many_heads(load_config("quickstart"), 5))
+    assert (
+        model.losses
+        == tuple(f"{name}_{n}" for n in range(3) for name in ("jet_class", "track_origin"))[:5]
+    )
+    with pytest.raises(InputError, match=r"must have one stream of constituents; got 0"):
+        capped(load_config("dl1"), 5)
+
+
+@pytest.mark.parametrize(("model", "decoder"), [("quickstart", True), ("gn2", False)])
+def test_stages_begin_at_the_heads_and_end_with_everything(model, decoder):
+    params = build(load_config(model)).params
+    found = stages.groups(params)
+    assert ("backward, decoder" in found) == decoder
+    sizes = [sum(reached) for reached in found.values()]
+    assert sizes == sorted(set(sizes)) and sizes[-1] == len(jax.tree.leaves(params))
 
 
 def test_files_may_have_labels():
@@ -241,14 +261,15 @@ def test_page_has_a_place_for_every_table():
     with open("docs/performance.md") as page:
         names = {name for _, name, _ in MARKS.findall(page.read())}
     assert {*PARTS, "weights", "training"} - {"stages"} <= names
-    assert {"methods", "stages_equal", "stages_cagrad"} <= names
+    assert {"methods", "networks", "stages_equal", "stages_cagrad"} <= names
 
 
 BAD = [
     (["scaling", "--parts", "size"], r"`--parts`: no size; known: arithmetic, batch_size, "),
     (["scaling", "--steps", "0"], r"must be at least 1; got \(500, 5, 0\)"),
     (["weights", "--steps", "50"], r"`--steps` must be greater than 50; got 50"),
-    (["weights", "--methods", "equall"], r"`weighting.name` must be one of .*; got 'equall'"),
+    (["weights", "--methods", "equall"], r"`--methods`: no equall; known: equal, static, "),
+    (["weights", "--methods", "equal"], r"`--methods`: equal finds no weights from a Gramian"),
     (["report", "--docs", "none.md"], r"none\.md: no such file"),
 ]
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from maskformer_jax.build import build_tasks
 from maskformer_jax.study import config as configuration
 from maskformer_jax.study import plan
-from maskformer_jax.tasks import TASK_NAMES
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
@@ -46,7 +46,7 @@ def test_the_thesis_has_its_18_models(shipped):
     methods = {run.model: run.config.weighting.name for run in runs}
     alone = THESIS["Loss-based"] | THESIS["Grad-based"] | {"equal"}
     assert all(methods[name] == name for name in alone)
-    epsilons = {run.model: run.config.loss.poly_epsilon for run in runs}
+    epsilons = {run.model: epsilon(run.config) for run in runs}
     assert {name: value for name, value in epsilons.items() if value} == {
         "default_poly_plus": 1.0,
         "default_poly_minus": -1.0,
@@ -60,23 +60,28 @@ def test_the_thesis_has_its_18_models(shipped):
         assert run.config.training == one.training
 
 
+def epsilon(config):
+    return config.tasks["hadrons"].losses.mask_ce.poly_epsilon
+
+
+def losses(config):
+    return [loss for task in build_tasks(config)[0] for loss in task.losses]
+
+
 @pytest.mark.parametrize(
     ("study", "prefix", "learnt"), [("single_task", "", 1), ("ablations", "no_", 5)]
 )
-def test_tasks_are_alone_or_left_out_in_losses_and_matching(shipped, study, prefix, learnt):
+def test_losses_are_alone_or_left_out(shipped, study, prefix, learnt):
     runs = {run.model.removeprefix(prefix): run.config for run in shipped[study][1]}
-    del runs["all_tasks"]
-    assert list(runs) == list(TASK_NAMES)
-    for task, config in runs.items():
-        weights = dict(zip(TASK_NAMES, config.weighting.options["weights"], strict=True))
-        used = {name for name, weight in weights.items() if weight > 0}
-        assert len(used) == learnt and (task in used) == (learnt == 1)
-        costs = {name for name, weight in vars(config.matching).items() if weight > 0}
-        # Where no object is learnt, any assignment will do.
-        assert costs == (used & set(vars(config.matching)) or costs)
-        assert config.training.monitor.removeprefix("val/loss/") in used
+    every = losses(runs.pop("all_tasks"))
+    assert list(runs) == every and len(every) == 6
+    for name, config in runs.items():
+        used = losses(config)
+        assert len(used) == learnt and (name in used) == (learnt == 1)
+        assert config.weighting == shipped[study][1][0].config.weighting
 
 
+POLY = "--tasks.hadrons.losses.mask_ce.poly_epsilon=-1"
 MINIMAL = """
 output_dir: runs/none
 configs: [{quickstart}]
@@ -98,13 +103,11 @@ def minimal(tmp_path):
 
 
 def test_options_of_a_model_win_over_those_of_the_study(minimal, tmp_path):
-    study = configuration.load(
-        [*minimal, "--training.epochs", "7", "--loss.poly_epsilon=-1", "--seeds=[3, 1]"]
-    )
+    study = configuration.load([*minimal, "--training.epochs", "7", POLY, "--seeds=[3, 1]"])
     runs = plan.plan(study)
     assert [(run.model, run.seed) for run in runs] == [("a", 3), ("b", 3), ("a", 1), ("b", 1)]
     assert [run.config.training.epochs for run in runs] == [3, 4, 3, 4]
-    assert {run.config.loss.poly_epsilon for run in runs} == {-1.0}
+    assert {epsilon(run.config) for run in runs} == {-1.0}
     assert runs[0].config.name == "A" and runs[1].config.name == "MaskFormer"
     assert [run.config.training.seed for run in runs] == [3, 3, 1, 1]
     assert Path(runs[1].config.output_dir) == runs[1].folder == tmp_path / "study/b/seed_3"
@@ -139,7 +142,7 @@ MISTAKES = [
     (["--data.train_jets=30001"], "30000 jets, fewer than the 30001 of `data.train_jets`"),
     (["--weighting.name=magic"], "model `a`: `weighting.name` must be one of equal"),
     (["--weighting.options.c=1"], "model `a`: no option `weighting.options.c`; known: weights"),
-    (["--training.monitor=val/luck"], "`training.monitor` must be one of"),
+    (["--training.monitor=val/loss/luck"], "no quantity (`training.monitor`) is called"),
 ]
 
 

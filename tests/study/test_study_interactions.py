@@ -18,11 +18,12 @@ from maskformer_jax.study.interactions_answers import (
     spans_below_zero,
 )
 from maskformer_jax.study.interactions_record import WINDOW, read
-from maskformer_jax.training.interactions import FILE_NAME, PAIRS, WHOLE, describe
+from maskformer_jax.training.interactions import FILE_NAME, WHOLE, describe
 
 ROOT = Path(__file__).parents[2]
 NUMBER, EVERY = 101, 5
 STEPS = 1 + EVERY * np.arange(NUMBER)
+LOSSES = ("jet_class", "track_origin", "object_class", "mask_ce", "mask_dice", "regression")
 WEIGHTS = np.array([1.0, 0.5, 2.0, 10.0, 2.0, 1.0])
 
 
@@ -49,7 +50,8 @@ def line(step, time, weights, curvature):
         lists = {k: [None if np.isnan(x) else x for x in v] for k, v in values.items()}
         parts[name] = lists
     extra = {"curvature": {"mean": 4 * time, "in_direction": time - 0.25}} if curvature else {}
-    return json.dumps({"step": int(step), "parts": parts, **extra})
+    losses = dict.fromkeys(LOSSES, 1.0)
+    return json.dumps({"step": int(step), "losses": losses, "parts": parts, **extra})
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +95,10 @@ def test_few_records_are_smoothed_over_half_of_them(runs):
 def test_answers_on_the_pair_that_turns(runs):
     found = answer(read(runs / "equal"))
     pair = found.pairs[0]
-    assert pair.tasks == (3, 4)
+    assert pair.losses == ("mask_ce", "mask_dice")
     # Negative before record 50 of 101; a mean over 15 lags 7 records behind.
     assert pair.negative == pytest.approx(50 / 101)
-    assert found.cosine_crossings == [Crossing(int(STEPS[57]), True)]
+    assert found.masks.cosine == [Crossing(int(STEPS[57]), True)]
     assert pair.below == [Span(int(STEPS[15]), int(STEPS[56]), 42)]
     assert pair.early == pytest.approx(-0.76) and pair.late == pytest.approx(0.76)
     assert all(x.negative == 0 and not x.below for x in found.pairs[1:])
@@ -106,14 +108,14 @@ def test_answers_on_size(runs):
     """Dice overtakes cross-entropy in the middle, after scaling 10 to 2 never."""
     equal, static = (answer(read(runs / name)) for name in ("equal", "static"))
     for found in (equal, static):
-        shares = [x.share for x in found.before]
+        shares = [x.share for x in found.before.values()]
         assert shares == pytest.approx([0, 0, 0, 51 / 101, 50 / 101, 0])
-        assert found.before[4].early == pytest.approx(1 + 2 * 0.12)
-        assert found.norm_crossings["before"] == [Crossing(int(STEPS[57]), False)]
+        assert found.before["mask_dice"].early == pytest.approx(1 + 2 * 0.12)
+        assert found.masks.norms["before"] == [Crossing(int(STEPS[57]), False)]
     assert equal.after == equal.before
-    assert [x.share for x in static.after] == [0, 0, 0, 1, 0, 0]
-    assert static.after[3].late == pytest.approx(20)
-    assert static.norm_crossings["after"] == []
+    assert [x.share for x in static.after.values()] == [0, 0, 0, 1, 0, 0]
+    assert static.after["mask_ce"].late == pytest.approx(20)
+    assert static.masks.norms["after"] == []
 
 
 def test_answers_on_curvature(runs):
@@ -143,23 +145,40 @@ def test_spans_and_crossings(values, spans, expected):
 def test_text_names_the_pair_the_task_and_the_steps(runs):
     text = interactions_text.write({name: read(runs / name) for name in ("equal", "static")})
     assert (
-        "With `equal` the smoothed cosine stays negative for longer than a window for Mask CE"
+        "With `equal` the smoothed cosine stays negative for longer than a window for mask CE"
         in text
     )
     assert f"(steps {STEPS[15]} to {STEPS[56]})" in text
-    assert "before scaling, Mask CE has the largest gradient in 50 % of the steps" in text
+    assert "before scaling, mask CE has the largest gradient in 50 % of the steps" in text
     assert f"crosses 0 at step {STEPS[57]} (from conflict to agreement)" in text
-    assert f"cross at step {STEPS[57]} (Mask Dice becoming the larger)" in text
+    assert f"cross at step {STEPS[57]} (mask dice becoming the larger)" in text
     assert text.count("norms after scaling") == 1
-    assert "norms after scaling do not cross, Mask CE is the larger" in text
+    assert "norms after scaling do not cross, mask CE is the larger" in text
     assert text.count("curvature in the direction") == 1
-    rows = [row for row in text.splitlines() if row.startswith("| Mask CE / Mask Dice")]
+    rows = [row for row in text.splitlines() if row.startswith("| mask CE / mask dice")]
     assert [cell.strip() for cell in rows[0].split("|")[2:6]] == [
         "-0.760",
         "0.760",
         "50",
         "76 to 281",
     ]
+
+
+def test_without_masks_nothing_is_said_of_them(runs, tmp_path):
+    """Records of three losses, as GN2 has them."""
+    record = read(runs / "equal")
+    lines = [json.loads(text) for text in (runs / "equal" / FILE_NAME).read_text().splitlines()]
+    for line in lines:
+        line["losses"] = dict.fromkeys(LOSSES[:3], 1.0)
+        for part in line["parts"].values():
+            part |= {name: values[:3] for name, values in part.items()}
+    (tmp_path / FILE_NAME).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = read(tmp_path)
+    assert found.losses == LOSSES[:3] and len(found.pairs) == 3 and len(record.pairs) == 15
+    assert answer(found).masks is None and list(answer(found).before) == list(LOSSES[:3])
+    text = interactions_text.write({"equal": found})
+    assert "mask" not in text.lower() and "| jet class / track origin" in text
+    assert len(interactions_plots.draw({"equal": found}, tmp_path)) == 9
 
 
 def test_pictures_are_drawn(runs, tmp_path):
@@ -196,9 +215,9 @@ def command(tmp_path_factory):
     return [
         *("interactions", "--config", str(ROOT / "configs" / "quickstart.yaml")),
         *(f"--data.{name}_file={folder / name}.h5" for name in ("train", "val")),
-        *("--data.tracks.cap=8", "--data.block_size=10", "--data.group_blocks=3"),
+        *("--data.streams.tracks.cap=8", "--data.block_size=10", "--data.group_blocks=3"),
         *("--model.embed_dim=16", "--model.num_heads=2", "--model.head_widths=[16]"),
-        *("--model.encoder_layers=1", "--model.decoder_layers=1"),
+        *("--model.encoder.layers=1", "--tasks.hadrons.decoder_layers=1"),
         *("--training.batch_size=2", "--training.epochs=1"),
     ]
 
@@ -212,7 +231,7 @@ def test_the_command_trains_twice_and_reports(command, tmp_path, capsys, monkeyp
     assert report.split("\n", 2)[2].split("## Pictures")[0].strip() in printed
     assert len(list(tmp_path.glob("*.png"))) == report.count("![") == 11
     weights = [read_weights(tmp_path / name) for name in interactions.WEIGHTINGS]
-    assert weights == [[1.0] * 6, WEIGHTS.tolist()]
+    assert weights == [dict.fromkeys(LOSSES, 1.0), dict(zip(LOSSES, WEIGHTS, strict=True))]
 
     # What is trained is not trained again.
     monkeypatch.setattr(interactions, "train", None)
@@ -224,7 +243,7 @@ def test_the_command_trains_twice_and_reports(command, tmp_path, capsys, monkeyp
 def read_weights(run):
     lines = [json.loads(line) for line in (run / FILE_NAME).read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(1, 36))
-    assert len(lines[0]["parts"][WHOLE]["cosine"]) == len(PAIRS)
+    assert len(lines[0]["parts"][WHOLE]["cosine"]) == 15
     return lines[-1]["weights"]
 
 
@@ -235,7 +254,7 @@ def read_weights(run):
         (["--every=0"], "`training.record_interactions` must be at least 1; got 0"),
         (["--every=1", "--curvature=1"], "`training.record_curvature` must be at least 2; got 1"),
         (["--every=1", "--data.train_file=none.h5"], "none.h5: no such file"),
-        (["--every=1", "--training.monitor=val/none"], "`training.monitor` must be one of"),
+        (["--every=1", "--training.monitor=val/loss/none"], "no quantity (`training.monitor`) is"),
     ],
 )
 def test_wrong_command_lines(command, options, message, tmp_path, capsys):

@@ -158,9 +158,9 @@ def test_the_range_of_equal_models_is_no_difference(thesis):
     rng = np.random.default_rng(0)
 
     def results():
-        found = made_up().metrics["track_origin"]
-        found["weighted"]["auc"] += 0.05 * rng.normal()
-        return Results("", {"track_origin": found}, {})
+        found = made_up().metrics["constituents"]
+        found["track_origin"]["weighted"]["auc"] += 0.05 * rng.normal()
+        return Results("", {"constituents": found}, {})
 
     decided = []
     for _ in range(20):
@@ -202,7 +202,7 @@ def test_decisions(values, verdict):
 
 
 def test_errors_are_of_seeds_or_of_the_test_jets(thesis):
-    read = rejection("b", "0.6", "ujets")
+    read = rejection("jet_class", "b", "0.6", "ujets")
     entries = models(thesis, scatter=0.1)
     values = np.array([[read(r.metrics).value for r in e.seeds.values()] for e in entries.values()])
     spread = comparison.pooled_spread(entries.values(), read)
@@ -231,12 +231,16 @@ def test_an_unknown_error_decides_nothing():
     assert Difference("", 5.0, 0.0, False).significance == math.inf
 
 
+def light_curve(results):
+    return results.curves["tagging"]["jet_class"]["roc"]["b"]["MaskFormer"]["ujets"]
+
+
 def test_averages_over_seeds():
     entry = Entry("a", "", {0: made_up(light=100.0), 1: made_up(light=110.0)})
     mean = averaged(entry)
-    assert mean.metrics["jets"]["total"] == 17_000
-    curves = [r.curves["tagging"]["roc"]["b"]["MaskFormer"]["ujets"] for r in entry.seeds.values()]
-    found = mean.curves["tagging"]["roc"]["b"]["MaskFormer"]["ujets"]
+    assert mean.metrics["jets"] == 17_000
+    curves = [light_curve(results) for results in entry.seeds.values()]
+    found = light_curve(mean)
     both = np.array([curve["value"] for curve in curves])
     np.testing.assert_allclose(found["value"], both.mean(0))
     np.testing.assert_allclose(found["error"], both.std(0, ddof=1))
@@ -363,7 +367,7 @@ def test_nothing_evaluated_and_different_files_are_refused(tmp_path):
     fill(runs, {"cagrad": entries["cagrad"]}, file="other.h5")
     with pytest.raises(InputError, match=r"evaluated with different file: see .* and .*cagrad"):
         collect(study, runs)
-    record = {"file": "test.h5", "evaluation": {"charm_fraction": 0.2}}
+    record = {"file": "test.h5", "evaluation": {"batch_size": 2}}
     (runs[1].folder / "evaluation" / "ttbar" / "evaluated.json").write_text(json.dumps(record))
     with pytest.raises(InputError, match="evaluated with different evaluation: see"):
         collect(study, runs)

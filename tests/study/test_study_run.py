@@ -27,8 +27,9 @@ configs: [{root}/configs/quickstart.yaml]
 overrides:
   data.train_file: {folder}/train.h5
   data.val_file: {folder}/test.h5
-  data.tracks.cap: 8
-  model: {{embed_dim: 16, num_heads: 2, encoder_layers: 1, decoder_layers: 1, head_widths: [16]}}
+  data.streams.tracks.cap: 8
+  model: {{embed_dim: 16, num_heads: 2, encoder: {{layers: 1}}, head_widths: [16]}}
+  tasks.hadrons.decoder_layers: 1
   training.epochs: 2
   training.batch_size: 10
   training.log_every: 5
@@ -140,7 +141,7 @@ def test_other_test_jets_or_options_are_evaluated_anew(argv, continued, monkeypa
     made = []
     monkeypatch.setattr(run, "measure", lambda *a, **k: made.append(a[2].parts[-4:]))
     again = [*argv(continued), "--models", "equal"]
-    for more in (["--evaluation.charm_fraction=0.2"], ["--again"], ["--train_only"]):
+    for more in (["--evaluation.batch_size=50"], ["--again"], ["--train_only"]):
         assert script.main(["run", *again, *more]) == 0
     assert len(made) == 2 and made[0][1:] == ("seed_0", "evaluation", "t")
 
