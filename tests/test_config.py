@@ -387,7 +387,8 @@ def test_shipped_overlay_loads_behind_a_model(path):
 def test_every_method_has_an_overlay_of_its_name():
     overlays = {path.stem: path for path in (CONFIGS / "weighting").glob("*.yaml")}
     assert set(overlays) == set(METHODS)
-    losses = [x for task in build_tasks(config)[0] for x in task.losses]
+    tasks, _ = build_tasks(configuration.load([MASKFORMER]))
+    losses = [loss for task in tasks for loss in task.losses]
     for name, path in overlays.items():
         weighting = configuration.load([MASKFORMER, f"--config={path}"]).weighting
         assert weighting.name == name

@@ -124,7 +124,7 @@ def test_a_network_of_jets_alone(file):
     seats = np.array([[3], [-1], [1]])
     ((batch, labels),) = made_up_config.batches(path, model.schema, [seats], [({},)])
     assert batch.streams == {} and set(model.params) == {"embedding", "heads"}
-    outputs = model.apply(model.params, batch)
+    outputs = jax.jit(model.apply)(model.params, batch)
     assert outputs["jet_class"].shape == (3, 2)
     found = gradients_of(model)(model.params, batch, labels)
     assert all(np.asarray(x).any() for x in jax.tree.leaves(found.params))

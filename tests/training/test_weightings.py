@@ -133,7 +133,7 @@ def test_parts_would_wait_for_the_gramian_at_the_representation(argv, fraction, 
     assert method.micro_batches(config) == expected
 
 
-# Names of losses in options: a weighting, `without`, and what it comes to or the words of the error.
+# A weighting by names of losses, `without`, and what it comes to or the words of the error.
 STATIC = (
     "--weighting={name: static, options: {weights: {jet_class: 1, track_origin: 2, mask_ce: 3}}}"
 )
