@@ -128,9 +128,10 @@ def _objects(task: Task, schema: Schema, prefix: str, several: bool) -> Iterator
         for column, name in enumerate(classes):
             field = f"{prefix}_p{name}"
             yield Output(place, field, task.name, values("class_prob", column), classes)
-        yield Output(place, f"{before}class_label", task.name, true_class)
     for column, name in enumerate(losses.regression.targets if losses.regression else ()):
         yield Output(place, f"{prefix}_{name}", task.name, physical(column))
+    if losses.object_class is not None:
+        yield Output(place, f"{before}class_label", task.name, true_class)
     if losses.mask_ce is None and losses.mask_dice is None:
         return
 

@@ -111,7 +111,7 @@ def cases():
     yield from (pytest.param(f, params, x, id=name) for name, f in SPECIAL.items())
 
 
-every_case = pytest.mark.parametrize(("losses_of", "params", "x"), cases())
+every_case = pytest.mark.parametrize(("losses_of", "params", "x"), list(cases()))
 
 
 def expected_of(losses_of, params, x):
