@@ -372,7 +372,7 @@ def test_shipped_model_has_the_number_of_parameters_that_it_says(path):
     params = jax.eval_shape(lambda: build(config).params)
     total = sum(leaf.size for leaf in jax.tree.leaves(params))
     assert total == COUNTS.get(path.stem, total) > 0
-    losses = [loss for task in build_tasks(config)[0] for loss in task.losses]
+    losses = [loss for task in build_tasks(config) for loss in task.losses]
     method.make(config.weighting, losses, steps_per_epoch=10)
 
 
@@ -387,7 +387,7 @@ def test_shipped_overlay_loads_behind_a_model(path):
 def test_every_method_has_an_overlay_of_its_name():
     overlays = {path.stem: path for path in (CONFIGS / "weighting").glob("*.yaml")}
     assert set(overlays) == set(METHODS)
-    tasks, _ = build_tasks(configuration.load([MASKFORMER]))
+    tasks = build_tasks(configuration.load([MASKFORMER]))
     losses = [loss for task in tasks for loss in task.losses]
     for name, path in overlays.items():
         weighting = configuration.load([MASKFORMER, f"--config={path}"]).weighting

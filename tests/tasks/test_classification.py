@@ -28,7 +28,7 @@ ROWS = {
 
 
 def task_of(config, name):
-    return next(task for task in build_tasks(config)[0] if task.name == name)
+    return next(task for task in build_tasks(config) if task.name == name)
 
 
 @pytest.mark.parametrize("row", ROWS)

@@ -157,7 +157,7 @@ def test_weights_are_given_by_the_names_of_the_losses(argv, weighting, without, 
         argv("unused", "--weighting.name=equal", weighting, f"--without={without}")
     )
     gone = tasks.left_out(config.tasks, config.without)
-    losses = [loss for task in build_tasks(config)[0] for loss in task.losses]
+    losses = [loss for task in build_tasks(config) for loss in task.losses]
     if isinstance(expected, str):
         with pytest.raises(InputError, match=expected):
             method.make(config.weighting, losses, gone)
