@@ -81,6 +81,15 @@ def build_tasks(config: Config, kinds: Mapping[str, Kind] = KINDS) -> list[Task]
     Raises:
         InputError: as for `build`.
     """
+    return tasks.build(config.tasks, config.without, context_of(config), kinds)
+
+
+def context_of(config: Config) -> Context:
+    """What the tasks are built with.
+
+    Raises:
+        InputError: there are no inputs.
+    """
     data, model = config.data, config.model
     if not data.streams and not data.jets.inputs:
         raise InputError("`data` must name inputs: streams, or inputs of the jets; got neither")
@@ -94,11 +103,10 @@ def build_tasks(config: Config, kinds: Mapping[str, Kind] = KINDS) -> list[Task]
         weights = load_class_weights(data.class_file, dataset, entry.field, classes)
         return np.array(weights, np.float32)
 
-    context = Context(
+    return Context(
         data=data,
         model=model,
         widths=network.widths_of(model, len(data.jets.inputs), len(data.streams)),
         style=network.style_of(model),
         class_weights=class_weights,
     )
-    return tasks.build(config.tasks, config.without, context, kinds)

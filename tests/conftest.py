@@ -118,20 +118,20 @@ def make_batch(tiny_config):
 
 @pytest.fixture(scope="session")
 def make_outputs():
-    """`make_outputs(seed)`: random predictions for the batch, with `layers` intermediate ones."""
+    """`make_outputs(seed)`: random predictions for the batch, `layers` intermediate ones too."""
 
-    def make(seed=0, layers=0):
+    def make(seed=0, layers=0, queries=OBJECTS):
         generator = np.random.default_rng(100 + seed)
 
         def random(*shape):
             return jnp.asarray(2 * generator.normal(size=(JETS, *shape)), jnp.float32)
 
         def objects():
-            return Objects(random(OBJECTS, 3), random(OBJECTS, TRACKS), random(OBJECTS, 5))
+            return Objects(random(queries, 3), random(queries, TRACKS), random(queries, 5))
 
         jets, tracks, last = random(3), random(TRACKS, 8), objects()
         layers = tuple(objects() for _ in range(layers))
-        decoded = Decoded(last, layers, random(OBJECTS, 16))
+        decoded = Decoded(last, layers, random(queries, 16))
         return {"jet_class": jets, "track_origin": tracks, "hadrons": decoded}
 
     return make

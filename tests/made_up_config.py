@@ -41,7 +41,7 @@ tasks:
     {kind: classification, label: origin, class_weights: {fake: 3.0}, sample_weight: jet_weight}
   electron_class: {kind: classification, label: electron_kind}
   mass: {kind: regression, of: jets, targets: {mass: {name: log}}, nan: ignore, loss: gaussian}
-  slope: {kind: regression, of: flow, targets: {x: {}, y: {}}, loss: huber}
+  slope: {kind: regression, of: flow, targets: {x: {}, "y": {}}, loss: huber}
   vertexing:
     kind: edges
     label: vertex

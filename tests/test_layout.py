@@ -45,7 +45,7 @@ COMPUTING = ARRAYS | {"numpy", "optax"}
 PARTS = {
     "": (set(), set()),
     "errors": (set(), set()),
-    "types": (set(), {"jaxtyping"}),
+    "types": (set(), ARRAYS),
     "configuration": ({"errors"}, {"yaml"}),
     "weighting": (set(), {*ARRAYS, "optax"}),
     "gradients": ({"weighting"}, {*ARRAYS, "optax"}),

@@ -11,13 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int
 
 from maskformer_jax.data.schema import Needs, Targets
 from maskformer_jax.errors import InputError, check, known
 from maskformer_jax.gradients import LossSums
-from maskformer_jax.model.decoder import Decoded, Decoder, ObjectHeads
-from maskformer_jax.model.network import Features
+from maskformer_jax.model.decoder import Decoded, Decoder, ObjectHeads, ObjectsHead
 from maskformer_jax.tasks import losses
 from maskformer_jax.tasks.classification import class_weights_of
 from maskformer_jax.tasks.confusion import confusion_matrix, object_metrics
@@ -32,29 +31,10 @@ from maskformer_jax.tasks.task import (
     weighted_sum,
     weights_of,
 )
-from maskformer_jax.types import Batch, Labels, ObjectLabels, Objects, Outputs
+from maskformer_jax.types import Batch, Labels, ObjectLabels, Objects
 
 NONE = "none"
 Match = Callable[[Objects, Batch, Labels], Int[Array, "B M"]]
-
-
-class ObjectsHead(nnx.Module):
-    """The decoder on the constituents of a stream.
-
-    Args:
-        of: the stream.
-        decoder: `decoder(rngs)`.
-        rngs: source of the initial parameters.
-    """
-
-    def __init__(self, of: str, decoder: Callable[[nnx.Rngs], Decoder], rngs: nnx.Rngs):
-        self.of, self.decoder = of, decoder(rngs)
-
-    def __call__(
-        self, features: Features, outputs: Outputs, batch: Batch, key: Key[Array, ""] | None
-    ) -> Decoded:
-        del outputs, batch
-        return self.decoder(features.streams[self.of], features.own[self.of], key)
 
 
 def reorder(objects: Objects, query_index: Int[Array, "B M"]) -> Objects:
@@ -175,18 +155,39 @@ class ObjectsTask:
             )
         return assign(jnp.where(truth.valid[:, None], cost, 0.0))
 
+    def _one_each(self, labels: Labels) -> Labels:
+        """The labels with an object for every query; those beyond the truth are `none`."""
+        chosen, number = self.options.losses, labels[self.options.objects].valid.shape[1]
+        fill = {self.options.objects: 0, self.regression: 0, self.options.sample_weight: 0}
+        if chosen.object_class is not None:
+            fill[chosen.object_class.label] = len(self.classes) - 1
+        sizes = [(0, 0), (0, self.queries - number)]
+
+        def widen(name: str, value: int) -> Any:
+            def pad(x: Array) -> Array:
+                return jnp.pad(x, sizes + [(0, 0)] * (x.ndim - 2), constant_values=value)
+
+            return jax.tree.map(lambda x: pad(x) if x.ndim > 1 else x, labels[name])
+
+        if self.queries == number:
+            return labels
+        return {**labels, **{k: widen(k, value) for k, value in fill.items() if k in labels}}
+
     def _losses(self, objects: Objects, batch: Batch, labels: Labels) -> list[LossSums]:
         chosen = self.options.losses
         matched = reorder(objects, self.match(objects, batch, labels))
         truth: ObjectLabels = labels[self.options.objects]
         masks = (matched.mask_logits, truth.masks, batch.streams[self.entry.of].valid)
-        of = self.options.objects
-        sample = weights_of(self.options.sample_weight, of, batch, labels, self.context)
-        weight = truth.valid * jnp.asarray(sample, jnp.float32)
+        of, name = self.options.objects, self.options.sample_weight
+        sample = jnp.asarray(weights_of(name, of, batch, labels, self.context), jnp.float32)
+        weight = truth.valid * sample
         found = []
         if chosen.object_class is not None:
             index = labels[chosen.object_class.label]
-            of_class = jnp.asarray(self.class_weights)[index] * batch.jet_valid[:, None] * sample
+            of_class = jnp.asarray(self.class_weights)[index] * batch.jet_valid[:, None]
+            # What is no object has the weight of its jet, or none.
+            of_objects = name is not None and self.context.data.labels[name].of == of
+            of_class *= jnp.where(truth.valid, sample, 1.0) if of_objects else sample
             found.append(weighted_sum(losses.object_class(matched.class_logits, index), of_class))
         if chosen.mask_ce is not None:
             found.append(weighted_sum(losses.mask_ce(*masks, self._mask_ce()), weight))
@@ -199,6 +200,7 @@ class ObjectsTask:
 
     def terms(self, decoded: Decoded, batch: Batch, labels: Labels) -> list[LossSums]:
         """Class: every query of the real jets. Masks and properties: the real objects."""
+        labels = self._one_each(labels)
         found = self._losses(decoded.objects, batch, labels)
         for layer in decoded.intermediate:
             found = [
@@ -214,6 +216,7 @@ class ObjectsTask:
         """Confusion of the classes of matched objects; nothing without classes or truth."""
         if not self.classes or not self._has_truth(labels):
             return {}
+        labels = self._one_each(labels)
         objects = reorder(decoded.objects, self.match(decoded.objects, batch, labels))
         index = labels[self.options.losses.object_class.label]
         counted = jnp.broadcast_to(batch.jet_valid[:, None], index.shape)
@@ -236,10 +239,7 @@ class ObjectsTask:
         """
         objects = decoded.objects
         if self._has_truth(labels):
-            matched = self.match(objects, batch, labels)
-            taken = (matched[..., None] == jnp.arange(self.queries)).any(axis=1)
-            left = jnp.argsort(taken, axis=1, stable=True)[:, : self.queries - matched.shape[1]]
-            objects = reorder(objects, jnp.concatenate([matched, left], axis=1))
+            objects = reorder(objects, self.match(objects, batch, self._one_each(labels)))
         found = {}
         if objects.class_logits is not None:
             found["class_prob"] = jax.nn.softmax(objects.class_logits.astype(jnp.float32))

@@ -176,7 +176,9 @@ def test_bfloat16_is_close_to_float32(tiny_with, tiny, example):
     assert all(leaf.dtype == np.float32 for leaf in leaves(model.params))
     found = jax.jit(model.apply)(tiny.params, batch)
     assert all(leaf.dtype == np.float32 for leaf in leaves(found))
-    close(real_outputs(found, batch), real_outputs(outputs, batch), 0.1)
+    pairs = zip(*(leaves(real_outputs(x, batch)) for x in (found, outputs)), strict=True)
+    for a, b in pairs:
+        assert np.linalg.norm(a - b) < 0.05 * np.linalg.norm(b)
     assert (found["jet_class"] != outputs["jet_class"]).any()
 
 

@@ -15,8 +15,9 @@ SEATS = {
     "an empty row, the order turned round": [[9, 8, 7], [-1, -1, -1], [6, 5, 4], [3, 2, 1]],
     "empty seats first": [[-1, 0, -1], [-1, 3, 9], [4, 7, 2], [-1, -1, 8]],
 }
-ALONE = ({"tracks": 4, "electrons": 2, "flow": 4}, {"tracks": 6})
-TOGETHER = ({"tracks": 11, "electrons": 5, "flow": 9}, {"tracks": 17})
+# Widths of a row, pairs of a group and groups.
+ALONE = ({"tracks": 4, "electrons": 2, "flow": 4}, {"tracks": 6}, JETS)
+TOGETHER = ({"tracks": 11, "electrons": 5, "flow": 9}, {"tracks": 20}, 2)
 NO_OBJECTS = ("--without=[hadrons, mass]", "--tasks.jet_class.pool_queries=null")
 NO_ENCODER = ("--model.encoder.layers=0", "--model.encoder.registers=0", *NO_OBJECTS)
 NETWORKS = {
@@ -124,7 +125,7 @@ def test_a_network_of_jets_alone(file):
     seats = np.array([[3], [-1], [1]])
     ((batch, labels),) = made_up_config.batches(path, model.schema, [seats], [({},)])
     assert batch.streams == {} and set(model.params) == {"embedding", "heads"}
-    outputs = model.apply(model.params, batch)
+    outputs = jax.jit(model.apply)(model.params, batch)
     assert outputs["jet_class"].shape == (3, 2)
     found = gradients_of(model)(model.params, batch, labels)
     assert all(np.asarray(x).any() for x in jax.tree.leaves(found.params))

@@ -28,7 +28,7 @@ ROWS = {
 
 
 def task_of(config, name):
-    return next(task for task in build_tasks(config)[0] if task.name == name)
+    return next(task for task in build_tasks(config) if task.name == name)
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -86,5 +86,5 @@ def test_class_weights_of_a_file(tiny_with, tmp_path, make_batch, make_outputs):
         tiny_with(f"{JETS}.class_weights={{cjets: 2, ujets: 3}}"), "jet_class"
     ).terms(*arguments)
     np.testing.assert_allclose(found, expected)
-    with pytest.raises(InputError, match="`data.class_file` must be given"):
+    with pytest.raises(InputError, match=r"`data\.class_file` must be given"):
         task_of(tiny_with(argv[1]), "jet_class")

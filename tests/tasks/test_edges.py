@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from maskformer_jax.build import build_tasks
+from maskformer_jax.build import build_tasks, context_of
 from maskformer_jax.model.network import Features
 from maskformer_jax.tasks.edges import EdgeHead, EdgeLogits
 from maskformer_jax.types import Pairs
@@ -31,8 +31,8 @@ def task_of(tiny_with, *more):
         "--tasks.vertexing={kind: edges, label: vertex}",
         *more,
     )
-    (task,), context = build_tasks(config)
-    return task, context
+    (task,) = build_tasks(config)
+    return task, context_of(config)
 
 
 def with_pairs(batch):

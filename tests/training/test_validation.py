@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from maskformer_jax.build import build as build_model
-from maskformer_jax.build import build_tasks
+from maskformer_jax.build import context_of
 from maskformer_jax.model.decoder import Decoded
 from maskformer_jax.tasks.objects import ObjectsTask, reorder
 from maskformer_jax.tasks.task import stacked
@@ -80,7 +80,7 @@ def test_batches_add_up_to_the_file(tiny_config, network, sums, batches):
     found = validate(network, sums, network.params, iter(batches))
     batch, labels = together(batches)
     assert batch.jets.shape[0] == 4 + 4 + 1
-    task = ObjectsTask("hadrons", tiny_config.tasks["hadrons"], build_tasks(tiny_config)[1])
+    task = ObjectsTask("hadrons", tiny_config.tasks["hadrons"], context_of(tiny_config))
 
     @jax.jit
     def directly(params, batch, labels):

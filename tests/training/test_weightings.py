@@ -133,7 +133,7 @@ def test_parts_would_wait_for_the_gramian_at_the_representation(argv, fraction, 
     assert method.micro_batches(config) == expected
 
 
-# Names of losses in options: a weighting, `without`, and what it comes to or the words of the error.
+# A weighting by names of losses, `without`, and what it comes to or the words of the error.
 STATIC = (
     "--weighting={name: static, options: {weights: {jet_class: 1, track_origin: 2, mask_ce: 3}}}"
 )
@@ -157,7 +157,7 @@ def test_weights_are_given_by_the_names_of_the_losses(argv, weighting, without, 
         argv("unused", "--weighting.name=equal", weighting, f"--without={without}")
     )
     gone = tasks.left_out(config.tasks, config.without)
-    losses = [loss for task in build_tasks(config)[0] for loss in task.losses]
+    losses = [loss for task in build_tasks(config) for loss in task.losses]
     if isinstance(expected, str):
         with pytest.raises(InputError, match=expected):
             method.make(config.weighting, losses, gone)

@@ -27,9 +27,8 @@ def task_of(tiny_with, of, loss, *more):
     task = (
         f"{{kind: regression, of: {of}, targets: {{a: {{}}, b: {{}}}}, loss: {loss}, nan: ignore}}"
     )
-    (found,) = build_tasks(
-        tiny_with("--without=[jet_class, track_origin, hadrons]", f"--tasks.slope={task}", *more)
-    )[0]
+    left_out = "--without=[jet_class, track_origin, hadrons]"
+    (found,) = build_tasks(tiny_with(left_out, f"--tasks.slope={task}", *more))
     return found
 
 

@@ -3,12 +3,12 @@
 import json
 import re
 
-import golden
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import CONFIGS
+from golden import golden
 
 from maskformer_jax import config as configuration
 from maskformer_jax.build import build

@@ -8,7 +8,7 @@ import yaml
 from scipy.optimize import linear_sum_assignment
 from scipy.special import log_softmax
 
-from maskformer_jax.build import build, build_tasks
+from maskformer_jax.build import build, build_tasks, context_of
 from maskformer_jax.gradients import LossSums
 from maskformer_jax.tasks.matching import assign
 from maskformer_jax.tasks.objects import ObjectsTask, reorder
@@ -37,6 +37,7 @@ BY_CLASS = [
     ).strip()
     for task, (path, names) in CLASSES.items()
 ]
+WEIGHT = "--tasks.hadrons.sample_weight=weight"
 VARIANTS = {
     "default": [],
     "per valid track": [f"{HADRONS}.mask_ce.normalisation=valid"],
@@ -44,6 +45,13 @@ VARIANTS = {
     "focal": [f"{HADRONS}.mask_ce.focal_gamma=2"],
     "none as any class": [f"{HADRONS}.object_class.none_weight=1"],
     "class weights": BY_CLASS,
+    "without masks": ["--without=[mask_ce, mask_dice]"],
+    "masks alone": ["--without=[object_class, regression]"],
+    "more queries than hadrons": ["--tasks.hadrons.queries=4"],
+    "weights of jets": ["--data.labels.weight={of: jets, field: w}", WEIGHT],
+    "weights of hadrons": [
+        *("--data.labels.weight={of: hadrons, field: w}", WEIGHT, "--tasks.hadrons.queries=4"),
+    ],
 }
 
 
@@ -51,7 +59,9 @@ class Reference:
     """The definitions of the losses, one jet, one track, one object at a time, in float64."""
 
     def __init__(self, config, outputs, batch, labels):
-        self.task, self.weighted = config.tasks["hadrons"], config.tasks["jet_class"].class_weights
+        self.task = config.tasks["hadrons"].without([x for x in OBJECTS if x in config.without])
+        self.weighted = config.tasks["jet_class"].class_weights
+        self.kinds = tuple(self.task.loss_names())
         self.cap = config.data.streams["tracks"].cap
         self.outputs, self.batch, self.labels = (
             jax.tree.map(np.asarray, tree) for tree in (outputs, batch, labels)
@@ -95,7 +105,7 @@ class Reference:
         cost = np.zeros((len(queries), len(hadrons)))
         for q in queries:
             for column, m in enumerate(hadrons):
-                for name in OBJECTS:
+                for name in self.kinds:
                     cost[q, column] += getattr(weight, name) * getattr(self, name)(jet, q, m)
         rows, columns = linear_sum_assignment(cost)
         pairs = list(zip(rows.tolist(), hadrons[columns].tolist(), strict=True))
@@ -103,22 +113,30 @@ class Reference:
 
     def object_sums(self, objects):
         self.objects = objects
-        terms = {name: [] for name in OBJECTS}
+        terms = {name: [] for name in self.kinds}
         none = objects.class_logits.shape[-1] - 1
         for jet in np.flatnonzero(self.batch.jet_valid):
             pairs, left = self.assignment(jet)
             for q, m in pairs:
-                weight = self.class_weight("object_class", self.labels["hadron_class"][jet, m])
-                terms["object_class"].append((self.object_class(jet, q, m), weight))
-                for name in OBJECTS[1:]:
-                    terms[name].append((getattr(self, name)(jet, q, m), 1.0))
-            for q in left:
+                index = self.labels["hadron_class"][jet, m]
+                for name in self.kinds:
+                    weight = self.sample(jet, m)
+                    if name == "object_class":
+                        weight *= self.class_weight("object_class", index)
+                    terms[name].append((getattr(self, name)(jet, q, m), weight))
+            for q in left if "object_class" in self.kinds else ():
                 logits = objects.class_logits[jet, q].astype(np.float64)
-                weight = self.task.losses.object_class.none_weight * self.class_weight(
-                    "object_class", none
-                )
+                weight = self.task.losses.object_class.none_weight * self.sample(jet)
+                weight *= self.class_weight("object_class", none)
                 terms["object_class"].append((-log_softmax(logits)[none], weight))
         return list(terms.values())
+
+    def sample(self, jet, m=None):
+        """Weight of a jet or of one of its hadrons; no hadron has none of its own."""
+        if self.task.sample_weight is None:
+            return 1.0
+        weight = self.labels["weight"][jet]
+        return float(weight) if weight.ndim == 0 else 1.0 if m is None else float(weight[m])
 
     def classification(self, task, logits, index, counted):
         logits, terms = log_softmax(logits.astype(np.float64), axis=-1), []
@@ -146,13 +164,13 @@ class Reference:
 
 
 def jitted(config):
-    tasks, _ = build_tasks(config)
+    tasks = build_tasks(config)
     return jax.jit(lambda *arguments: stacked(losses_of(tasks)(*arguments)))
 
 
 def matcher(config):
-    _, context = build_tasks(config)
-    return jax.jit(ObjectsTask("hadrons", config.tasks["hadrons"], context).match)
+    task = ObjectsTask("hadrons", config.tasks["hadrons"], context_of(config))
+    return jax.jit(task.match)
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +188,11 @@ def test_losses_are_those_of_the_reference(loss, tiny_with, make_batch, make_out
     compute = jitted(config)
     for seed in range(3):
         batch, labels = make_batch(seed)
-        outputs = make_outputs(seed)
+        outputs = make_outputs(seed, queries=config.tasks["hadrons"].queries)
+        if "weight" in config.data.labels:
+            shape = (5,) if config.data.labels["weight"].of == "jets" else (5, 3)
+            weight = np.random.default_rng(seed).uniform(0.1, 3, shape)
+            labels = {**labels, "weight": jnp.asarray(weight, jnp.float32)}
         found = compute(outputs, batch, labels)
         total, count = Reference(config, outputs, batch, labels).sums()
         close(found.total, total)
