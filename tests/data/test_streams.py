@@ -131,7 +131,7 @@ def test_pairs_stand_jet_after_jet_and_padding_is_zero(streams):
     np.testing.assert_array_equal(second[0], [1, 2, 2, 4, 6, 7, 7, 8, 8, 8, 0, 0])
 
 
-# Rows as wide as the longest jet, and wider ones; groups whose pairs limit them, and one of all rows.
+# Rows as wide as the longest jet, and wider ones; groups that their pairs limit, one of all rows.
 ROWS = {
     "rows": ({"tracks": 4, "electrons": 2, "flow": 4}, {"tracks": 6, "flow": 6}, 4),
     "wide": ({"tracks": 9, "electrons": 5, "flow": 8}, {"tracks": 7, "flow": 6}, 4),
