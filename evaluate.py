@@ -17,8 +17,8 @@ def main(argv: list[str] | None = None) -> int:
         description="Write predictions, metrics, tables and plots of a run's best checkpoint; of "
         "several runs also all of it side by side.",
         epilog="Any other option overrides the configuration of the runs: "
-        "--evaluation.discriminants.b.backgrounds '{cjets: 0.2, ujets: 0.8}' sets f_c. Jets are drawn by --evaluation.display.first 4 "
-        "or --evaluation.display.jets '[0, 17]'.",
+        "--evaluation.discriminants.b.backgrounds '{cjets: 0.2, ujets: 0.8}' sets f_c. Jets are "
+        "drawn by --evaluation.display.first 4 or --evaluation.display.jets '[0, 17]'.",
         allow_abbrev=False,
     )
     add = parser.add_argument

@@ -3,8 +3,8 @@
     python -m examples.poisson_task --config examples/poisson_task.yaml
 
 The file shows all that a kind needs: a frozen dataclass of options, a function that builds the
-task, and an entry in the table of kinds. Reading, packing, weighting, checkpoints and the log follow
-from what the task says of itself; nothing in the package changes.
+task, and an entry in the table of kinds. Reading, packing, weighting, checkpoints and the log
+follow from what the task says of itself; nothing in the package changes.
 """
 
 import sys

@@ -1,8 +1,8 @@
 """From a configuration to the network and its losses: the entry for every model.
 
-    config = load(["--config", "configs/gn2.yaml"])
-    model = build(config)
-    outputs = model.apply(model.params, batch)
+config = load(["--config", "configs/gn2.yaml"])
+model = build(config)
+outputs = model.apply(model.params, batch)
 """
 
 from collections.abc import Callable, Mapping
@@ -55,7 +55,7 @@ def build(config: Config, kinds: Mapping[str, Kind] = KINDS) -> Model:
     Raises:
         InputError: something that the configuration names is not there.
     """
-    built, context = build_tasks(config, kinds)
+    built = build_tasks(config, kinds)
     data = config.data
     apply, params = network.build(
         config.model,
@@ -75,11 +75,20 @@ def build(config: Config, kinds: Mapping[str, Kind] = KINDS) -> Model:
     )
 
 
-def build_tasks(config: Config, kinds: Mapping[str, Kind] = KINDS) -> tuple[list[Task], Context]:
+def build_tasks(config: Config, kinds: Mapping[str, Kind] = KINDS) -> list[Task]:
     """The tasks alone, without drawing the network's parameters.
 
     Raises:
         InputError: as for `build`.
+    """
+    return tasks.build(config.tasks, config.without, context_of(config), kinds)
+
+
+def context_of(config: Config) -> Context:
+    """What the tasks are built with.
+
+    Raises:
+        InputError: there are no inputs.
     """
     data, model = config.data, config.model
     if not data.streams and not data.jets.inputs:
@@ -91,13 +100,13 @@ def build_tasks(config: Config, kinds: Mapping[str, Kind] = KINDS) -> tuple[list
         entry = data.labels[label]
         places = {"jets": data.jets, **data.streams, **data.objects}
         dataset = places[entry.of].dataset
-        return load_class_weights(data.class_file, dataset, entry.field, classes)
+        weights = load_class_weights(data.class_file, dataset, entry.field, classes)
+        return np.array(weights, np.float32)
 
-    context = Context(
+    return Context(
         data=data,
         model=model,
         widths=network.widths_of(model, len(data.jets.inputs), len(data.streams)),
         style=network.style_of(model),
         class_weights=class_weights,
     )
-    return tasks.build(config.tasks, config.without, context, kinds), context

@@ -82,9 +82,7 @@ def load(
     return configuration.load(argv, Config, description, tables(kinds))
 
 
-def load_saved(
-    path: Path, argv: Sequence[str] = (), kinds: Mapping[str, Kind] = KINDS
-) -> Config:
+def load_saved(path: Path, argv: Sequence[str] = (), kinds: Mapping[str, Kind] = KINDS) -> Config:
     """The configuration that `save` wrote, with overrides.
 
     Raises:

@@ -160,9 +160,9 @@ def _summary(loader: TrainLoader, file: JetFile, num_jets: int | None) -> str:
 
 def _create_run(config: Config, run: Path, train_file: JetFile, scaling: Scaling) -> None:
     templates = None
-    if config.evaluation.baseline is not None:
-        options, num_jets = config.evaluation.baseline, config.data.train_jets
-        templates = baseline.fit_baseline(train_file, options, num_jets)
+    options = config.evaluation.baseline
+    if baseline.fits(options, config.data, train_file.labels):
+        templates = baseline.fit_baseline(train_file, options, config.data.train_jets)
     run_folder.create(run)
     scaling.save(run / NORMALISATION_FILE)
     if templates is not None:

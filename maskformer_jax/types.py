@@ -4,7 +4,7 @@ Axis letters, the same in annotations, einsums and documentation:
 
     B  jets of a batch               Q  object queries
     N  rows of constituents          M  truth objects (heavy hadrons), M <= Q
-    J  jets of a row, B = N J        P  pairs of constituents of a row
+    J  jets of a row, B = N J        P  pairs of constituents of a group
     L  constituents of a row         C  classes
     I  input features of a jet       R  regression targets
     F  features of a constituent     K  losses
@@ -26,7 +26,8 @@ stands in row b // J of every stream, and each stream has its own L:
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from jaxtyping import Array, Bool, Float, Int
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
 
 class Stream(NamedTuple):
@@ -47,7 +48,11 @@ class Stream(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """Unordered pairs of real constituents of one jet, as places in their row.
+    """Unordered pairs of real constituents of one jet, as places in the rows of a group.
+
+    The N rows are G groups of N / G rows laid end to end: constituent l of the n-th row of a group
+    has the place n L + l. In the padded layout a row is a group; otherwise there is one for each
+    device, since the pairs of many jets vary far less than those of a row.
 
     Attributes:
         first: place of one constituent; 0 for padding.
@@ -55,9 +60,15 @@ class Pairs(NamedTuple):
         valid: False for padding.
     """
 
-    first: Int[Array, "N P"]
-    second: Int[Array, "N P"]
-    valid: Bool[Array, "N P"]
+    first: Int[Array, "G P"]
+    second: Int[Array, "G P"]
+    valid: Bool[Array, "G P"]
+
+    def at(self, values: Shaped[Array, "N L *X"], place: Int[Array, "G P"]) -> Array:
+        """Values of the constituents at some places, `[G, P, ...]`."""
+        shape = (len(place), -1, *values.shape[2:])
+        index = place.reshape(*place.shape, *(1 for _ in values.shape[2:]))
+        return jnp.take_along_axis(values.reshape(shape), index, axis=1)
 
 
 class Batch(NamedTuple):

@@ -7,11 +7,12 @@ import numpy as np
 from maskformer_jax.evaluation.results import Results
 
 WORKING_POINTS = ("0.6", "0.7", "0.77", "0.85")
+SCORES = {"precision": 0.8, "recall": 0.7, "f1": 0.74}
 SIZES = {"ujets": 10_000, "cjets": 2_000, "bjets": 5_000}
 
 
 def fraction(value, total=10_000):
-    error = math.sqrt(value * (1 - value) / total)
+    error = math.sqrt(value * (1 - value) / total) if total else math.nan
     return {"value": value, "error": error, "passed": round(value * total), "total": total}
 
 
@@ -28,46 +29,60 @@ def rejection(value, total):
 
 def made_up(label="model", light=100.0, auc=0.95, tpr=0.7, width=0.4, vertex=0.5):
     """Results with a light rejection of `light` at 60 % b efficiency, and so on."""
+    valid = {"tpr": tpr, "fpr": 0.1, "fnr": 1 - tpr, "tnr": 0.9}
     metrics = {
-        "jets": {"total": sum(SIZES.values()), "unlabelled": 0, "classes": SIZES},
+        "jets": sum(SIZES.values()),
         "tagging": {
-            "accuracy": fraction(0.7),
-            "b": tagging(("ujets", "cjets"), light, WORKING_POINTS, 0.1),
-            "c": tagging(("ujets", "bjets"), light / 4, ("0.2", "0.5"), 0.2),
+            "jet_class": {
+                "label": "flavour",
+                "jets": {"unlabelled": 0, "classes": SIZES},
+                "accuracy": fraction(0.7),
+                "discriminants": {
+                    "b": tagging("bjets", "cjets", light, WORKING_POINTS, 0.1),
+                    "c": tagging("cjets", "bjets", light / 4, ("0.2", "0.5"), 0.2),
+                },
+            }
         },
-        "vertexing": {kind: vertices(vertex) for kind in ("exclusive", "inclusive")},
-        "track_origin": {
-            "accuracy": fraction(0.8),
-            "classes": {
-                name: {"auc": auc, "precision": 0.8, "recall": 0.7, "f1": 0.74, "tracks": number}
-                for name, number in {"Pileup": 20_000, "FromB": 9_000, "FromC": 5_000}.items()
-            },
-            "weighted": {"auc": auc, "precision": 0.8, "recall": 0.7, "f1": 0.74},
+        "vertexing": {"hadrons": {kind: vertices(vertex) for kind in ("exclusive", "inclusive")}},
+        "constituents": {
+            "track_origin": {
+                "of": "tracks",
+                "label": "origin",
+                "accuracy": fraction(0.8),
+                "classes": {
+                    name: {**SCORES, "auc": auc, "number": number}
+                    for name, number in {"Pileup": 20_000, "FromB": 9_000, "FromC": 5_000}.items()
+                },
+                "weighted": {**SCORES, "auc": auc},
+            }
         },
-        "hadrons": {
-            "valid": {
-                "tpr": fraction(tpr),
-                "fpr": fraction(0.1),
-                "fnr": fraction(1 - tpr),
-                "tnr": fraction(0.9),
-            },
-            "flavour": {"bc": fraction(tpr), "b": fraction(tpr), "c": fraction(tpr)},
+        "objects": {
+            "hadrons": {
+                "of": "hadrons",
+                "valid": {key: fraction(value) for key, value in valid.items()},
+                "flavour": {name: fraction(tpr) for name in ("bc", "b", "c")},
+            }
         },
         "regression": {
-            "found": 900,
-            "of": 1_000,
-            "residuals": {
-                name: residual(name, width)
-                for name in ("pt", "Lxy", "mass", "deta", "Lxy_short", "deta_absolute")
-            },
+            "hadrons": {
+                "entries": "hadrons",
+                "against": "true hadron",
+                "found": 900,
+                "of": 1_000,
+                "residuals": {
+                    name: residual(name, width)
+                    for name in ("pt", "Lxy", "mass", "deta", "Lxy_short", "deta_absolute")
+                },
+            }
         },
     }
     return Results(label, metrics, curves(light))
 
 
-def tagging(backgrounds, light, points, mix):
+def tagging(signal, other, light, points, mix):
     def point(position, key):
-        values = {name: light / (1 + position) / (1 + i) for i, name in enumerate(backgrounds)}
+        names = ("ujets", other)
+        values = {name: light / (1 + position) / (1 + i) for i, name in enumerate(names)}
         rejections = {name: rejection(value, SIZES[name]) for name, value in values.items()}
         target = float(key)
         return {"target": target, "efficiency": target, "cut": 1.0, "rejections": rejections}
@@ -76,12 +91,16 @@ def tagging(backgrounds, light, points, mix):
         name: {key: point(i, key) for i, key in enumerate(points)}
         for name in ("MaskFormer", "baseline")
     }
-    return {"fraction": mix, "points": taggers}
+    return {"signal": signal, "fractions": {other: mix, "ujets": 1 - mix}, "points": taggers}
 
 
 def vertices(value):
     return {
-        jets: {"efficiency": fraction(value), "purity": fraction(value), "with_vertex": fraction(v)}
+        jets: {
+            "efficiency": fraction(value, 0 if jets == "ujets" else 10_000),
+            "purity": fraction(value),
+            "with_vertex": fraction(v),
+        }
         for jets, v in {"bjets": 0.7, "cjets": 0.4, "ujets": 0.2, "all": 0.4}.items()
     }
 
@@ -104,4 +123,4 @@ def residual(name, width):
 def curves(light):
     x = np.linspace(0.49, 1.0, 5)
     roc = {"x": x.tolist(), "value": (1 + light * (1 - x)).tolist(), "error": [1.0] * 5}
-    return {"tagging": {"roc": {"b": {"MaskFormer": {"ujets": roc, "cjets": roc}}}}}
+    return {"tagging": {"jet_class": {"roc": {"b": {"MaskFormer": {"ujets": roc, "cjets": roc}}}}}}

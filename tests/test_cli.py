@@ -19,10 +19,12 @@ sys.path.insert(0, str(ROOT))
 import evaluate  # noqa: E402
 import train  # noqa: E402
 
-TINY = """
-data: {block_size: 50, tracks: {cap: 8}}
-model: {embed_dim: 16, num_heads: 2, encoder_layers: 1, decoder_layers: 1, head_widths: [16]}
-training: {epochs: 1, batch_size: 50, log_every: 1}
+TINY = f"""
+base: {ROOT / "configs" / "maskformer.yaml"}
+data: {{block_size: 50, streams: {{tracks: {{cap: 8}}}}}}
+model: {{embed_dim: 16, num_heads: 2, encoder: {{layers: 1}}, head_widths: [16]}}
+tasks: {{hadrons: {{decoder_layers: 1}}}}
+training: {{epochs: 1, batch_size: 50, log_every: 1}}
 """
 
 
@@ -105,10 +107,13 @@ TRAIN_MISTAKES = [
     (["--data.train_file={0}/text.h5"], "text.h5"),
     (["--data.train_file={0}/no_tracks.h5"], "`tracks`"),
     (["--data.train_file={0}/empty.h5"], "empty.h5"),
-    (["--data.val_file={0}/unlabelled.h5"], "no jet has a label"),
+    (["--data.val_file={0}/unlabelled.h5"], "no jet is in a class"),
     (["--data.train_file=null"], "`data.train_file`"),
     (["--data.val_jets=121"], "between 1 and the 120 jets"),
-    (["--data.tracks.inputs=[d0, z0SinTheta, deta, dphi, numberOfTRTHits]"], "`numberOfTRTHits`"),
+    (
+        ["--data.streams.tracks.inputs=[d0, z0SinTheta, deta, dphi, numberOfTRTHits]"],
+        "`numberOfTRTHits`",
+    ),
     (["--data.norm_file={0}/nothing.yaml"], "nothing.yaml"),
     (["--data.norm_file={0}/tiny.yaml"], "tiny.yaml"),
     (["--config={0}/unknown.yaml"], "embed_dimension"),
@@ -118,11 +123,19 @@ TRAIN_MISTAKES = [
     (["--training.speed=9"], "speed"),
     (["--weighting.name=magic"], "`weighting.name` must be one of equal, static"),
     (["--weighting.name=static"], "`weighting.options.weights` must be given"),
-    (["--weighting.name=static", "--weighting.options.weights=[1, 2]"], "6 finite values"),
-    (["--weighting.options.c=1"], "no option `weighting.options.c`; known: none"),
+    (
+        ["--weighting={name: static, options: {weights: {jet_clas: 1}}}"],
+        "`weights` names 'jet_clas', which is none of the losses jet_class, track_origin",
+    ),
+    (["--weighting={name: static, options: {weights: {jet_class: 1}}}"], "a value for every loss"),
+    (["--weighting.options.c=1"], "no option `weighting.options.c`"),
     (["--training.monitor=val/luck"], "`training.monitor`"),
     (["--training.devices=50"], "`training.devices`"),
-    (["--loss.class_weights=[jet_class]"], "`data.class_file`"),
+    (["--tasks.jet_class.class_weights=file"], "`data.class_file`"),
+    (["--tasks.jet_class.label=flavor"], "did you mean `flavour`?"),
+    (["--data.labels.flavour.field=flavor_label"], "(nearest: `flavour_label`)"),
+    (["--tasks.a={kind: regression, of: jets, targets: {masss: {}, energie: {}}}"], "`energie`"),
+    (["--without=[jet_class, track_origin, hadrons]"], "`tasks` must name at least one task"),
     (["--output_dir={0}/occupied"], "occupied is not empty"),
     (["--output_dir={0}/text.h5/run"], "text.h5/run"),
 ]
@@ -179,7 +192,7 @@ EVALUATE_MISTAKES = [
     (["--test_file", "{0}/no_tracks.h5"], "`tracks`"),
     (["--test_file", "{0}/empty.h5"], "empty.h5"),
     (["--output_dir", "{0}/text.h5/out"], "text.h5/out"),
-    (["--charm_fraction", "2"], "`evaluation.charm_fraction`"),
+    (["--evaluation.discriminants.b.fixed_efficiency", "2"], "fixed_efficiency` must be between"),
     (["--evaluation.luck", "2"], "luck"),
 ]
 

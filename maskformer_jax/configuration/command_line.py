@@ -1,5 +1,6 @@
 """The command line: `--config FILE`, dotted overrides, `--print_config`, `--help[.SECTION]`."""
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from maskformer_jax.errors import InputError
 
 Kind = TypeVar("Kind")
 BASE = "base"
+MAX_BASES = 20
 
 
 class _Arguments(NamedTuple):
@@ -61,17 +63,21 @@ def _check_keys(names: Iterable[str]) -> None:
             raise InputError(f"`{name}` is an option of the command line, no key of a file")
 
 
-def _read_with_bases(path: Path, seen: tuple[Path, ...] = ()) -> Iterable[dict]:
+def _read_with_bases(path: Path, seen: tuple[str, ...] = ()) -> Iterable[dict]:
     """What a file is based on, and the file."""
-    if path.resolve() in seen:
-        raise InputError(f"{path}: `{BASE}` leads back to itself")
+    here = os.path.realpath(path)
+    if here in seen or len(seen) > MAX_BASES:
+        problem = (
+            "leads back to itself" if here in seen else f"leads through over {MAX_BASES} files"
+        )
+        raise InputError(f"{path}: `{BASE}` {problem}")
     data = read_file(path)
     _check_keys(data)
     base = data.pop(BASE, None)
     if base is not None:
         if not isinstance(base, str) or not base.isprintable():
             raise InputError(f"{path}: `{BASE}` must be the name of a file; got {shown(base)}")
-        yield from _read_with_bases(path.parent / base, (*seen, path.resolve()))
+        yield from _read_with_bases(path.parent / base, (*seen, here))
     yield data
 
 
@@ -165,11 +171,12 @@ def help_text(kind: type, description: str, tables: Tables, section: str = "") -
         InputError: there is no such section.
     """
     kinds, path = {"": kind}, ""
-    for key in filter(None, section.split(".")):
+    for key in section.replace(".NAME", "").split(".") if section else ():
         known = places(kinds[""]) if "" in kinds else {}
         if key not in known or not known[key].kinds(tables):
             raise unknown([key], path, {n: p for n, p in known.items() if p.kinds(tables)})
         kinds, path = known[key].kinds(tables), f"{path}.{key}".lstrip(".")
+        path += ".NAME" if known[key].is_map else ""
     usage = "--config FILE (again: later ones win), --print_config, --help.SECTION"
     lines = [] if section else [description, usage]
     for name, chosen in kinds.items():

@@ -122,7 +122,7 @@ def nearest(name: str, names: Sequence[str]) -> str:
 
 def unknown(wrong: Sequence[str], path: str, known: Mapping[str, object]) -> InputError:
     """An error that names all unknown options of a section, and what is near the first of them."""
-    full = [f"`{path}.{name}`" if path else f"`{name}`" for name in wrong]
+    full = [f"`{path}.{name}`" if path else f"`{name}`" for name in wrong[:10]]
     hint = nearest(wrong[0], [*known]) or f"; known: {', '.join(known) or 'none'}"
     return InputError(f"no option{'s' if len(wrong) > 1 else ''} {', '.join(full)}{hint}")
 

@@ -96,7 +96,8 @@ def parse(text: str, source: str = "YAML") -> object:
     try:
         node = _Loader(text).get_single_node()
         return None if node is None else _data(node)
-    except yaml.YAMLError as error:
+    # ValueError: PyYAML's own numbers in escapes and directives.
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark else ""
         problem = " ".join(str(getattr(error, "problem", error)).split())
@@ -148,9 +149,9 @@ def read_file(path: Path) -> dict[str, object]:
         InputError: the file is missing, no regular file, not UTF-8, or `parse` refuses it, or it
             holds something else than a mapping.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
     try:
+        if not path.is_file():
+            raise InputError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
         data = parse(raw.decode("utf-8"), str(path))

@@ -23,10 +23,10 @@ class _Rows(NamedTuple):
     row: np.ndarray
     seats: int
 
-    def slots(self, counts: np.ndarray, width: int) -> np.ndarray:
-        """Slot in rows of this width of what each jet has so many of, jet after jet."""
-        slot = np.arange(counts.sum())
-        slot += np.repeat(self.row * width - begins(counts)[self.row * self.seats], counts)
+    def slots(self, counts: np.ndarray, width: int, rows: int = 1) -> np.ndarray:
+        """Slot, in so many rows of this width together, of what each jet has, jet after jet."""
+        slot, group = np.arange(counts.sum()), self.row // rows
+        slot += np.repeat(group * width - begins(counts)[group * rows * self.seats], counts)
         return slot
 
     @property
@@ -102,7 +102,8 @@ def assemble(samples: Samples, seats: np.ndarray, layout: Layout) -> tuple[Batch
             for name, place in places.items()
         },
         pairs={
-            name: _pairs(places[name], rows, width, parts) for name, width in layout.pairs.items()
+            name: _pairs(places[name], rows, width, layout.groups, parts)
+            for name, width in layout.pairs.items()
         },
     )
     labels: dict[str, Any] = {}
@@ -161,19 +162,21 @@ def _masks(masks: np.ndarray, place: _Places, rows: _Rows, parts: _Parts) -> np.
     return parts(dense, 0, parts.num_rows * parts.seats, num_objects, width)
 
 
-def _pairs(place: _Places, rows: _Rows, width: int, parts: _Parts) -> Pairs:
-    """All pairs of the constituents of a jet, jet after jet."""
+def _pairs(place: _Places, rows: _Rows, width: int, groups: int, parts: _Parts) -> Pairs:
+    """All pairs of the constituents of a jet, jet after jet, in the groups of a part."""
+    of_group = parts.num_rows // groups
     counts = place.counts * (place.counts - 1) // 2
     # By the second of a pair: the pairs of a jet with fewer constituents come first.
     second, first = np.tril_indices(place.counts.max(initial=0), -1)
     number = np.arange(counts.sum()) - np.repeat(begins(counts), counts)
-    begin = (begins(place.counts) - begins(place.counts)[rows.row * rows.seats]).astype(np.int32)
-    begin, slot = np.repeat(begin, counts), rows.slots(counts, width)
+    begin = begins(place.counts) - begins(place.counts)[rows.row * rows.seats]
+    begin += rows.row % of_group * place.width
+    begin, slot = np.repeat(begin.astype(np.int32), counts), rows.slots(counts, width, of_group)
 
     def dense(values: np.ndarray) -> np.ndarray:
-        found = np.zeros(rows.number * width, values.dtype)
+        found = np.zeros(rows.number // of_group * width, values.dtype)
         found[slot] = values
-        return parts(found, 0, parts.num_rows, width)
+        return parts(found, 0, groups, width)
 
     return Pairs(
         dense(first.astype(np.int32)[number] + begin),

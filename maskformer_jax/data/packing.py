@@ -22,9 +22,10 @@ TOKENS_OF_A_PART = 1500
 MOST_JETS_OF_A_ROW = 12
 # Blocks of a file that are read to see how many constituents its jets have.
 BLOCKS = 8
-# Arithmetic of a pair of constituents in units of that of a constituent: GN2's, 20 thousand
-# products in both directions against 2 million in the encoder.
-PAIR_COST = 0.01
+# Pairs that a group has room for, in units of the most of some batches. They vary far more than
+# constituents, and room for them costs little: GN2's pairs are 20 thousand products each, its
+# constituents 2 million.
+PAIR_ROOM = 1.25
 
 
 class Layout(NamedTuple):
@@ -35,7 +36,8 @@ class Layout(NamedTuple):
         rows: rows of a part.
         jets: seats of a row; 1: the padded layout, where every row is a jet.
         widths: by stream, constituents of a row.
-        pairs: by stream whose pairs are made, pairs of a row.
+        pairs: by stream whose pairs are made, pairs of a group.
+        groups: of the rows of a part.
         spread: parts over which the jets are spread; the others take what does not fit.
         batches: independent batches of a step, whose parts come one after the other.
     """
@@ -45,6 +47,7 @@ class Layout(NamedTuple):
     jets: int
     widths: Mapping[str, int]
     pairs: Mapping[str, int] = {}
+    groups: int = 1
     spread: int = 1
     batches: int = 1
 
@@ -72,7 +75,8 @@ def padded(
         batches: independent batches of a step.
     """
     of_rows = {stream: pairs_of(widths[stream]) for stream in pairs}
-    return Layout(parts, batch_size // (parts * batches), 1, widths, of_rows, parts, batches)
+    rows = batch_size // (parts * batches)
+    return Layout(parts, rows, 1, widths, of_rows, rows, parts, batches)
 
 
 def plan(
@@ -95,7 +99,7 @@ def plan(
         batch_size: jets of all parts of all batches.
         widths: by stream, constituents of a row, at least those of any jet.
         extra: queries and registers of a jet, which cost as much arithmetic as constituents.
-        pairs: streams whose pairs are made; a row has as many as the longest jet may have.
+        pairs: streams whose pairs are made.
         parts: parts over which a batch is spread; none: as many as keep the activations of a part
             in the cache of a CPU.
         devices: the rows of a part are a multiple of this number.
@@ -106,16 +110,22 @@ def plan(
     draws = _draws(counts, jets, row)
     layouts = []
     for seats in range(1, MOST_JETS_OF_A_ROW + 1 if widths else 2):
-        cost = sum(widths.values()) + seats * extra + PAIR_COST * sum(row.pairs.values())
+        cost = sum(widths.values()) + seats * extra
         chosen = parts
         if parts is None:
             rows = _rows_needed(draws, 1, row._replace(jets=seats))
             chosen = max(round(rows * cost / TOKENS_OF_A_PART), 1)
         rows = _rows_needed(draws, chosen, row._replace(jets=seats))
         rows = -(-min(rows, -(-jets // chosen)) // devices) * devices
-        # A row takes at least one jet, whatever its constituents.
-        most = max(chosen, -(-jets // rows))
-        layout = Layout(most, rows, seats, widths, row.pairs, chosen, batches)
+        if seats == 1:  # a row is a group
+            layout = row._replace(parts=max(chosen, -(-jets // rows)), rows=rows, groups=rows)
+            layouts.append((chosen * rows * cost, layout._replace(spread=chosen, batches=batches)))
+            continue
+        of_groups = _pairs_needed(draws, chosen * devices, row)
+        # A row takes at least one jet, whatever its constituents, unless there are too many pairs.
+        fewest = [rows, *(devices * (n // max(row.pairs[s], 1)) for s, n in of_groups.items())]
+        most = max(chosen, *(-(-jets // number) for number in fewest))
+        layout = Layout(most, rows, seats, widths, of_groups, devices, chosen, batches)
         layouts.append((chosen * rows * cost, layout))
     return min(layouts, key=lambda x: x[0])[1]
 
@@ -157,27 +167,36 @@ def plan_layout(
 
 
 def _draws(counts: Mapping[str, np.ndarray], jets: int, layout: Layout) -> list[np.ndarray]:
-    """What the jets `[jets, S]` of some batches need of each width, the largest first."""
+    """Constituents of the jets `[jets, S]` of some batches, by stream, the largest first."""
     if not counts:
         return [np.zeros((jets, 0), int)]
     needs = _needs(counts, layout)
     drawn = np.random.default_rng(0).choice(len(needs), (DRAWS, jets))
-    widths = _widths(layout)
+    widths = list(layout.widths.values())
     ordered = (needs[index] for index in drawn)
     return [some[np.argsort(-sizes(some, widths), kind="stable")] for some in ordered]
 
 
-def _widths(layout: Layout) -> list[int]:
-    """What limits a row: constituents, and pairs where those do not limit them."""
-    pairs = (n for stream, n in layout.pairs.items() if n < pairs_of(layout.widths[stream]))
-    return [*layout.widths.values(), *pairs]
-
-
 def _needs(counts: Mapping[str, np.ndarray], layout: Layout) -> np.ndarray:
-    """What each jet needs of each of the `_widths`, `[n, S]`."""
-    pairs = [s for s, n in layout.pairs.items() if n < pairs_of(layout.widths[s])]
-    columns = [counts[stream] for stream in layout.widths]
-    return np.stack([*columns, *(pairs_of(counts[stream]) for stream in pairs)], axis=1)
+    """Constituents of each jet by stream, `[n, S]`."""
+    return np.stack([counts[stream] for stream in layout.widths], axis=1)
+
+
+def _pairs_needed(draws: Sequence[np.ndarray], groups: int, row: Layout) -> dict[str, int]:
+    """Pairs by stream that a group has room for, at least those of any jet.
+
+    Args:
+        draws: what the jets of some batches need of each width.
+        groups: over which the jets of a batch are spread.
+        row: its `pairs` are those of the longest jet.
+    """
+    found = {}
+    for stream, most in row.pairs.items():
+        column = list(row.widths).index(stream)
+        # Of the largest jets, and every so many after them: no group needs more on average.
+        sums = [pairs_of(needs[::groups, column]).sum() for needs in draws]
+        found[stream] = max(int(PAIR_ROOM * max(sums)), most)
+    return found
 
 
 def _rows_needed(draws: Sequence[np.ndarray], parts: int, layout: Layout) -> int:
@@ -188,15 +207,15 @@ def _rows_needed(draws: Sequence[np.ndarray], parts: int, layout: Layout) -> int
         parts: over which each is spread.
         layout: seats and widths of a row.
     """
-    seats, widths = layout.jets, _widths(layout)
+    seats, widths = layout.jets, list(layout.widths.values())
     spread = [needs[part::parts] for needs in draws for part in range(parts)]
     rows = max(-(-len(needs) // seats) for needs in spread)
     if seats == 1:
         return rows
     rows = max(rows, *(int((-(-needs.sum(axis=0) // widths)).max()) for needs in spread))
     for needs in spread:
-        while (deal(needs, rows, seats, widths) < 0).any():
-            rows += max(rows // 100, 1)
+        while (deal(needs, rows, seats, widths, all_or_none=True) < 0).any():
+            rows += max(rows // (100 if len(widths) == 1 else 25), 1)
     # What doesn't fit costs a part more: the whole batch again where there is one.
     return rows + (int(np.ceil(MARGIN * rows)) if parts == 1 else 0)
 
@@ -225,7 +244,8 @@ def seat(
         for batch, jets in enumerate(batches):
             seats[batch].reshape(-1)[: len(jets)] = jets
         return seats.reshape(-1, layout.rows, layout.jets)
-    needs, widths, waits = _needs(counts, layout), _widths(layout), np.ones(num_jets, bool)
+    needs, widths = _needs(counts, layout), list(layout.widths.values())
+    waits = np.ones(num_jets, bool)
     order = -sizes(needs, widths)
     for batch, jets in enumerate(batches):
         left = jets[np.argsort(order[jets], kind="stable")]
@@ -237,8 +257,32 @@ def seat(
                 break
             places = deal(needs[group], layout.rows, layout.jets, widths)
             placed = places >= 0
-            group, (row, column) = group[placed], np.divmod(places[placed], layout.jets)
-            seats[batch, part, generator.permutation(layout.rows)[row], column] = group
+            row, column = np.divmod(places, layout.jets)
+            row = generator.permutation(layout.rows)[row]
+            if layout.pairs:
+                placed &= _has_room(counts, group, np.where(placed, row, -1), layout)
+            group, row, column = group[placed], row[placed], column[placed]
+            seats[batch, part, row, column] = group
             waits[group] = False
             left = left[waits[left]]
     return seats.reshape(-1, layout.rows, layout.jets)
+
+
+def _has_room(
+    counts: Mapping[str, np.ndarray], jets: np.ndarray, row: np.ndarray, layout: Layout
+) -> np.ndarray:
+    """Whether the pairs of each jet have room in its group, the largest jets first.
+
+    Args:
+        counts: by stream, constituents of all jets.
+        jets: `[k]` those that were dealt.
+        row: `[k]` of each; -1 for none.
+        layout: groups and their pairs.
+    """
+    group, fits = row // (layout.rows // layout.groups), row >= 0
+    for stream, most in layout.pairs.items():
+        pairs = np.where(row >= 0, pairs_of(counts[stream][jets]), 0)
+        for number in range(layout.groups):
+            own = group == number
+            fits[own] &= np.cumsum(pairs[own]) <= most
+    return fits

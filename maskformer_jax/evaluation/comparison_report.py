@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from maskformer_jax.evaluation.names import fraction_symbols, heading, short, spoken
-from maskformer_jax.evaluation.report import class_title, jet_counts, regression_title
+from maskformer_jax.evaluation.names import fraction_symbols, heading, short, singular, spoken
+from maskformer_jax.evaluation.report import jet_counts, regression_title
 from maskformer_jax.evaluation.results import Results
 from maskformer_jax.evaluation.tables.cells import (
     aligned,
@@ -134,10 +134,10 @@ def _classification(metrics: Mapping[str, Any]) -> list[Column]:
 
     add("tagging", lambda part: part["label"], ("", ("accuracy",), percent))
     auc = ("AUC", ("weighted", "auc"), lambda value: number(100 * value, 2))
-    add("constituents", class_title, ("", ("accuracy",), percent), auc)
+    add("constituents", lambda part: part["label"], ("", ("accuracy",), percent), auc)
     rates = [(key.upper(), ("valid", key), percent) for key in ("tpr", "fpr")]
-    flavour = ("flavour", ("flavour",), lambda parts: percent(next(iter(parts.values()))))
-    add("objects", lambda part: part["of"], *rates, flavour)
+    of_class = ("class", ("flavour",), lambda parts: percent(next(iter(parts.values()))))
+    add("objects", lambda part: singular(part["of"]), *rates, of_class)
     return columns
 
 

@@ -38,7 +38,7 @@ def with_first(fractions: Mapping[str, float], value: float) -> dict[str, float]
     """The fractions with another value of the first, the others rescaled to fill up 1.
 
     >>> with_first({"cjets": 0.2, "ujets": 0.6, "taujets": 0.2}, 0.6)
-    {'cjets': 0.6, 'ujets': 0.30000000000000004, 'taujets': 0.1}
+    {'cjets': 0.6, 'ujets': 0.3, 'taujets': 0.1}
     """
     first, *others = fractions
     total = sum(fractions[name] for name in others)

@@ -1,16 +1,16 @@
 """Single jets with their tracks and their true and predicted hadrons, to be drawn."""
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from maskformer_jax.config import Config
 from maskformer_jax.data import JetFile, Records
-from maskformer_jax.data.config import JETS
 from maskformer_jax.data.h5 import select
 from maskformer_jax.errors import InputError
+from maskformer_jax.evaluation.event_names import Names, is_wanted, names_of
 from maskformer_jax.evaluation.section import MEV_PER_GEV, Chunk, Setting
 from maskformer_jax.evaluation.trajectories import GEV_PER_TESLA_MM, Trajectories
 
@@ -82,77 +82,6 @@ class Event(NamedTuple):
     prediction: View
 
 
-class Names(NamedTuple):
-    """What is shown of a model, by the names in its configuration.
-
-    Attributes:
-        config: of the run.
-        task: of the objects.
-        objects: their entry.
-        stream: of their constituents.
-        kinds: classes of the objects.
-        label: of these.
-        targets: properties of the objects.
-        jets: task, label and classes of the jets; none: they have no classes.
-        origin: likewise of the constituents.
-    """
-
-    config: Config
-    task: str
-    objects: str
-    stream: str
-    kinds: list[str]
-    label: str
-    targets: list[str]
-    jets: tuple[str, str, list[str]] | None
-    origin: tuple[str, str, list[str]] | None
-
-
-def is_wanted(config: Config) -> bool:
-    """Whether the configuration asks for a picture."""
-    display = config.evaluation.display
-    return bool(display.jets or display.first)
-
-
-def cannot(setting: Setting) -> str | None:
-    """Why there can be no event display; none: there can be."""
-    if not any(_is_shown(task.options) for task in setting.tasks):
-        return "no task finds objects with classes and masks"
-    return None
-
-
-def _is_shown(options: Any) -> bool:
-    losses = getattr(options, "losses", None)
-    if options.kind != "objects" or losses.object_class is None:
-        return False
-    return losses.mask_ce is not None or losses.mask_dice is not None
-
-
-def names_of(setting: Setting) -> Names:
-    """Of a setting in which there can be a display."""
-    task = next(task for task in setting.tasks if _is_shown(task.options))
-    options, losses = task.options, task.options.losses
-    stream = setting.schema.objects[options.objects].of
-
-    def classifier(of: str) -> tuple[str, str, list[str]] | None:
-        for other in setting.tasks:
-            if other.options.kind == "classification" and setting.place(other) == of:
-                return other.name, other.options.label, setting.classes(other)
-        return None
-
-    return Names(
-        setting.config,
-        task.name,
-        options.objects,
-        stream,
-        list(setting.schema.labels[losses.object_class.label].classes),
-        losses.object_class.label,
-        list(losses.regression.targets) if losses.regression else [],
-        classifier(JETS),
-        classifier(stream),
-    )
-
-
 class EventDisplay:
     """Collects the jets that the configuration asks for."""
 
@@ -176,7 +105,7 @@ class EventDisplay:
                 f"{file.path}; got {beyond[0]}"
             )
         self._signal = _first_signal(self._names) if display.first else None
-        needed = [self._names.objects, *([self._names.jets[1]] if self._signal else [])]
+        needed = [self._names.objects, *([self._names.jets.label] if self._signal else [])]
         if display.first and not setting.has(*needed):
             raise InputError(
                 f"`evaluation.display.first` chooses by the true vertices, and {file.path} has no "
@@ -205,9 +134,8 @@ class EventDisplay:
 
 def _first_signal(names: Names) -> str | None:
     """Signal of the first discriminant for the classes of the jets."""
-    classes = names.jets[2] if names.jets else []
     signals = [d.signal for d in names.config.evaluation.discriminants.values()]
-    return next((signal for signal in signals if signal in classes), None)
+    return next((signal for signal in signals if signal in names.jets.names), None)
 
 
 def _check_fields(file: JetFile, names: Names) -> None:
@@ -259,10 +187,10 @@ def _optional(table: np.ndarray | np.void, name: str) -> np.ndarray:
 
 
 def _truth(chunk: Chunk, index: int, records: Records, names: Names, number: int) -> View | None:
-    if names.objects not in chunk.labels or names.label not in chunk.labels:
+    if names.objects not in chunk.labels or names.of.label not in chunk.labels:
         return None
     valid, masks = (x[index] for x in chunk.labels[names.objects])
-    true = chunk.true.get(f"{names.task}.regression")
+    true = chunk.true.get(f"{names.of.task}.regression")
     hadrons = []
     for slot in np.flatnonzero(valid):
         values = (
@@ -270,40 +198,40 @@ def _truth(chunk: Chunk, index: int, records: Records, names: Names, number: int
             if true is None
             else dict(zip(names.targets, true[index, slot].tolist(), strict=True))
         )
-        kind = names.kinds[chunk.labels[names.label][index, slot]]
+        kind = names.of.names[chunk.labels[names.of.label][index, slot]]
         position = _decay(records.objects[names.objects][0, slot], records.jets[0], names.config)
         tracks = int(masks[slot].sum())
         hadrons.append(_hadron(slot, {kind: 1.0}, values, position, tracks, names))
     flavour, origin = {}, np.full(number, -1)
-    if names.jets and names.jets[1] in chunk.labels:
-        label = int(chunk.labels[names.jets[1]][index])
-        flavour = {names.jets[2][label]: 1.0} if label >= 0 else {}
-    if names.origin and names.origin[1] in chunk.labels:
-        origin = chunk.labels[names.origin[1]][index, :number]
+    if names.jets.label in chunk.labels:
+        label = int(chunk.labels[names.jets.label][index])
+        flavour = {names.jets.names[label]: 1.0} if label >= 0 else {}
+    if names.origin.label in chunk.labels:
+        origin = chunk.labels[names.origin.label][index, :number]
     slots = np.where(masks.any(axis=0), masks.argmax(axis=0), -1)[:number]
     return View(flavour, hadrons, slots, origin == _pileup(names))
 
 
 def _prediction(chunk: Chunk, index: int, names: Names, number: int) -> View:
-    found = chunk.predictions[names.task]
-    predicted = chunk.predicted.get(f"{names.task}.regression")
+    found = chunk.predictions[names.of.task]
+    predicted = chunk.predicted.get(f"{names.of.task}.regression")
     assigned = found["mask_index"][index, :number]
     hadrons = []
     for slot, prob in enumerate(found["class_prob"][index]):
-        if np.argmax(prob) == len(names.kinds):
+        if np.argmax(prob) == len(names.of.names):
             continue
         values = {}
         if predicted is not None:
             values = dict(zip(names.targets, predicted[index, slot].tolist(), strict=True))
-        class_prob = dict(zip([*names.kinds, NONE], prob.tolist(), strict=True))
+        class_prob = dict(zip([*names.of.names, NONE], prob.tolist(), strict=True))
         tracks = int(np.count_nonzero(assigned == slot))
         hadrons.append(_hadron(slot, class_prob, values, None, tracks, names))
     flavour, origin = {}, np.full(number, -1)
-    if names.jets:
-        prob = np.exp(chunk.predictions[names.jets[0]]["log_prob"][index])
-        flavour = dict(zip(names.jets[2], prob.tolist(), strict=True))
-    if names.origin:
-        origin = chunk.predictions[names.origin[0]]["log_prob"][index, :number].argmax(axis=-1)
+    if names.jets.task:
+        prob = np.exp(chunk.predictions[names.jets.task]["log_prob"][index])
+        flavour = dict(zip(names.jets.names, prob.tolist(), strict=True))
+    if names.origin.task:
+        origin = chunk.predictions[names.origin.task]["log_prob"][index, :number].argmax(axis=-1)
     return View(flavour, hadrons, assigned, origin == _pileup(names))
 
 
@@ -324,7 +252,7 @@ def _hadron(
         angle = dphi or 0.0
         position = (length * math.cos(angle), length * math.sin(angle))
     direction = None if deta is None or dphi is None else (deta, dphi)
-    kind = names.kinds.index(max(names.kinds, key=lambda name: class_prob.get(name, 0.0)))
+    kind = names.of.names.index(max(names.of.names, key=lambda name: class_prob.get(name, 0.0)))
     return Hadron(int(slot), kind, class_prob, values, position, direction, tracks)
 
 
@@ -341,5 +269,5 @@ def _decay(hadron: np.void, jet: np.void, config: Config) -> tuple[float, float]
 
 def _pileup(names: Names) -> int:
     """Index of the origin of pile-up tracks; one that no track has where it is not a class."""
-    origins = names.origin[2] if names.origin else []
+    origins = names.origin.names
     return origins.index(PILEUP) if PILEUP in origins else len(origins)

@@ -9,7 +9,7 @@ import numpy as np
 from maskformer_jax.data.config import JETS
 from maskformer_jax.data.schema import Schema
 from maskformer_jax.evaluation.names import probability
-from maskformer_jax.evaluation.section import Chunk
+from maskformer_jax.evaluation.section import Chunk, place_of
 from maskformer_jax.evaluation.trained import Trained
 from maskformer_jax.tasks.task import Task
 
@@ -38,23 +38,15 @@ class Output(NamedTuple):
 def outputs_of(trained: Trained) -> list[Output]:
     """All fields that the tasks of a model predict."""
     tasks, schema, name = trained.model.tasks, trained.model.schema, trained.config.name
-    kinds = Counter((task.options.kind, _place(task, schema)) for task in tasks)
+    kinds = Counter((task.options.kind, place_of(task, schema)) for task in tasks)
     found: list[Output] = []
     for task in tasks:
-        place = _place(task, schema)
+        place = place_of(task, schema)
         several = kinds[task.options.kind, place] > 1
         builder = BUILDERS.get(task.options.kind)
         if builder is not None:
             found += builder(task, schema, f"{name}_{task.name}" if several else name, several)
     return found
-
-
-def _place(task: Task, schema: Schema) -> str:
-    options = task.options
-    if options.kind == "objects":
-        return options.objects
-    label = getattr(options, "label", None)
-    return schema.labels[label].of if label else getattr(options, "of", "")
 
 
 def _classification(task: Task, schema: Schema, prefix: str, several: bool) -> Iterator[Output]:
@@ -128,9 +120,10 @@ def _objects(task: Task, schema: Schema, prefix: str, several: bool) -> Iterator
         for column, name in enumerate(classes):
             field = f"{prefix}_p{name}"
             yield Output(place, field, task.name, values("class_prob", column), classes)
-        yield Output(place, f"{before}class_label", task.name, true_class)
     for column, name in enumerate(losses.regression.targets if losses.regression else ()):
         yield Output(place, f"{prefix}_{name}", task.name, physical(column))
+    if losses.object_class is not None:
+        yield Output(place, f"{before}class_label", task.name, true_class)
     if losses.mask_ce is None and losses.mask_dice is None:
         return
 

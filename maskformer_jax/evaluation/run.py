@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from maskformer_jax.data import JetFile
 from maskformer_jax.errors import InputError
-from maskformer_jax.evaluation import event_display, report
+from maskformer_jax.evaluation import event_names, report
 from maskformer_jax.evaluation.event_display import EventDisplay
 from maskformer_jax.evaluation.metrics import Tally, left_out, setting_of
 from maskformer_jax.evaluation.output import write_whole
@@ -92,10 +92,10 @@ def evaluate_trained(trained: Trained, test_file: Path, folder: Path, label: str
     with _opened(trained, test_file) as (file, setting):
         tally, takers = Tally(setting), []
         summary = left_out(setting, file.missing, file.read(0, 1).jets.dtype.names)
-        reason = event_display.cannot(setting)
+        reason = event_names.cannot(setting)
         if reason is None:
             takers.append(EventDisplay(setting, file))
-        elif event_display.is_wanted(trained.config):
+        elif event_names.is_wanted(trained.config):
             summary.append(f"no event display: {reason}")
         rate = write_predictions(trained, file, folder / FILE_NAME, [tally, *takers])
     events = [event for display in takers for event in display.events]

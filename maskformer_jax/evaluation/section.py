@@ -51,6 +51,15 @@ class Curve(NamedTuple):
     error: Float[np.ndarray, " V"]
 
 
+def place_of(task: Task, schema: Schema) -> str:
+    """`jets`, the stream or the objects that a task is of; nothing for another kind of task."""
+    options = task.options
+    label = getattr(options, "label", None)
+    if label in schema.labels:
+        return schema.labels[label].of
+    return getattr(options, "objects", getattr(options, "of", ""))
+
+
 class Setting(NamedTuple):
     """What the sections of a test file are built with.
 
@@ -78,10 +87,7 @@ class Setting(NamedTuple):
 
     def place(self, task: Task) -> str:
         """`jets`, the stream or the objects that a task is of."""
-        options = task.options
-        if options.kind == "objects":
-            return options.objects
-        return options.of if options.kind == "regression" else self.schema.labels[options.label].of
+        return place_of(task, self.schema)
 
     def axis(self, task: Task) -> str:
         """`jets`, `stream` or `objects`: what a task is of."""

@@ -154,7 +154,7 @@ class VertexingSection:
 
 
 def _sum(counts: Int[np.ndarray, "rows 2"]) -> Fraction:
-    failed, passed = counts.sum(axis=0)
+    failed, passed = counts.sum(axis=0).tolist()
     return fraction(passed, failed + passed)
 
 

@@ -5,34 +5,32 @@ respect to the representation that all losses share, which leave the trunk out. 
 their weighted sum of the exact gradients, by one backward pass over the whole batch.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
-from jaxtyping import Array, Bool, Float, PyTree
+from jaxtyping import Array, Float, PyTree
 
-from maskformer_jax.gradients.by_loss import (
-    Backward,
-    WeightedGradient,
-    gradients_of_losses,
-    loss_by_loss,
-)
-from maskformer_jax.gradients.micro_batches import (
-    LossSums,
-    Parts,
-    SumsOf,
-    add_up,
-    cotangents,
-    counts_before,
-    known_before,
-    sums_and_pullback,
-    sums_before,
-)
-from maskformer_jax.gradients.reverse_pass import (
-    Pullback,
-    gradients_at_representation,
-    sum_of_gradients,
-)
+from maskformer_jax.gradients import micro_batches, reverse_pass
+from maskformer_jax.gradients.micro_batches import Backward, LossSums, Parts, SumsOf
+from maskformer_jax.gradients.reverse_pass import Pullback
 from maskformer_jax.weighting import SharedTransformation, TaskState, inner_products
+
+SumsAndGramian = tuple[LossSums, Float[Array, "K K"]]
+
+
+class WeightedGradient(NamedTuple):
+    """Result of one evaluation of the losses and their gradients.
+
+    Attributes:
+        losses: the unweighted losses.
+        gradient: the update direction, shaped like the parameters.
+        weighting_state: state of the method after this step.
+    """
+
+    losses: Float[Array, " K"]
+    gradient: PyTree
+    weighting_state: PyTree
 
 
 class CheaperWeights(NamedTuple):
@@ -50,129 +48,89 @@ class CheaperWeights(NamedTuple):
     at_representation: bool = False
 
 
-def with_cheaper_weights(
+def weigh_sample(
     sums_of: SumsOf,
     params: PyTree,
     method: SharedTransformation,
     state: TaskState,
-    parts: Parts,
+    sample: Parts,
     *,
-    cheaper: CheaperWeights,
-    sample: Parts | None,
-    due: Bool[Array, ""] | bool,
+    at_representation: bool,
     backward: Backward,
-) -> WeightedGradient:
-    """Losses, update and state of a step.
-
-    Args:
-        sums_of: `sums_of(params, part)`, the losses of a part one by one.
-        params: of the network.
-        method: on the Gramian, with one set of weights for the whole network.
-        state: its state.
-        parts: the batch.
-        cheaper: when and where weights are found.
-        sample: the part of the batch whose gradients make the Gramian; none: all of it.
-        due: whether weights are renewed in this step; not read where they are in every step.
-        backward: as of `gradients_of_losses`.
-    """
-    arguments = (sums_of, params, method)
-
-    def renew() -> WeightedGradient:
-        if cheaper.at_representation:
-            return _by_representation(*arguments, state, parts)
-        return loss_by_loss(*arguments, state, parts, backward=backward)
-
-    def weigh() -> TaskState:
-        sums, gramian = _gramian(*arguments, sample, cheaper, backward)
-        return method.weigh(gramian, state, sums.mean())
-
-    if sample is not None:
-        renewed = jax.lax.cond(due, weigh, lambda: state)
-        return _with_weights_of(*arguments, renewed, parts)
-    if cheaper.every == 1:
-        return renew()
-    return jax.lax.cond(due, renew, lambda: _with_weights_of(*arguments, state, parts))
+) -> TaskState:
+    """State with the weights that the gradients on a sample of the batch give."""
+    if at_representation:
+        of_part = _at_representation(sums_of, params, sample)
+        sums, gramian = micro_batches.add_up(lambda part: of_part(part)[0], sample)
+    else:
+        sums, gradients = micro_batches.gradients_of_losses(sums_of, params, sample, backward)
+        leaves = zip(jax.tree.leaves(gradients), method.is_shared(params), strict=True)
+        kept = [leaf for leaf, is_shared in leaves if is_shared]
+        gramian = inner_products(kept, kept)
+    return method.weigh(gramian, state, sums.mean())
 
 
-def _with_weights_of(
+def with_weights_of(
     sums_of: SumsOf, params: PyTree, method: SharedTransformation, state: TaskState, parts: Parts
 ) -> WeightedGradient:
     """The gradients added up with the weights of the state, in one backward pass."""
-    sums_of_batch = sums_before(sums_of, params, parts)
+    sums_of_batch = micro_batches.known_before(micro_batches.stacked(sums_of, params), parts)
 
     def pull_back(part: PyTree) -> tuple[LossSums, PyTree]:
-        sums, pull = sums_and_pullback(sums_of, params, part)
+        sums, pull = micro_batches.sums_and_pullback(sums_of, params, part)
         return sums, _pull_sum(params, method, state, sums_of_batch(sums), pull)
 
-    sums, gradient = add_up(pull_back, parts)
+    sums, gradient = micro_batches.add_up(pull_back, parts)
     return WeightedGradient(sums.mean(), gradient, state)
 
 
 def _pull_sum(
     params: PyTree, method: SharedTransformation, state: TaskState, sums: LossSums, pull: Pullback
 ) -> PyTree:
-    return sum_of_gradients(
+    return reverse_pass.sum_of_gradients(
         pull,
-        tuple(cotangents(sums.count)),
+        tuple(micro_batches.cotangents(sums.count)),
         state.weights,
         method.own(state, sums.mean()),
         method.is_shared(params),
     )
 
 
-def _gramian(
-    sums_of: SumsOf,
-    params: PyTree,
-    method: SharedTransformation,
-    parts: Parts,
-    cheaper: CheaperWeights,
-    backward: Backward,
-) -> tuple[LossSums, Float[Array, "K K"]]:
-    """Losses, and inner products of their gradients where the method compares them."""
-    if not cheaper.at_representation:
-        sums, gradients = gradients_of_losses(sums_of, params, parts, backward)
-        leaves = zip(jax.tree.leaves(gradients), method.is_shared(params), strict=True)
-        kept = [leaf for leaf, is_shared in leaves if is_shared]
-        return sums, inner_products(kept, kept)
-    counts_of_batch = counts_before(sums_of, params, parts)
+def _at_representation(
+    sums_of: SumsOf, params: PyTree, parts: Parts
+) -> Callable[[PyTree], tuple[SumsAndGramian, Pullback]]:
+    """Of a part: losses, the inner products of their gradients, and what pulls further back.
 
-    def of_part(part: PyTree) -> tuple[LossSums, Float[Array, "K K"]]:
-        sums, pull = sums_and_pullback(sums_of, params, part)
-        return sums, _gramian_at_representation(counts_of_batch(sums.count), pull)
-
-    return add_up(of_part, parts)
-
-
-def _gramian_at_representation(count: Float[Array, " K"], pull: Pullback) -> Float[Array, "K K"]:
-    """Inner products of the gradients with respect to the shared representation of a part.
-
-    Two parts have no representation in common, so that their inner products add up.
+    The gradients are those with respect to the shared representation. Two parts have none in
+    common, so that their inner products add up.
 
     Source: MGDA-UB, arXiv 1810.04650, Section 3.3.
     """
-    rows = gradients_at_representation(pull, tuple(cotangents(count)))
-    return inner_products(rows, rows)
+    counts_of_batch = micro_batches.counts_before(sums_of, params, parts)
+
+    def of_part(part: PyTree) -> tuple[SumsAndGramian, Pullback]:
+        sums, pull = micro_batches.sums_and_pullback(sums_of, params, part)
+        starts = micro_batches.cotangents(counts_of_batch(sums.count))
+        rows = reverse_pass.gradients_at_representation(pull, tuple(starts))
+        return (sums, inner_products(rows, rows)), pull
+
+    return of_part
 
 
-def _by_representation(
+def by_representation(
     sums_of: SumsOf, params: PyTree, method: SharedTransformation, state: TaskState, parts: Parts
 ) -> WeightedGradient:
-    """The Gramian at the representation and the weighted sum from one forward pass."""
-    counts_of_batch = counts_before(sums_of, params, parts)
+    """Weights from the representation and the weighted sum from one forward pass."""
+    of_part = _at_representation(sums_of, params, parts)
+    of_batch = micro_batches.known_before(lambda part: of_part(part)[0], parts)
 
     def weigh(sums: LossSums, gramian: Float[Array, "K K"]) -> TaskState:
         return method.weigh(gramian, state, sums.mean())
 
-    def of_part(part: PyTree) -> tuple[tuple[LossSums, Float[Array, "K K"]], Pullback]:
-        sums, pull = sums_and_pullback(sums_of, params, part)
-        return (sums, _gramian_at_representation(counts_of_batch(sums.count), pull)), pull
-
-    of_batch = known_before(lambda part: of_part(part)[0], parts)
-
-    def pull_back(part: PyTree) -> tuple[tuple[LossSums, Float[Array, "K K"]], PyTree]:
+    def pull_back(part: PyTree) -> tuple[SumsAndGramian, PyTree]:
         here, pull = of_part(part)
         sums, gramian = of_batch(here)
         return here, _pull_sum(params, method, weigh(sums, gramian), sums, pull)
 
-    (sums, gramian), gradient = add_up(pull_back, parts)
+    (sums, gramian), gradient = micro_batches.add_up(pull_back, parts)
     return WeightedGradient(sums.mean(), gradient, weigh(sums, gramian))

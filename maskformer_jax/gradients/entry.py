@@ -1,18 +1,19 @@
 """What a training step calls: losses in, one update direction out, by the way the method needs."""
 
+from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, PyTree
 
-from maskformer_jax.gradients.by_loss import (
-    Backward,
-    WeightedGradient,
-    in_one_pass,
-    loss_by_loss,
-)
-from maskformer_jax.gradients.cheaper_weights import CheaperWeights, with_cheaper_weights
-from maskformer_jax.gradients.micro_batches import Parts, SumsOf
+from maskformer_jax.gradients import cheaper_weights, micro_batches
+from maskformer_jax.gradients.cheaper_weights import CheaperWeights, WeightedGradient
+from maskformer_jax.gradients.micro_batches import Backward, LossSums, Parts, SumsOf
+
+Method = optax.GradientTransformationExtraArgs
 
 
 class Weighting(NamedTuple):
@@ -28,7 +29,7 @@ class Weighting(NamedTuple):
             the gradients on the whole batch.
     """
 
-    method: optax.GradientTransformationExtraArgs
+    method: Method
     scalarise: bool = True
     second_forward: bool = False
     two_batches: bool = False
@@ -57,15 +58,88 @@ def weighted_gradient(
         parts: the batch; with `two_batches` `used` is that of each half.
         backward: `vmap` pulls all losses back at once, `map` one after the other in less memory.
         sample: with cheaper weights, the part of the batch that they are found from; none: all.
-        due: with cheaper weights, whether they are renewed in this step.
+        due: with cheaper weights, whether they are renewed in this step; not read without a sample
+            where they are in every step.
         **extra: further arguments of the method.
     """
-    arguments = (sums_of, params, weighting.method, state, parts)
+    method, cheaper = weighting.method, weighting.cheaper
+    arguments = (sums_of, params, method, state, parts)
     if weighting.scalarise:
-        return in_one_pass(*arguments, **extra)
-    if weighting.cheaper is None:
+        return _in_one_pass(*arguments, **extra)
+
+    def renew() -> WeightedGradient:
+        if cheaper is not None and cheaper.at_representation:
+            return cheaper_weights.by_representation(*arguments)
         two = weighting.two_batches
-        return loss_by_loss(*arguments, backward=backward, two_batches=two, **extra)
-    return with_cheaper_weights(
-        *arguments, cheaper=weighting.cheaper, sample=sample, due=due, backward=backward
-    )
+        return _loss_by_loss(*arguments, backward=backward, two_batches=two, **extra)
+
+    def weigh() -> PyTree:
+        by = {"at_representation": cheaper.at_representation, "backward": backward}
+        return cheaper_weights.weigh_sample(sums_of, params, method, state, sample, **by)
+
+    if sample is not None:
+        renewed = jax.lax.cond(due, weigh, lambda: state)
+        return cheaper_weights.with_weights_of(sums_of, params, method, renewed, parts)
+    if cheaper is None or cheaper.every == 1:
+        return renew()
+    return jax.lax.cond(due, renew, lambda: cheaper_weights.with_weights_of(*arguments))
+
+
+def _in_one_pass(
+    sums_of: SumsOf, params: PyTree, method: Method, state: PyTree, parts: Parts, **extra: Any
+) -> WeightedGradient:
+    """One backward pass, for a method that needs nothing but the losses.
+
+    Such a method is a scalarisation S(L) with weights w = dS/dL. Applied to the identity as
+    gradients it returns w, and w is the cotangent of the only backward pass. Where several parts
+    are used, forward passes over all of them come first, if w depends on the losses.
+    """
+
+    def weigh(sums: LossSums) -> tuple[Array, PyTree]:
+        identity = jnp.eye(sums.total.shape[0], dtype=sums.total.dtype)
+        return method.update(identity, state, losses=sums.mean(), **extra)
+
+    sums_of_batch = micro_batches.known_before(micro_batches.stacked(sums_of, params), parts)
+
+    def pull_back(part: PyTree) -> tuple[LossSums, PyTree]:
+        sums, pull = micro_batches.sums_and_pullback(sums_of, params, part)
+        sums_here = sums_of_batch(sums)
+        weights, _ = weigh(sums_here)
+        return sums, pull(weights * micro_batches.cotangents(sums_here.count))
+
+    sums, gradient = micro_batches.add_up(pull_back, parts)
+    return WeightedGradient(sums.mean(), gradient, weigh(sums)[1])
+
+
+def _loss_by_loss(
+    sums_of: SumsOf,
+    params: PyTree,
+    method: Method,
+    state: PyTree,
+    parts: Parts,
+    *,
+    backward: Backward,
+    two_batches: bool,
+    **extra: Any,
+) -> WeightedGradient:
+    """K gradients from one forward pass, pulled back together, then combined.
+
+    With `two_batches` the method gets `task_grads_2` too: the gradients on the second half of the
+    parts, those on the first being `task_grads`.
+    """
+    gradients_of = partial(micro_batches.gradients_of_losses, sums_of, params, backward=backward)
+    if two_batches:
+        first, second = (gradients_of(parts=x) for x in _halves(parts))
+        extra = {**extra, "task_grads_2": second.gradients}
+        sums = LossSums(*map(jnp.add, first.sums, second.sums))
+    else:
+        first = gradients_of(parts=parts)
+        sums = first.sums
+    gradient, state = method.update(first.gradients, state, params, losses=sums.mean(), **extra)
+    return WeightedGradient(sums.mean(), gradient, state)
+
+
+def _halves(parts: Parts) -> Iterator[Parts]:
+    half = parts.number() // 2
+    for start, used in zip((0, half), parts.used, strict=True):
+        yield Parts(jax.tree.map(lambda x, at=start: x[at : at + half], parts.tree), used)

@@ -7,14 +7,14 @@ time. Parts that are not used cost nothing.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
-from maskformer_jax.gradients.reverse_pass import Pullback
+from maskformer_jax.gradients.reverse_pass import Pullback, fill_rows, gradients_by_loss
 
 
 class LossSums(NamedTuple):
@@ -34,6 +34,7 @@ class LossSums(NamedTuple):
         return jnp.where(there, self.total / jnp.where(there, self.count, 1.0), 0.0)
 
 
+Backward = Literal["vmap", "map"]
 SumsOf = Callable[[PyTree, PyTree], Sequence[LossSums]]
 
 
@@ -58,6 +59,18 @@ class Parts(NamedTuple):
         return jax.tree.map(lambda x: x[index], self.tree)
 
 
+class LossGradients(NamedTuple):
+    """Losses of a batch as sums, and their gradients.
+
+    Attributes:
+        sums: the losses.
+        gradients: leaves `[K, ...]`.
+    """
+
+    sums: LossSums
+    gradients: PyTree
+
+
 def add_up(function: Callable[[PyTree], PyTree], parts: Parts) -> PyTree:
     """Sum of `function(part)` over the parts that are used."""
     if parts.number() == 1:
@@ -75,12 +88,8 @@ def known_before(function: Callable[[PyTree], PyTree], parts: Parts) -> Callable
     Where one part is used, which is the rule, it comes from the same forward pass as the gradients,
     and otherwise from a forward pass over all of them.
 
-    Args:
-        function: what is added up over the parts.
-        parts: the batch.
-
     Returns:
-        `of_batch(of_part)`: the sum over the batch, given the value of `function` for a part.
+        `of_batch(of_part)`: the sum of `function(part)` over the batch, given that of this part.
     """
     if parts.number() == 1:
         return lambda of_part: of_part
@@ -89,24 +98,19 @@ def known_before(function: Callable[[PyTree], PyTree], parts: Parts) -> Callable
     return lambda of_part: jax.tree.map(partial(jnp.where, several), total, of_part)
 
 
-def sums_before(sums_of: SumsOf, params: PyTree, parts: Parts) -> Callable[[LossSums], LossSums]:
-    """`known_before` for the losses."""
-    return known_before(lambda part: stacked(sums_of(params, part)), parts)
-
-
 def counts_before(sums_of: SumsOf, params: PyTree, parts: Parts) -> Callable[[Array], Array]:
     """`known_before` for the counts; no parameter decides them: the compiler drops the network."""
-    return known_before(lambda part: stacked(sums_of(params, part)).count, parts)
+    return known_before(lambda part: stacked(sums_of, params)(part).count, parts)
 
 
-def stacked(sums: Sequence[LossSums]) -> LossSums:
-    """The losses as vectors `[K]`."""
-    return jax.tree.map(lambda *x: jnp.stack(x), *sums)
+def stacked(sums_of: SumsOf, params: PyTree) -> Callable[[PyTree], LossSums]:
+    """The losses of a part as vectors `[K]`."""
+    return lambda part: jax.tree.map(lambda *x: jnp.stack(x), *sums_of(params, part))
 
 
 def losses(sums_of: SumsOf, params: PyTree, parts: Parts) -> Float[Array, " K"]:
     """The losses alone, by forward passes."""
-    return add_up(lambda part: stacked(sums_of(params, part)), parts).mean()
+    return add_up(stacked(sums_of, params), parts).mean()
 
 
 def cotangents(count: Float[Array, " K"]) -> Float[Array, " K"]:
@@ -123,3 +127,20 @@ def sums_and_pullback(sums_of: SumsOf, params: PyTree, part: PyTree) -> tuple[Lo
 
     total, pull, count = jax.vjp(totals, params, has_aux=True)
     return LossSums(jnp.stack(total), count), lambda cotangents: pull(tuple(cotangents))[0]
+
+
+def gradients_of_losses(
+    sums_of: SumsOf, params: PyTree, parts: Parts, backward: Backward = "vmap"
+) -> LossGradients:
+    """The gradient of every loss, from one forward pass; arguments as of `weighted_gradient`."""
+    counts_of_batch = counts_before(sums_of, params, parts)
+
+    def pull_back(part: PyTree) -> tuple[LossSums, PyTree]:
+        sums, pull = sums_and_pullback(sums_of, params, part)
+        starts = cotangents(counts_of_batch(sums.count))
+        if backward == "map":
+            return sums, jax.lax.map(pull, jnp.diag(starts))
+        return sums, gradients_by_loss(pull, tuple(starts))
+
+    sums, gradients = add_up(pull_back, parts)
+    return LossGradients(sums, fill_rows(gradients, len(sums.count)))

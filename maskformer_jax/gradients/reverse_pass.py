@@ -1,4 +1,4 @@
-"""One reverse pass for several losses that pushes no zeros.
+r"""One reverse pass for several losses that pushes no zeros.
 
 The reverse pass of a network with K losses is linear in K cotangents, one per loss. Mapped over the
 K unit vectors it drags zeros along: a loss that doesn't reach a layer has a row of them there. Here
@@ -8,9 +8,9 @@ that got to it. For a trunk with three heads, two of which share a branch, the p
     losses       0       1       2
                  |       |       |
     heads       {0}     {1}     {2}      one row each, of the only loss
-                 |        \\     /
+                 |        \     /
     branch       |         {1, 2}        two rows
-                  \\         /
+                  \         /
     trunk          {0, 1, 2}             K rows
                        |
     parameters     {0, 1, 2}
@@ -164,9 +164,7 @@ def gradients_at_representation(
     leaves = walk(linear.jaxpr, linear.consts, _one_row_each(cotangents), rule)
     representation.update({id(x): x for x in leaves if _is_of(x, every)})
     if not representation:
-        raise ValueError(
-            "`at: representation` needs parameters that all tasks reach; there are none"
-        )
+        raise ValueError("no parameter is reached by all losses: they share no representation")
     return [_rows_of(x, every) for x in representation.values()]
 
 
@@ -178,9 +176,7 @@ def trace(pullback: Pullback, cotangents: Sequence[Array]) -> tuple[ClosedJaxpr,
 
 def walk(jaxpr: Jaxpr, consts: Iterable[Any], inputs: Iterable[Any], rule: Rule) -> list[Any]:
     """Interprets the computation; `rule(equation, operands)` gives the results of an equation."""
-    values: dict[Var, Any] = {}
-    values.update(zip(jaxpr.constvars, consts, strict=True))
-    values.update(zip(jaxpr.invars, inputs, strict=True))
+    values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *inputs], strict=True))
 
     def read(x: Var | Literal) -> Any:
         return x.val if isinstance(x, Literal) else values[x]
@@ -191,7 +187,7 @@ def walk(jaxpr: Jaxpr, consts: Iterable[Any], inputs: Iterable[Any], rule: Rule)
         if equation.primitive.name == "jit":
             results = walk(inner.jaxpr, inner.consts, operands, rule)
         elif equation.primitive.name in CHECKPOINT:
-            results = walk(inner, (), _together(operands), rule)
+            results = walk(inner, (), _when_reached(operands), rule)
         else:
             results = rule(equation, operands)
         values.update(zip(equation.outvars, results, strict=True))
@@ -206,13 +202,13 @@ def _one_row_each(cotangents: Sequence[Array]) -> list[Rows]:
     return [Rows((loss,), x[None]) for loss, x in enumerate(cotangents)]
 
 
-def _together(operands: Sequence[Any]) -> list[Any]:
+def _when_reached(operands: Sequence[Any]) -> list[Any]:
     """What `jax.checkpoint` computes anew must wait until the reverse pass has come to it."""
-    leaves, tree = jax.tree.flatten(list(operands))
-    at = [number for number, x in enumerate(leaves) if isinstance(x, jax.Array)]
-    for number, x in zip(at, jax.lax.optimization_barrier([leaves[n] for n in at]), strict=True):
-        leaves[number] = x
-    return tree.unflatten(leaves)
+    kept = {at: x for at, x in enumerate(operands) if isinstance(x, jax.Array)}
+    pulled = [x.values for x in operands if isinstance(x, Rows)]
+    pulled += [x.value for x in operands if isinstance(x, Added)]
+    kept, _ = jax.lax.optimization_barrier((kept, pulled))
+    return [kept.get(at, x) for at, x in enumerate(operands)]
 
 
 def _bind(equation: JaxprEqn, *operands: Array) -> Sequence[Array]:

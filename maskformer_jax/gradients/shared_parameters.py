@@ -10,17 +10,9 @@ from jaxtyping import Array, Float, PyTree
 
 from maskformer_jax.gradients.reverse_pass import trace, walk
 
-# Position of what the pass begins with.
-START = -1
-
 
 class Mark(NamedTuple):
-    """What is known of a value of the reverse pass without its numbers.
-
-    Attributes:
-        losses: numbers of the losses that reach it.
-        position: of the equation that makes it, in the order of the pass.
-    """
+    """Losses that reach a value of the reverse pass, and its position in the pass."""
 
     losses: frozenset[int]
     position: int
@@ -54,22 +46,7 @@ def find_reach(
         params: arrays, or their shapes.
         data: arrays, or their shapes.
     """
-    num_losses, marks = _marks(losses_of, params, *data)
-    counts = [len(mark.losses) for mark in marks]
-    parents = [path[:-1] for path, _ in jax.tree_util.tree_leaves_with_path(params)]
-    common = [leaf for leaf, number in enumerate(counts) if number == num_losses]
-    # The reverse pass comes first to the layer that the network uses last.
-    first = min(common, key=lambda leaf: marks[leaf].position, default=None)
-    last = [leaf in common and parent == parents[first] for leaf, parent in enumerate(parents)]
-    unflatten = jax.tree.structure(params).unflatten
-    return Reach(unflatten(counts), unflatten(last))
-
-
-def _marks(
-    losses_of: Callable[..., Sequence[Array]], params: PyTree, *data: PyTree
-) -> tuple[int, list[Mark]]:
-    """Number of the losses, and a mark for each parameter."""
-    positions, found = count(), []
+    positions, marks = count(), []
 
     def mark_results(equation: JaxprEqn, operands: Sequence[Any]) -> Sequence[Any]:
         losses = frozenset().union(*(x.losses for x in operands if isinstance(x, Mark)))
@@ -78,9 +55,16 @@ def _marks(
     def trace_losses(params: PyTree, *data: PyTree) -> Sequence[Array]:
         losses, pull = jax.vjp(lambda p: tuple(losses_of(p, *data)), params)
         linear, _ = trace(lambda cotangents: pull(tuple(cotangents))[0], losses)
-        inputs = [Mark(frozenset([loss]), START) for loss in range(len(losses))]
-        results = walk(linear.jaxpr, linear.consts, inputs, mark_results)
-        found.extend(x if isinstance(x, Mark) else Mark(frozenset(), START) for x in results)
+        inputs = [Mark(frozenset([loss]), next(positions)) for loss in range(len(losses))]
+        marks.extend(walk(linear.jaxpr, linear.consts, inputs, mark_results))
         return losses
 
-    return len(jax.eval_shape(trace_losses, params, *data)), found
+    num_losses = len(jax.eval_shape(trace_losses, params, *data))
+    counts = [len(x.losses) if isinstance(x, Mark) else 0 for x in marks]
+    parents = [path[:-1] for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    common = [leaf for leaf, number in enumerate(counts) if number == num_losses]
+    # The reverse pass comes first to the layer that the network uses last.
+    first = min(common, key=lambda leaf: marks[leaf].position, default=None)
+    last = [leaf in common and parent == parents[first] for leaf, parent in enumerate(parents)]
+    unflatten = jax.tree.structure(params).unflatten
+    return Reach(unflatten(counts), unflatten(last))

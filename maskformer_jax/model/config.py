@@ -65,11 +65,12 @@ class EncoderConfig:
     def __post_init__(self):
         check(self.layers >= 0, "model.encoder.layers", "be at least 0", self.layers)
         check(self.registers >= 0, "model.encoder.registers", "be at least 0", self.registers)
-        given = self.output_dim is not None
-        check(not given or self.output_dim >= 1, "model.encoder.output_dim", "be at least 1", 0)
+        name, width = "model.encoder.output_dim", self.output_dim
+        check(width is None or width >= 1, name, "be at least 1", width)
         rule = "be left out without `model.encoder.layers`"
-        check(self.layers > 0 or not given, "model.encoder.output_dim", rule, self.output_dim)
-        check(self.layers > 0 or not self.registers, "model.encoder.registers", rule, 0)
+        check(self.layers > 0 or width is None, name, rule, width)
+        none = self.layers > 0 or not self.registers
+        check(none, "model.encoder.registers", rule, self.registers)
 
 
 @dataclass(frozen=True)

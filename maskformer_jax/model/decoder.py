@@ -4,6 +4,7 @@ Masked attention and the order of the sub-layers follow Mask2Former (arXiv 2112.
 are updated from the queries in every layer, as in the ATLAS MaskFormer (Section 4.1 of the thesis).
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -12,7 +13,8 @@ from jaxtyping import Array, Bool, Float, Key
 
 from maskformer_jax.model.attention import MultiHeadAttention
 from maskformer_jax.model.layers import Dense, FeedForward, Residual, Style, key_of
-from maskformer_jax.types import Objects
+from maskformer_jax.model.network import Features
+from maskformer_jax.types import Batch, Objects, Outputs
 
 
 class Decoded(NamedTuple):
@@ -246,3 +248,22 @@ class Decoder(nnx.Module):
             tuple(intermediate),
             queries.reshape(num_rows * num_jets, num_queries, -1),
         )
+
+
+class ObjectsHead(nnx.Module):
+    """The decoder on the constituents of a stream.
+
+    Args:
+        of: the stream.
+        decoder: `decoder(rngs)`.
+        rngs: source of the initial parameters.
+    """
+
+    def __init__(self, of: str, decoder: Callable[[nnx.Rngs], Decoder], rngs: nnx.Rngs):
+        self.of, self.decoder = of, decoder(rngs)
+
+    def __call__(
+        self, features: Features, outputs: Outputs, batch: Batch, key: Key[Array, ""] | None
+    ) -> Decoded:
+        del outputs, batch
+        return self.decoder(features.streams[self.of], features.own[self.of], key)

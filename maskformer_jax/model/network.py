@@ -110,7 +110,7 @@ class Network(nnx.Module):
         self.embedding = nnx.Dict(embeddings or {JETS: embedding(JETS, num_jet_inputs, ())})
         encodes = bool(inputs and model.encoder.layers)
         self.encoder = _encoder(model, style, rngs_of("encoder")) if encodes else None
-        after = (encodes and model.encoder.output_dim) or width
+        after = widths_of(model, num_jet_inputs, len(inputs)).constituent
         pool = POOLINGS[model.pooling.name]
         self.pooling = pool(after, style, rngs_of("pooling")) if inputs else None
         self.heads = nnx.Dict({name: head(rngs_of(name)) for name, head in heads.items()})
@@ -190,7 +190,7 @@ def style_of(model: ModelConfig) -> Style:
 
 def widths_of(model: ModelConfig, num_jet_inputs: int, num_streams: int) -> Widths:
     """Widths of what the heads are given."""
-    after = model.encoder.output_dim or model.embed_dim
+    after = (num_streams and model.encoder.output_dim) or model.embed_dim
     pooled = num_jet_inputs if num_streams and model.jet_inputs != "constituents" else 0
     return Widths(after, after + pooled)
 

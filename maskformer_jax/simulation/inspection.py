@@ -7,12 +7,26 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
-from maskformer_jax.config import DataConfig, TracksConfig
 from maskformer_jax.data import JetFile
+from maskformer_jax.data.config import JetsConfig, LabelConfig, ObjectsConfig, StreamConfig
+from maskformer_jax.data.schema import Schema
 from maskformer_jax.simulation.config import FLAVOURS, THESIS_INPUTS
 from maskformer_jax.simulation.truth import ORIGINS
 
 JET_INPUTS = ("pt_btagJes", "eta_btagJes")
+HADRONS = ObjectsConfig("truth_hadrons", "tracks", "barcode", "ftagTruthParentBarcode")
+SCHEMA = Schema(
+    jets=JetsConfig(inputs=[*JET_INPUTS]),
+    streams={"tracks": StreamConfig("tracks", ["d0", "z0SinTheta"], cap=10**6)},
+    objects={"hadrons": HADRONS},
+    labels={
+        "flavour": LabelConfig("jets", "flavour_label"),
+        "origin": LabelConfig("tracks", "ftagTruthOriginLabel"),
+        "hadrons": HADRONS,
+        "hadron_flavour": LabelConfig("hadrons", "flavour"),
+        "hadron_length": LabelConfig("hadrons", "Lxy"),
+    },
+)
 COLOURS = {"bjets": "tab:blue", "cjets": "tab:orange", "ujets": "tab:green"}
 # Quantiles that a histogram of a continuous input covers.
 RANGE = (0.005, 0.995)
@@ -76,18 +90,18 @@ def read(path: Path) -> Contents:
     Raises:
         InputError: the file is not there or has another layout.
     """
-    layout = DataConfig(tracks=TracksConfig(cap=10**6))
-    file = JetFile(path, layout)
+    file = JetFile(path, SCHEMA)
     records = file.read(0, min(file.num_jets, MAX_JETS))
     file.close()
     with h5py.File(path) as content:
         provenance = json.loads(content.attrs.get("provenance", "{}"))
-    valid, listed = records.tracks["valid"], records.hadrons["valid"]
+    tracks, hadrons = records.streams["tracks"].table, records.objects["hadrons"]
+    valid, listed = tracks["valid"], hadrons["valid"]
     return Contents(
         jets=records.jets,
-        tracks=records.tracks[valid],
+        tracks=tracks[valid],
         jet=np.nonzero(valid)[0],
-        hadrons=records.hadrons[listed],
+        hadrons=hadrons[listed],
         hadron_jet=np.nonzero(listed)[0],
         width=valid.shape[1],
         provenance=provenance,

@@ -63,7 +63,7 @@ def plan_runs(
 
 def _check_number_of_records(config: Config) -> None:
     """Curves begin after the first window; there must be as much again to see."""
-    read = schema.build(config.data, [task.needs for task in build_tasks(config)[0]])
+    read = schema.build(config.data, [task.needs for task in build_tasks(config)])
     file, settings = JetFile(config.data.train_file, read), config.training
     jets = int(file.kept()[: config.data.train_jets].sum())
     file.close()

@@ -103,7 +103,7 @@ def check(study: StudyConfig | None, runs: Sequence[Run]) -> None:
 
 def _check_options(config: Config) -> Schema:
     """What is read for the tasks, whose losses weighting and monitor must fit."""
-    tasks, _ = build_tasks(config)
+    tasks = build_tasks(config)
     losses = [loss for task in tasks for loss in task.losses]
     known = {"steps_per_epoch": 1, "optimiser": optax.identity(), "norm_params": lambda path: True}
     method.make(config.weighting, losses, left_out(config.tasks, config.without), **known)

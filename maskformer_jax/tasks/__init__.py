@@ -81,9 +81,10 @@ def build(
             f"`tasks` must give each loss a name of its own; {', '.join(twice)} "
             "exists twice: set `prefix` in one of the tasks"
         )
+    with_queries = [task.name for task in built if task.tokens]
     for task in built:
         for other in task.reads:
-            known(other, [x.name for x in built if x.name != task.name], f"task (`tasks.{task.name}`)")
+            known(other, with_queries, f"task with queries (`tasks.{task.name}.pool_queries`)")
     return built
 
 

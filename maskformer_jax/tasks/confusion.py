@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Array, Bool, Int
 
 
-
 def confusion_matrix(
     true_index: Int[Array, "..."],
     predicted_index: Int[Array, "..."],

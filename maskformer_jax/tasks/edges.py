@@ -68,10 +68,10 @@ class EdgeLogits(NamedTuple):
         backward: from the second to the first.
     """
 
-    forward: Float[Array, "N P"]
-    backward: Float[Array, "N P"]
+    forward: Float[Array, "G P"]
+    backward: Float[Array, "G P"]
 
-    def mean(self) -> Float[Array, "N P"]:
+    def mean(self) -> Float[Array, "G P"]:
         """Of both directions; an edge where its sigmoid is at least 1/2."""
         return (self.forward + self.backward) / 2
 
@@ -110,39 +110,31 @@ class EdgeHead(nnx.Module):
         as_first = as_first + first.bias[...].astype(dtype)
         both = jnp.concatenate([as_first, states @ of_second], axis=-1)
         pairs = batch.pairs[self.of]
-        one, two = (_gather(both, place) for place in (pairs.first, pairs.second))
+        one, two = (pairs.at(both, place) for place in (pairs.first, pairs.second))
         half = one.shape[-1] // 2
         key = key_of(key, "head")
 
-        def logits(a: Array, b: Array, direction: str) -> Float[Array, "N P"]:
+        def logits(a: Array, b: Array, direction: str) -> Float[Array, "G P"]:
             hidden = a[..., :half] + b[..., half:]
             return self.network.after_first(hidden, key_of(key, direction))[..., 0]
 
         return EdgeLogits(logits(one, two, "forward"), logits(two, one, "backward"))
 
 
-def _gather(values: Float[Array, "N L X"], place: Int[Array, "N P"]) -> Float[Array, "N P X"]:
-    return jnp.take_along_axis(values, place[..., None], axis=1)
-
-
-def _at(values: Array, place: Int[Array, "N P"]) -> Array:
-    return jnp.take_along_axis(values, place, axis=1)
-
-
-def has_edge(label: Int[Array, "N L"], pairs: Pairs) -> Bool[Array, "N P"]:
+def has_edge(label: Int[Array, "N L"], pairs: Pairs) -> Bool[Array, "G P"]:
     """True where both constituents of a pair have the same label, and it is not negative."""
-    first, second = _at(label, pairs.first), _at(label, pairs.second)
+    first, second = pairs.at(label, pairs.first), pairs.at(label, pairs.second)
     return pairs.valid & (first == second) & (first >= 0)
 
 
-def salt_weights(kind: Int[Array, "N L"], pairs: Pairs) -> Float[Array, "N P"]:
+def salt_weights(kind: Int[Array, "N L"], pairs: Pairs) -> Float[Array, "G P"]:
     """Weights of the pairs as Salt has them; see `EdgesConfig.pair_weights`.
 
     Args:
         kind: 1 for heavy, -1 for fake, 0 for other constituents.
         pairs: of constituents.
     """
-    first, second = _at(kind, pairs.first), _at(kind, pairs.second)
+    first, second = pairs.at(kind, pairs.first), pairs.at(kind, pairs.second)
     return 1.0 + (first & second)
 
 
@@ -171,15 +163,13 @@ def build(name: str, options: EdgesConfig, context: Context) -> Task:
         edge = has_edge(labels[options.label], pairs)
         weight = jnp.asarray(weights_of(options.sample_weight, of, batch, labels, context))
         if weight.ndim:
-            weight = _at(weight, pairs.first)
+            weight = pairs.at(weight, pairs.first)
         divisor = jnp.broadcast_to(weight * pairs.valid, pairs.valid.shape)
         if kinds is not None:
             divisor = divisor * edge
             weight = weight * salt_weights(kinds[labels[options.classes_label]], pairs)
         weight = weight * pairs.valid
-        sums = [
-            weighted_sum(jax.nn.softplus(jnp.where(edge, -x, x)), weight).total for x in logits
-        ]
+        sums = [weighted_sum(jax.nn.softplus(jnp.where(edge, -x, x)), weight).total for x in logits]
         return [LossSums(sum(sums), 2.0 * divisor.sum())]
 
     def count(logits: EdgeLogits, batch: Batch, labels: Labels) -> dict[str, Array]:

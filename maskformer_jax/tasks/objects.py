@@ -4,27 +4,24 @@ The head is the decoder. Its queries are assigned to the truth objects by the ch
 pairwise costs, and the losses are those of the assigned (Eq. 4.1 and 4.2 of the thesis).
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int
 
-from maskformer_jax.configuration import chosen_by
-from maskformer_jax.data.config import TransformConfig
 from maskformer_jax.data.schema import Needs, Targets
 from maskformer_jax.errors import InputError, check, known
 from maskformer_jax.gradients import LossSums
-from maskformer_jax.model.decoder import Decoded, Decoder, ObjectHeads
-from maskformer_jax.model.network import Features
+from maskformer_jax.model.decoder import Decoded, Decoder, ObjectHeads, ObjectsHead
 from maskformer_jax.tasks import losses
-from maskformer_jax.tasks.classification import ClassWeights, class_weights_of
+from maskformer_jax.tasks.classification import class_weights_of
 from maskformer_jax.tasks.confusion import confusion_matrix, object_metrics
 from maskformer_jax.tasks.matching import assign
+from maskformer_jax.tasks.objects_config import ObjectClassConfig, ObjectsTaskConfig
 from maskformer_jax.tasks.task import (
     Context,
     Kind,
@@ -34,174 +31,15 @@ from maskformer_jax.tasks.task import (
     weighted_sum,
     weights_of,
 )
-from maskformer_jax.types import Batch, Labels, ObjectLabels, Objects, Outputs
+from maskformer_jax.types import Batch, Labels, ObjectLabels, Objects
 
 NONE = "none"
 Match = Callable[[Objects, Batch, Labels], Int[Array, "B M"]]
 
 
-@dataclass(frozen=True)
-class ObjectClassConfig:
-    """Cross-entropy of the class of every query.
-
-    Attributes:
-        label: a label of the objects, with classes; `none` is added as the last.
-        none_weight: weight of the class `none`.
-        class_weights: class -> weight in the loss, or `file`: those of `data.class_file`, which
-            multiply `none_weight`.
-    """
-
-    label: str
-    none_weight: float = 0.5
-    class_weights: ClassWeights = None
-
-    def __post_init__(self):
-        check(self.none_weight > 0, "object_class.none_weight", "be positive", self.none_weight)
-
-
-@dataclass(frozen=True)
-class MaskCEConfig:
-    """Binary cross-entropy of the mask of every object.
-
-    Attributes:
-        normalisation: divide it by the `cap` of the stream, or by the number of `valid`
-            constituents of the jet.
-        poly_epsilon: epsilon of the Poly-1 term epsilon (1 - p_t).
-        focal_gamma: exponent of the focal factor (1 - p_t)^gamma.
-    """
-
-    normalisation: Literal["cap", "valid"] = "cap"
-    poly_epsilon: float = 0.0
-    focal_gamma: float = 0.0
-
-    def __post_init__(self):
-        check(self.focal_gamma >= 0, "mask_ce.focal_gamma", "be at least 0", self.focal_gamma)
-
-
-@dataclass(frozen=True)
-class MaskDiceConfig:
-    """Dice loss of the mask of every object."""
-
-
-@dataclass(frozen=True)
-class ObjectRegressionConfig:
-    """Mean absolute difference of the properties of every object.
-
-    Attributes:
-        targets: field -> transform, before it is standardised.
-    """
-
-    targets: dict[str, TransformConfig] = field(
-        metadata=chosen_by("name", "transforms", default="identity")
-    )
-
-    def __post_init__(self):
-        check(len(self.targets) > 0, "regression.targets", "name a field", self.targets)
-
-
-@dataclass(frozen=True)
-class ObjectLossesConfig:
-    """The losses of objects; one that is not listed does not exist.
-
-    Attributes:
-        object_class: of their classes.
-        mask_ce: cross-entropy of their masks.
-        mask_dice: Dice loss of their masks.
-        regression: of their properties.
-    """
-
-    object_class: ObjectClassConfig | None = None
-    mask_ce: MaskCEConfig | None = None
-    mask_dice: MaskDiceConfig | None = None
-    regression: ObjectRegressionConfig | None = None
-
-
-@dataclass(frozen=True)
-class MatchingConfig:
-    """Weights of the pairwise costs in the assignment of queries to objects (Eq. 4.1).
-
-    Attributes:
-        object_class: weight of the class cost.
-        mask_ce: weight of the mask cross-entropy cost.
-        mask_dice: weight of the mask Dice cost.
-        regression: weight of the regression cost.
-    """
-
-    object_class: float = 2.0
-    mask_ce: float = 10.0
-    mask_dice: float = 2.0
-    regression: float = 1.0
-
-    def __post_init__(self):
-        for name, weight in vars(self).items():
-            check(0 <= weight < np.inf, f"matching.{name}", "be finite and at least 0", weight)
-
-
-@dataclass(frozen=True)
-class ObjectsTaskConfig:
-    """Objects to be found in every jet.
-
-    Attributes:
-        objects: an entry of `data.objects`.
-        losses: of the objects.
-        matching: weights of the assignment; those of losses that do not exist do nothing.
-        queries: object queries of a jet; none: as many as objects are read.
-        decoder_layers: layers that exchange information between queries and constituents.
-        auxiliary: add the losses of the intermediate decoder layers.
-        sample_weight: label of jets or of the objects, of the weights in the losses; none: 1.
-        head_widths: hidden layers of each head; none: those of the model.
-        prefix: before the names of the losses, to tell two such tasks apart.
-        kind: of the task.
-    """
-
-    objects: str
-    losses: ObjectLossesConfig
-    matching: MatchingConfig = field(default_factory=MatchingConfig)
-    queries: int | None = None
-    decoder_layers: int = 3
-    auxiliary: bool = False
-    sample_weight: str | None = None
-    head_widths: list[int] | None = None
-    prefix: str = ""
-    kind: Literal["objects"] = "objects"
-
-    def __post_init__(self):
-        check(self.decoder_layers >= 1, "decoder_layers", "be at least 1", self.decoder_layers)
-
-    def loss_names(self) -> dict[str, str]:
-        """Kind of each loss that exists -> its name."""
-        kinds = [f.name for f in fields(self.losses) if getattr(self.losses, f.name) is not None]
-        return {kind: f"{self.prefix}{kind}" for kind in kinds}
-
-    def without(self, kinds: Sequence[str]) -> "ObjectsTaskConfig":
-        """The same with some kinds of losses left out."""
-        return replace(self, losses=replace(self.losses, **dict.fromkeys(kinds)))
-
-
-class ObjectsHead(nnx.Module):
-    """The decoder on the constituents of a stream.
-
-    Args:
-        of: the stream.
-        decoder: `decoder(rngs)`.
-        rngs: source of the initial parameters.
-    """
-
-    def __init__(self, of: str, decoder: Callable[[nnx.Rngs], Decoder], rngs: nnx.Rngs):
-        self.of, self.decoder = of, decoder(rngs)
-
-    def __call__(
-        self, features: Features, outputs: Outputs, batch: Batch, key: Key[Array, ""] | None
-    ) -> Decoded:
-        del outputs, batch
-        return self.decoder(features.streams[self.of], features.own[self.of], key)
-
-
 def reorder(objects: Objects, query_index: Int[Array, "B M"]) -> Objects:
     """Predictions in the order of the truth objects that they are matched to."""
-    return jax.tree.map(
-        lambda x: jnp.take_along_axis(x, query_index[..., None], axis=1), objects
-    )
+    return jax.tree.map(lambda x: jnp.take_along_axis(x, query_index[..., None], axis=1), objects)
 
 
 class ObjectsTask:
@@ -317,21 +155,40 @@ class ObjectsTask:
             )
         return assign(jnp.where(truth.valid[:, None], cost, 0.0))
 
+    def _one_each(self, labels: Labels) -> Labels:
+        """The labels with an object for every query; those beyond the truth are `none`."""
+        chosen, number = self.options.losses, labels[self.options.objects].valid.shape[1]
+        fill = {self.options.objects: 0, self.regression: 0, self.options.sample_weight: 0}
+        if chosen.object_class is not None:
+            fill[chosen.object_class.label] = len(self.classes) - 1
+        sizes = [(0, 0), (0, self.queries - number)]
+
+        def widen(name: str, value: int) -> Any:
+            def pad(x: Array) -> Array:
+                return jnp.pad(x, sizes + [(0, 0)] * (x.ndim - 2), constant_values=value)
+
+            return jax.tree.map(lambda x: pad(x) if x.ndim > 1 else x, labels[name])
+
+        if self.queries == number:
+            return labels
+        return {**labels, **{k: widen(k, value) for k, value in fill.items() if k in labels}}
+
     def _losses(self, objects: Objects, batch: Batch, labels: Labels) -> list[LossSums]:
         chosen = self.options.losses
         matched = reorder(objects, self.match(objects, batch, labels))
         truth: ObjectLabels = labels[self.options.objects]
         masks = (matched.mask_logits, truth.masks, batch.streams[self.entry.of].valid)
-        of = self.options.objects
-        sample = weights_of(self.options.sample_weight, of, batch, labels, self.context)
-        weight = truth.valid * jnp.asarray(sample, jnp.float32)
+        of, name = self.options.objects, self.options.sample_weight
+        sample = jnp.asarray(weights_of(name, of, batch, labels, self.context), jnp.float32)
+        weight = truth.valid * sample
         found = []
         if chosen.object_class is not None:
             index = labels[chosen.object_class.label]
-            of_class = jnp.asarray(self.class_weights)[index] * batch.jet_valid[:, None] * sample
-            found.append(
-                weighted_sum(losses.object_class(matched.class_logits, index), of_class)
-            )
+            of_class = jnp.asarray(self.class_weights)[index] * batch.jet_valid[:, None]
+            # What is no object has the weight of its jet, or none.
+            of_objects = name is not None and self.context.data.labels[name].of == of
+            of_class *= jnp.where(truth.valid, sample, 1.0) if of_objects else sample
+            found.append(weighted_sum(losses.object_class(matched.class_logits, index), of_class))
         if chosen.mask_ce is not None:
             found.append(weighted_sum(losses.mask_ce(*masks, self._mask_ce()), weight))
         if chosen.mask_dice is not None:
@@ -343,6 +200,7 @@ class ObjectsTask:
 
     def terms(self, decoded: Decoded, batch: Batch, labels: Labels) -> list[LossSums]:
         """Class: every query of the real jets. Masks and properties: the real objects."""
+        labels = self._one_each(labels)
         found = self._losses(decoded.objects, batch, labels)
         for layer in decoded.intermediate:
             found = [
@@ -358,6 +216,7 @@ class ObjectsTask:
         """Confusion of the classes of matched objects; nothing without classes or truth."""
         if not self.classes or not self._has_truth(labels):
             return {}
+        labels = self._one_each(labels)
         objects = reorder(decoded.objects, self.match(decoded.objects, batch, labels))
         index = labels[self.options.losses.object_class.label]
         counted = jnp.broadcast_to(batch.jet_valid[:, None], index.shape)
@@ -380,10 +239,7 @@ class ObjectsTask:
         """
         objects = decoded.objects
         if self._has_truth(labels):
-            matched = self.match(objects, batch, labels)
-            taken = (matched[..., None] == jnp.arange(self.queries)).any(axis=1)
-            left = jnp.argsort(taken, axis=1, stable=True)[:, : self.queries - matched.shape[1]]
-            objects = reorder(objects, jnp.concatenate([matched, left], axis=1))
+            objects = reorder(objects, self.match(objects, batch, self._one_each(labels)))
         found = {}
         if objects.class_logits is not None:
             found["class_prob"] = jax.nn.softmax(objects.class_logits.astype(jnp.float32))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -66,12 +66,13 @@ class RegressionConfig:
 
 
 def gaussian_loss(
-    output: Float[Array, "... 2R"], target: Float[Array, "... R"]
+    output: Float[Array, "... X"], target: Float[Array, "... R"]
 ) -> Float[Array, "... R"]:
     """(t - m)^2 / (2 s^2) + log s, the negative logarithm of a normal density up to a constant.
 
     Args:
-        output: means m, then logarithms of the standard deviations s, cut to `LOG_STD_RANGE`.
+        output: means m, then logarithms of the standard deviations s, cut to `LOG_STD_RANGE`;
+            X = 2R.
         target: t.
 
     Source: Nix, Weigend 1994.
@@ -80,7 +81,7 @@ def gaussian_loss(
     return 0.5 * jnp.square((target - mean) * jnp.exp(-log_std)) + log_std
 
 
-def split(output: Float[Array, "... 2R"]) -> tuple[Float[Array, "... R"], Float[Array, "... R"]]:
+def split(output: Float[Array, "... X"]) -> tuple[Float[Array, "... R"], Float[Array, "... R"]]:
     """Mean and logarithm of the standard deviation."""
     mean, log_std = jnp.split(output, 2, axis=-1)
     return mean, jnp.clip(log_std, *LOG_STD_RANGE)
@@ -122,9 +123,7 @@ def build(name: str, options: RegressionConfig, context: Context) -> Task:
             loss = gaussian_loss(output, target)
         else:
             loss = LOSSES[options.loss](output - target)
-        weight = jnp.asarray(
-            weights_of(options.sample_weight, options.of, batch, labels, context)
-        )
+        weight = jnp.asarray(weights_of(options.sample_weight, options.of, batch, labels, context))
         return [weighted_sum(loss, jnp.where(there, weight[..., None], 0.0) / number)]
 
     def predict(output: Float[Array, "... X"], batch: Batch, labels: Labels) -> dict[str, Array]:

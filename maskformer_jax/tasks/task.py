@@ -88,7 +88,7 @@ def weighted_sum(
 ) -> LossSums:
     """Weighted sum of the terms and sum of the weights; a term of weight zero may be anything."""
     weight = jnp.broadcast_to(weight, terms.shape)
-    return LossSums(jnp.where(weight > 0, terms * weight, 0.0).sum(), weight.sum())
+    return LossSums(jnp.where(weight != 0, terms * weight, 0.0).sum(), weight.sum())
 
 
 def label_of(name: str, context: Context, task: str) -> Any:
@@ -105,9 +105,7 @@ def check_place(of: str, context: Context, task: str) -> None:
     """Raises InputError unless `of` is `jets` or a stream."""
     places = [JETS, *context.data.streams]
     if of not in places:
-        raise InputError(
-            f"`tasks.{task}` must be of {' or '.join(places)}; its label is of {of!r}"
-        )
+        raise InputError(f"`tasks.{task}` must be of {' or '.join(places)}; its label is of {of!r}")
 
 
 def real_entries(of: str, batch: Batch) -> Bool[Array, "..."]:
@@ -164,9 +162,7 @@ def losses_of(tasks: list[Task]) -> Callable[[Mapping[str, Any], Batch, Labels],
     """The losses of all tasks one by one, in the order of the configuration."""
 
     def terms(outputs: Mapping[str, Any], batch: Batch, labels: Labels) -> list[LossSums]:
-        return [
-            term for task in tasks for term in task.terms(outputs[task.name], batch, labels)
-        ]
+        return [term for task in tasks for term in task.terms(outputs[task.name], batch, labels)]
 
     return terms
 

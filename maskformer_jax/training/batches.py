@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array
 
 from maskformer_jax.gradients import Parts
-from maskformer_jax.types import Batch, Labels
+from maskformer_jax.types import Batch, Labels, Pairs
 
 
 def used_parts(batch: Batch, labels: Labels) -> Iterator[tuple[Batch, Labels]]:
@@ -62,8 +62,32 @@ def sample_of(
         return by_row[:, chosen].reshape(first, -1, *x.shape[2:])
 
     (_, _, index), used = parts_of(batch, labels)
-    tree = (*jax.tree.map(thin, (batch, labels)), index[:first])
+    thinned, labels = jax.tree.map(thin, (batch._replace(pairs={}), labels))
+    pairs = {
+        name: _thin_pairs(jax.tree.map(lambda x: x[:first], some), num_rows, chosen, width)
+        for name, some in batch.pairs.items()
+        for width in [batch.streams[name].values.shape[2]]
+    }
+    tree = (thinned._replace(pairs=pairs), labels, index[:first])
     return Parts(tree, jnp.minimum(used, first))
+
+
+def _thin_pairs(pairs: Pairs, num_rows: int, chosen: np.ndarray, width: int) -> Pairs:
+    """The pairs of the chosen rows of each part, all of them one group."""
+    rows_of_group = num_rows // pairs.valid.shape[1]
+    new_row = np.full(num_rows, -1)
+    new_row[chosen] = np.arange(len(chosen))
+    begin = rows_of_group * jnp.arange(pairs.valid.shape[1])[:, None]
+
+    def moved(place: Array) -> tuple[Array, Array]:
+        row = jnp.asarray(new_row)[begin + place // width]
+        return row * width + place % width, row >= 0
+
+    (first, is_chosen), (second, _) = moved(pairs.first), moved(pairs.second)
+    valid = pairs.valid & is_chosen
+    shape = (len(valid), 1, -1)
+    kept = (jnp.where(valid, first, 0), jnp.where(valid, second, 0), valid)
+    return Pairs(*(x.reshape(shape) for x in kept))
 
 
 def _rows(batch: Batch) -> tuple[int, int]:

@@ -60,9 +60,7 @@ class Trainer(NamedTuple):
     measures: Measures | None = None
 
 
-def build(
-    config: Config, model: Model, total_steps: int, *, spread: int | None = None
-) -> Trainer:
+def build(config: Config, model: Model, total_steps: int, *, spread: int | None = None) -> Trainer:
     """Network, losses, weighting and optimiser put together, as the configuration says.
 
     Args:

@@ -87,7 +87,8 @@ def build(
     if entry.family != "loss":
         last_layer = entry.accepts("norm_params")
         known |= parameters_of_losses(config, model, last_layer=last_layer)
-    method = make(config.weighting, model.losses, tasks.left_out(config.tasks, config.without), **known)
+    left_out = tasks.left_out(config.tasks, config.without)
+    method = make(config.weighting, model.losses, left_out, **known)
     two_batches = "task_grads_2" in entry.needs
     cheaper = _cheaper(config.weighting)
     if cheaper != CheaperWeights() and not isinstance(method, SharedTransformation):

@@ -18,7 +18,6 @@ from maskformer_jax.training.step import StepMetrics
 from maskformer_jax.types import Batch, Labels
 
 
-
 class Describes(Protocol):
     """What a reporter has to know of a training."""
 

@@ -14,7 +14,7 @@ from maskformer_jax.gradients import Backward, LossSums, Parts, SumsOf, Weightin
 from maskformer_jax.model.config import ModelConfig
 from maskformer_jax.training.batches import parts_of, sample_of
 from maskformer_jax.training.state import TrainState
-from maskformer_jax.types import Batch, Outputs, Labels
+from maskformer_jax.types import Batch, Labels, Outputs
 
 
 class StepMetrics(NamedTuple):
@@ -23,8 +23,8 @@ class StepMetrics(NamedTuple):
     Attributes:
         losses: unweighted losses of the batch before the update.
         weights: weights of the losses in the update.
-        gramian: inner products of the gradients of the losses where the method compares them, from its last
-            renewal; none for a method that has no task gradients.
+        gramian: inner products of the gradients of the losses where the method compares
+            them, from its last renewal; none for a method that has no task gradients.
         residual: of the method's solver; none for a method without one.
         gradient_norm: global norm of the combined gradient, before clipping.
         learning_rate: rate of the update.

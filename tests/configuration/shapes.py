@@ -29,7 +29,7 @@ class Stream:
     dataset: str = "tracks"
     inputs: list[str] = field(default_factory=list)
     transforms: dict[str, Identity | Scaled] = field(
-        default_factory=dict, metadata=chosen_by("name", "transforms")
+        default_factory=lambda: {"phi": Identity()}, metadata=chosen_by("name", "transforms")
     )
     cap: int = 50
 

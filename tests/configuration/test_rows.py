@@ -58,6 +58,7 @@ RESULTS = [
     ("data: {streams: {tracks: {transforms: {d0: {name: identity}}}}}", "", [], f"{TRACKS}.transforms.d0", {"name": "identity"}),
     ("data: {streams: {tracks: {transforms: {pt: {name: log}}}}}", "", [], f"{TRACKS}.transforms.d0", D0),
     ("data: {streams: {tracks: {transforms: {}}}}", "", [], f"{TRACKS}.transforms.d0", D0),
+    ("data: {streams: {new: {transforms: {d0: {name: identity}}}}}", "", [], "data.streams.new.transforms", {"phi": {"name": "identity"}, "d0": {"name": "identity"}}),
     # Dotted overrides come last, reach into everything, and set what they name alone.
     ("model: {embed_dim: 64}", "", ["--model.embed_dim=8"], "model.embed_dim", 8),
     ("model: {embed_dim: 64}", "", ["--model", "{widths: 8}"], "model.embed_dim", 64),
@@ -95,6 +96,7 @@ ERRORS = [
     ("model: {widths: [1, x]}", "", [], "`model.widths[1]` must be an integer; got 'x'"),
     ("name: 5", "", [], "`name` must be text; got 5"),
     ("model: {norm: {learnt: yes}}", "", [], "`model.norm.learnt` must be true or false; got 'yes'"),
+    ("model: {norm: {epsilon: true}}", "", [], "`model.norm.epsilon` must be a number; got true"),
     ("model: {norm: {epsilon: .inf}}", "", [], "`model.norm.epsilon` must be a finite number; got inf"),
     ("model: {norm: {epsilon: .nan}}", "", [], "`model.norm.epsilon` must be a finite number; got nan"),
     ("model: {norm: {name: layer_nrom}}", "", [], "`model.norm.name` must be one of layer_norm, batch_norm; got 'layer_nrom'; did you mean `layer_norm`?"),

@@ -68,6 +68,8 @@ REFUSED = {
     "a: [1": "line 1: expected",
     "a: b: c": "line 1: mapping values are not allowed here",
     "a\n---\nb": "but found another document",
+    '"\\UFFFFFFFF"': "f.yaml: ",
+    f"%YAML 1.{'1' * 5000}\n---\na": "f.yaml",
     "a: \x07": "special characters are not allowed",
     "a: 'b\nc": "while",
 }

@@ -1,4 +1,4 @@
-"""The shipped overlay reads a file with the names of the public dataset."""
+"""The shipped configuration reads a file with the names of the public dataset."""
 
 from pathlib import Path
 
@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from maskformer_jax import config
+from maskformer_jax.build import build_tasks
 from maskformer_jax.data import JetFile, fit_scaling, read_sequential
+from maskformer_jax.data.schema import build
 
-OVERLAY = Path(__file__).parents[2] / "configs" / "public_dataset.yaml"
+CONFIG = Path(__file__).parents[2] / "configs" / "public_dataset.yaml"
 TRACKS = [
     *((name, "f4") for name in ("d0", "z0", "phi_rel", "eta_rel", "dr", "pt_frac")),
     *((name, "f4") for name in ("signed_2d_ip", "signed_3d_ip")),
@@ -55,17 +57,18 @@ def public_file(tmp_path):
     return path
 
 
-def test_overlay_reads_the_public_layout(public_file):
-    layout = config.load(["--config", str(OVERLAY)]).data
-    assert list(layout.hadrons.transforms) == ["pt", "Lxy", "mass"]
-    file = JetFile(public_file, layout)
-    (_, batch, targets), *rest = read_sequential(file, fit_scaling(file), 12, labelled_only=True)
+def test_the_configuration_reads_the_public_layout(public_file):
+    chosen = config.load(["--config", str(CONFIG)])
+    schema = build(chosen.data, [task.needs for task in build_tasks(chosen)])
+    file = JetFile(public_file, schema)
+    (_, batch, labels), *rest = read_sequential(file, fit_scaling(file), 12, labelled_only=True)
     assert not rest and batch.jet_valid.all()
-    assert batch.tracks.shape == (12, 50, 9) and targets.regression.shape == (12, 5, 4)
-    np.testing.assert_array_equal(targets.jet_class_index, [0, 1, 2] * 4)
-    np.testing.assert_array_equal(targets.origin_index[:, :4], [[7, 7, 7, -1]] * 12)
-    np.testing.assert_array_equal(targets.object_class_index, [[1, 2, 2, 2, 2]] * 12)
+    assert batch.streams["tracks"].values.shape == (12, 50, 9)
+    assert labels["hadrons.regression"].shape == (12, 5, 4)
+    np.testing.assert_array_equal(labels["flavour"], [0, 1, 2] * 4)
+    np.testing.assert_array_equal(labels["origin"][:, :4], [[7, 7, 7, -1]] * 12)
+    np.testing.assert_array_equal(labels["hadron_class"], [[1, 2, 2, 2, 2]] * 12)
     expected = np.zeros((12, 5, 50), bool)
     expected[:, 0, 1] = True
-    np.testing.assert_array_equal(targets.masks, expected)
+    np.testing.assert_array_equal(labels["hadrons"].masks, expected)
     file.close()

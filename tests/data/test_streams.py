@@ -95,21 +95,25 @@ def check_jet(batch, labels, jet, row, expected):
         assert not masks[jet][~valid[jet]].any() and not masks[jet][:, ~own[of]].any()
     for name, pairs in batch.pairs.items():
         places = np.flatnonzero(own[name])
-        mine = [(i, j) for i, j, ok in zip(*(x[row] for x in pairs), strict=True) if ok]
+        num_rows, width, _ = batch.streams[name].values.shape
+        group, begin = np.divmod(row, num_rows // len(pairs.valid))
+        mine = [(i, j) for i, j, ok in zip(*(x[group] for x in pairs), strict=True) if ok]
+        mine = [(i - begin * width, j - begin * width) for i, j in mine]
         mine = [(i, j) for i, j in mine if i in places]
         all_pairs = [(i, j) for i in places for j in places if i < j]
         assert sorted(mine) == all_pairs
 
 
-@pytest.mark.parametrize("seats", [1, 2, 5])
-def test_batches_agree_with_a_loop_over_jets(streams, seats):
+@pytest.mark.parametrize(("seats", "groups"), [(1, 20), (1, 2), (2, 10), (2, 5), (5, 4), (5, 1)])
+def test_batches_agree_with_a_loop_over_jets(streams, seats, groups):
     file, scaling = streams
     tables, rows = make_streams(), np.arange(20).reshape(-1, seats)
     samples = convert([file.read(0, 9), file.read(9, 20)], file.schema, scaling)
     widths = {"tracks": 17, "electrons": 8, "flow": 13}
-    layout = Layout(1, len(rows), seats, widths, {"tracks": 31, "flow": 19})
+    pairs = {"tracks": 31 * len(rows) // groups, "flow": 19 * len(rows) // groups}
+    layout = Layout(1, len(rows), seats, widths, pairs, groups)
     batch, labels = assemble(samples, rows, layout)
-    assert batch.pairs["flow"].first.shape == (len(rows), 19)
+    assert batch.pairs["flow"].first.shape == (groups, pairs["flow"])
     for jet in range(20):
         check_jet(batch, labels, jet, jet // seats, jet_of(tables, scaling, jet))
     assert np.isnan(labels["mass"][[0, 5, 10, 15]]).all()
@@ -127,10 +131,12 @@ def test_pairs_stand_jet_after_jet_and_padding_is_zero(streams):
     np.testing.assert_array_equal(second[0], [1, 2, 2, 4, 6, 7, 7, 8, 8, 8, 0, 0])
 
 
-# Rows as wide as the longest jet, and wider ones that their pairs limit, too.
+# Rows as wide as the longest jet, and wider ones; groups that their pairs limit, one of all rows.
 ROWS = {
-    "planned": ({"tracks": 4, "electrons": 2, "flow": 4}, {"tracks": 6, "flow": 6}),
-    "wide": ({"tracks": 9, "electrons": 5, "flow": 8}, {"tracks": 7, "flow": 6}),
+    "rows": ({"tracks": 4, "electrons": 2, "flow": 4}, {"tracks": 6, "flow": 6}, 4),
+    "wide": ({"tracks": 9, "electrons": 5, "flow": 8}, {"tracks": 7, "flow": 6}, 4),
+    "halves": ({"tracks": 9, "electrons": 5, "flow": 8}, {"tracks": 9, "flow": 8}, 2),
+    "all": ({"tracks": 9, "electrons": 5, "flow": 8}, {"tracks": 12, "flow": 12}, 1),
 }
 
 
@@ -138,7 +144,7 @@ ROWS = {
 @pytest.mark.parametrize("rows", ROWS)
 def test_packed_batches_hold_the_jets_of_the_padded_ones(streams, rows, spread):
     file, scaling = streams
-    layout = Layout(6, 4, 3, *ROWS[rows], spread)
+    layout = Layout(12, 4, 3, *ROWS[rows], spread)
     padded_pass, packed_pass = (
         read_sequential(file, scaling, 12, labelled_only=True, layout=x) for x in (None, layout)
     )
@@ -156,7 +162,7 @@ def test_packed_batches_hold_the_jets_of_the_padded_ones(streams, rows, spread):
             for name in ("kind", "weight", "mass", "hadron_kind", "size"):
                 np.testing.assert_array_equal(expected[name][other], found[name][part, jet])
         for name, pairs in packed.pairs.items():
-            assert pairs.valid.shape == (6, 4, layout.pairs[name])
+            assert pairs.valid.shape == (12, layout.groups, layout.pairs[name])
             assert pairs.valid.sum() == plain.pairs[name].valid.sum()
 
 
@@ -177,7 +183,7 @@ def test_jets_alone_become_batches(opened):
     data = DataConfig(jets=JetsConfig(inputs=["pt"]), labels={"kind": STREAMS.labels["kind"]})
     file = opened(make_streams(), build(data, [Needs(data.labels)]))
     layout = plan_layout(file, 8, extra=3, devices=3)
-    assert layout == Layout(1, 9, 1, {})
+    assert layout == Layout(1, 9, 1, {}, groups=9)
     for chosen, lead in ((None, ()), (layout, (1,))):
         loader = TrainLoader(file, fit_scaling(file), batch_size=8, seed=0, layout=chosen)
         batch, labels = next(loader.iterator())

@@ -3,33 +3,70 @@
 import contextlib
 import math
 import resource
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
 from maskformer_jax import config as configuration
-from maskformer_jax.config import (
-    Config,
-    DataConfig,
-    EvaluationConfig,
-    HadronsConfig,
-    JetsConfig,
-    ModelConfig,
-    TracksConfig,
-    TrainingConfig,
-)
+from maskformer_jax.build import build
 from maskformer_jax.data import NORMALISATION_FILE, JetFile, TrainLoader, fit_scaling
 from maskformer_jax.evaluation.baseline import FILE_NAME as BASELINE_FILE
 from maskformer_jax.evaluation.baseline import fit_baseline
-from maskformer_jax.evaluation.classification import fraction
 from maskformer_jax.evaluation.discriminants import WorkingPoint, rejection_of
 from maskformer_jax.evaluation.results import read_results, write_results
+from maskformer_jax.evaluation.section import Setting
+from maskformer_jax.tasks.confusion import fraction
 from maskformer_jax.training import loop
 from maskformer_jax.training.checkpoint import Checkpoints
 
 COLUMNS = 8
-SIGNIFICANCES = EvaluationConfig().baseline_fields
+SIGNIFICANCES = ["IP3D_signed_d0_significance", "IP3D_signed_z0_significance"]
+# A small network on the fields of `tables_of`, more queries than the file has hadrons.
+CONFIG = """
+base: {configs}/data/atlas.yaml
+name: Tagger
+data:
+  train_file: {path}
+  block_size: 50
+  jets: {{inputs: [pt, eta]}}
+  streams: {{tracks: {{inputs: [d0, {fields}], cap: 6}}}}
+  objects: {{hadrons: {{cap: 4}}}}
+model:
+  embed_dim: 8
+  num_heads: 2
+  head_widths: [8]
+  encoder: {{layers: 1}}
+  embedding: {{positions: {{tracks: [d0]}}}}
+tasks:
+  jet_class: {{kind: classification, label: flavour}}
+  track_origin: {{kind: classification, label: origin}}
+  hadrons:
+    kind: objects
+    objects: hadrons
+    decoder_layers: 1
+    losses:
+      object_class: {{label: hadron_class}}
+      mask_ce: {{}}
+      regression:
+        targets: {{pt: {{name: log, scale: 1000.0}}, Lxy: {{name: log1p, scale: 1.0}}, deta: {{}}}}
+training: {{batch_size: 20}}
+evaluation: {{batch_size: 25}}
+"""
+# Other networks on them: two classifications of jets and vertices of edges, and jets alone.
+EDGES = """
+tasks:
+  charm: {kind: classification, label: is_charm}
+  vertexing: {kind: edges, label: vertex}
+  energy: {kind: regression, of: jets, loss: gaussian, targets: {pt: {name: log, scale: 1000.0}}}
+  size: {kind: regression, of: tracks, nan: ignore, targets: {d0: {}}, denominators: {d0: d0}}
+data:
+  labels:
+    vertex: {field: ftagTruthParentBarcode}
+    is_charm: {of: jets, field: flavour_label, classes: {charm: 1, other: [0, 2]}}
+without: [hadrons]
+"""
 
 
 def tables_of(jets=60, seed=0):
@@ -77,31 +114,35 @@ def write(path, tables):
     return path
 
 
-def make_config(path):
-    """A small network on the fields of `tables_of`, more queries than the file has hadrons."""
-    hadrons = HadronsConfig()
-    targets = ["pt", "Lxy", "deta"]
-    transforms = {name: hadrons.transforms[name] for name in targets[:2]}
-    return Config(
-        name="Tagger",
-        data=DataConfig(
-            train_file=str(path),
-            jets=JetsConfig(inputs=["pt", "eta"]),
-            tracks=TracksConfig(inputs=["d0", *SIGNIFICANCES], cap=6),
-            hadrons=HadronsConfig(targets=targets, transforms=transforms, cap=4),
-            block_size=50,
-        ),
-        model=ModelConfig(
-            embed_dim=8,
-            encoder_layers=1,
-            decoder_layers=1,
-            num_heads=2,
-            head_widths=[8],
-            position_fields=["d0"],
-        ),
-        training=TrainingConfig(batch_size=20),
-        evaluation=EvaluationConfig(batch_size=25),
-    )
+def make_config(path, folder, *overlays, alone=False):
+    """The configuration above with others over it, which are texts; or they alone."""
+    configs = Path(__file__).parents[2] / "configs"
+    first = CONFIG.format(configs=configs, path=path, fields=", ".join(SIGNIFICANCES))
+    arguments = [f"--data.train_file={path}"]
+    for number, text in enumerate(overlays if alone else [first, *overlays]):
+        (folder / f"{number}.yaml").write_text(text)
+        arguments += ["--config", str(folder / f"{number}.yaml")]
+    return configuration.load(arguments)
+
+
+def run_of(folder, config):
+    """A run folder as training leaves it, with the parameters it begins with."""
+    folder.mkdir()
+    model = build(config)
+    file = JetFile(config.data.train_file, model.schema)
+    scaling = fit_scaling(file)
+    scaling.save(folder / NORMALISATION_FILE)
+    configuration.save(config, folder / "config.yaml")
+    if config.data.streams:
+        fit_baseline(file, config.evaluation.baseline).save(folder / BASELINE_FILE)
+    loader = TrainLoader(file, scaling, batch_size=20, seed=0).iterator()
+    next(loader)
+    checkpoints = Checkpoints(folder, keep=1)
+    checkpoints.save(loop.build(config, model, 1).state, loader, {}, is_best=True)
+    checkpoints.close()
+    loader.close()
+    file.close()
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -110,27 +151,55 @@ def train_path(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def config(train_path):
-    return make_config(train_path)
+def make_configs(train_path, tmp_path_factory):
+    """`make_configs(*overlays)`, texts over the configuration of the small network."""
+
+    def make(*overlays, alone=False):
+        return make_config(train_path, tmp_path_factory.mktemp("config"), *overlays, alone=alone)
+
+    return make
 
 
 @pytest.fixture(scope="session")
-def run(tmp_path_factory, train_path, config):
-    """A run folder as training leaves it, with the parameters it begins with."""
-    folder = tmp_path_factory.mktemp("run")
-    file = JetFile(train_path, config.data)
-    scaling = fit_scaling(file)
-    scaling.save(folder / NORMALISATION_FILE)
-    configuration.save(config, folder / "config.yaml")
-    fit_baseline(file, SIGNIFICANCES).save(folder / BASELINE_FILE)
-    loader = TrainLoader(file, scaling, batch_size=20, seed=0).iterator()
-    next(loader)
-    checkpoints = Checkpoints(folder, keep=1)
-    checkpoints.save(loop.build(config, 1).state, loader, {}, is_best=True)
-    checkpoints.close()
-    loader.close()
-    file.close()
-    return folder
+def config(make_configs):
+    return make_configs()
+
+
+@pytest.fixture(scope="session")
+def edges_config(make_configs):
+    return make_configs(EDGES)
+
+
+@pytest.fixture(scope="session")
+def make_setting():
+    """`make_setting(config, labels=None, baseline=None)`; a file has all labels unless named."""
+
+    def make(config, labels=None, baseline=None):
+        model = build(config)
+        there = tuple(model.schema.labels) if labels is None else labels
+        return Setting(config, model.tasks, model.schema, there, baseline)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def setting(config, make_setting):
+    return make_setting(config)
+
+
+@pytest.fixture(scope="session")
+def run(make_run, config):
+    return make_run(config)
+
+
+@pytest.fixture(scope="session")
+def make_run(tmp_path_factory):
+    return lambda config: run_of(tmp_path_factory.mktemp("runs") / "run", config)
+
+
+@pytest.fixture(scope="session")
+def edges_run(make_run, edges_config):
+    return make_run(edges_config)
 
 
 @pytest.fixture(scope="session")
@@ -180,42 +249,74 @@ def metrics_of(light_passing=5, regression_number=3):
     summary |= {"formula": "pt: true - predicted", "unit": "MeV", "number": regression_number}
     scores = dict.fromkeys(("auc", "precision", "recall", "f1"), 0.5)
 
-    def tagging(other_name, *taggers):
+    def discriminant(signal, other_name, *taggers):
         point = WorkingPoint(0.7, 0.702, 1.5, {"ujets": light, other_name: other})
         points = {tagger: {"0.7": point} for tagger in taggers}
-        return {"fraction": 0.1, "fixed_efficiency": 0.7, "points": points}
+        fractions = {other_name: 0.1, "ujets": 0.9}
+        return {
+            "signal": signal,
+            "fractions": fractions,
+            "fixed_efficiency": 0.7,
+            "points": points,
+        }
 
-    vertices = {"efficiency": part, "purity": nothing, "with_vertex": part}
+    def vertices(true):
+        return {"efficiency": fraction(true // 2, true), "purity": nothing, "with_vertex": part}
+
+    of_class = {"bjets": vertices(4), "cjets": vertices(4), "ujets": vertices(0)}
     return {
-        "jets": {
-            "total": 1500,
-            "unlabelled": 1,
-            "classes": {"bjets": 99, "cjets": 400, "ujets": 1000},
-        },
+        "jets": 1500,
         "tagging": {
-            "accuracy": part,
-            "confusion": np.eye(3, dtype=int),
-            "b": tagging("cjets", "MaskFormer", "baseline"),
-            "c": tagging("bjets", "MaskFormer"),
+            "jet_class": {
+                "label": "flavour",
+                "jets": {
+                    "unlabelled": 1,
+                    "classes": {"bjets": 99, "cjets": 400, "ujets": 1000},
+                },
+                "accuracy": part,
+                "confusion": np.eye(3, dtype=int),
+                "discriminants": {
+                    "b": discriminant("bjets", "cjets", "MaskFormer", "baseline"),
+                    "c": discriminant("cjets", "bjets", "MaskFormer"),
+                },
+            }
         },
         "vertexing": {
-            kind: dict.fromkeys(("bjets", "cjets", "ujets", "all"), vertices)
-            for kind in ("exclusive", "inclusive")
+            "hadrons": {
+                kind: {**of_class, "all": vertices(8)} for kind in ("exclusive", "inclusive")
+            }
         },
-        "track_origin": {
-            "accuracy": part,
-            "classes": {
-                "Pileup": {**scores, "tracks": 7},
-                "Fake": {**scores, "auc": math.nan, "tracks": 0},
-            },
-            "weighted": scores,
+        "constituents": {
+            "track_origin": {
+                "of": "tracks",
+                "label": "origin",
+                "accuracy": part,
+                "classes": {
+                    "Pileup": {**scores, "number": 7},
+                    "Fake": {**scores, "auc": math.nan, "number": 0},
+                },
+                "weighted": scores,
+            }
         },
-        "hadrons": {
-            **dict.fromkeys(("class_accuracy", "overall_accuracy", "efficiency", "purity"), part),
-            "valid": dict.fromkeys(("tpr", "fpr", "fnr", "tnr"), part),
-            "flavour": dict.fromkeys(("bc", "b", "c"), part),
+        "objects": {
+            "hadrons": {
+                "of": "hadrons",
+                **dict.fromkeys(
+                    ("class_accuracy", "overall_accuracy", "efficiency", "purity"), part
+                ),
+                "valid": dict.fromkeys(("tpr", "fpr", "fnr", "tnr"), part),
+                "flavour": dict.fromkeys(("bc", "b", "c"), part),
+            }
         },
-        "regression": {"found": 3, "of": 4, "residuals": {"pt": summary}},
+        "regression": {
+            "hadrons": {
+                "entries": "hadrons",
+                "against": "true hadron",
+                "found": 3,
+                "of": 4,
+                "residuals": {"pt": summary},
+            }
+        },
     }
 
 

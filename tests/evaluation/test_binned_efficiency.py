@@ -3,8 +3,8 @@ import types
 import numpy as np
 import pytest
 
-from maskformer_jax.config import EvaluationConfig, FieldsConfig
 from maskformer_jax.evaluation.binned_efficiency import BinnedEfficiency, jet_pt
+from maskformer_jax.evaluation.config import EvaluationConfig, FieldsConfig
 
 
 def test_a_profile_counts_in_bins():

@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import math
 import shutil
@@ -42,7 +41,7 @@ def test_runs_are_evaluated_and_put_side_by_side(run, other, test_path, tmp_path
     assert drawn == {tmp_path / "out" / "comparison": ["A", "B"]}
     content = json.loads((tmp_path / "out" / "comparison" / "comparison.json").read_text())
     assert content["metrics"]["A"]["tagging"] == content["metrics"]["B"]["tagging"]
-    assert set(content["changes"]["B"]["b"]["ujets"].values()) <= {0.0, None}
+    assert set(content["changes"]["B"]["jet_class"]["b"]["ujets"].values()) <= {0.0, None}
     assert content["reference"] == "A" and content["test_file"] == str(test_path)
     assert "2 runs, 60 jets" in report and "change of the rejection to A" in report
 
@@ -53,7 +52,9 @@ def evaluated(monkeypatch, read_metrics):
     calls = []
 
     def evaluate_trained(trained, test_file, folder, label):
-        calls.append((trained.config.evaluation.charm_fraction, folder, label))
+        calls.append(
+            (trained.config.evaluation.discriminants["b"].backgrounds["cjets"], folder, label)
+        )
         return Evaluated(Results(label, read_metrics(), {}), "done")
 
     def load_run(run, overrides):
@@ -67,33 +68,42 @@ def evaluated(monkeypatch, read_metrics):
 
 def test_options_of_the_evaluation_are_those_of_the_first(run, other, test_path, evaluated):
     path = other / "config.yaml"
-    path.write_text(path.read_text().replace("charm_fraction: 0.1", "charm_fraction: 0.3"))
+    text = path.read_text().replace("cjets: 0.1\n", "cjets: 0.3\n").replace("0.9\n", "0.7\n")
+    path.write_text(text)
     compare([other, run], test_path)
     assert evaluated == [
         (0.3, other / "evaluation", "other"),
         (0.3, run / "evaluation", run.name),
     ]
     assert (other / "evaluation" / "comparison" / "comparison.json").exists()
-    compare([other, run], test_path, overrides=["--evaluation.charm_fraction=0.5"])
+    compare(
+        [other, run],
+        test_path,
+        overrides=["--evaluation.discriminants.b.backgrounds={cjets: 0.5, ujets: 0.5}"],
+    )
     assert [fraction for fraction, *_ in evaluated[2:]] == [0.5, 0.5]
 
 
 @pytest.mark.parametrize(
-    ("part", "change", "found"),
+    ("overlay", "found"),
     [
-        ("hadrons", {"targets": ["pt", "Lxy"]}, r"hadrons.targets` is \['pt', 'Lxy'\]"),
-        ("hadrons", {"transforms": {}}, r"hadrons.transforms` is .*'Lxy': \{'name': 'identity'.*"),
-        ("jets", {"classes": {"bjets": 0, "cjets": 1, "ujets": 5}}, r"jets.classes` is .*5\)\]"),
+        ("without: [regression]", r"`tasks.hadrons` is \{\}"),
+        ("without: [hadrons]", "`data.labels.hadron_class` is not there"),
+        (
+            "tasks: {hadrons: {losses: {regression: {targets: {Lxy: {name: identity}}}}}}",
+            "`tasks.hadrons` is .*'Lxy': {'name': 'identity'.*",
+        ),
+        (
+            "data: {labels: {flavour: {classes: {bjets: 0, cjets: 1, ujets: 5}}}}",
+            r"`data.labels.flavour` is .*5\)\]",
+        ),
     ],
 )
 def test_runs_that_predict_different_things_are_refused(
-    part, change, found, run, other, test_path, config, evaluated
+    overlay, found, run, other, test_path, make_configs, evaluated
 ):
-    layout = dataclasses.replace(getattr(config.data, part), **change)
-    data = dataclasses.replace(config.data, **{part: layout})
-    configuration.save(dataclasses.replace(config, data=data), other / "config.yaml")
-    message = rf"other: `data.{found}, and .* in .*cannot be compared"
-    with pytest.raises(InputError, match=message):
+    configuration.save(make_configs(overlay), other / "config.yaml")
+    with pytest.raises(InputError, match=rf"other: {found}, and .* in .*cannot be compared"):
         compare([run, other], test_path)
     assert evaluated == []
 
@@ -131,7 +141,13 @@ def test_names_are_as_short_as_they_can_be():
 
 def test_change_is_in_percent_and_undefined_for_a_limit(read_metrics):
     few, many, none = (
-        next(iter(read_metrics(light_passing=n)["tagging"]["b"]["points"].values()))["0.7"]
+        next(
+            iter(
+                read_metrics(light_passing=n)["tagging"]["jet_class"]["discriminants"]["b"][
+                    "points"
+                ].values()
+            )
+        )["0.7"]
         for n in (5, 10, 0)
     )
     values = [point["rejections"]["ujets"] for point in (few, many, none)]
@@ -142,7 +158,7 @@ def test_change_is_in_percent_and_undefined_for_a_limit(read_metrics):
 
 def test_report_of_several_runs(read_metrics):
     def four_points(values):
-        for points in values["tagging"]["b"]["points"].values():
+        for points in values["tagging"]["jet_class"]["discriminants"]["b"]["points"].values():
             points.update(dict.fromkeys(("0.6", "0.77", "0.85"), points["0.7"]))
 
     wide = [Results("a name that is much longer", read_metrics(four_points, light_passing=5), {})]

@@ -3,45 +3,44 @@ import math
 import numpy as np
 import pytest
 
-from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.discriminants import (
-    FlavourIndices,
-    b_discriminant,
-    flavour_indices,
+    discriminant,
     rejection,
     threshold,
+    with_first,
     working_point,
 )
 
-FLAVOURS = FlavourIndices(bottom=0, charm=1, light=2)
+BOTTOM, CHARM, LIGHT, TAU = range(4)
 
 
-def test_flavours_are_found_by_name_in_any_order():
-    assert flavour_indices({"ujets": 0, "taujets": 15, "bjets": 5, "cjets": 4}) == (2, 3, 0)
-
-
-def test_missing_flavour_is_named():
-    with pytest.raises(InputError, match=r"must name bjets, cjets and ujets.*'bjets', 'light'"):
-        flavour_indices({"bjets": 0, "light": 1})
-
-
-def test_discriminant_is_equation_4_3():
-    prob = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])
-    expected = np.log(prob[:, 0] / (0.2 * prob[:, 1] + 0.8 * prob[:, 2]))
-    np.testing.assert_allclose(b_discriminant(np.log(prob), FLAVOURS, 0.2), expected, rtol=1e-12)
-
-
-@pytest.mark.parametrize(("fraction", "column"), [(0.0, 2), (1.0, 1)])
-def test_discriminant_at_the_ends_is_one_ratio(fraction, column):
-    log_prob = np.log([[0.7, 0.2, 0.1]])
-    expected = log_prob[:, 0] - log_prob[:, column]
-    np.testing.assert_allclose(b_discriminant(log_prob, FLAVOURS, fraction), expected)
+def test_discriminant_of_any_classes():
+    """Two backgrounds are Eq. 4.3 of the thesis; a class without a fraction does not enter."""
+    prob = np.array([[0.6, 0.2, 0.1, 0.1], [0.1, 0.3, 0.5, 0.1]])
+    for fractions in ({CHARM: 0.2, LIGHT: 0.8}, {CHARM: 0.2, LIGHT: 0.7, TAU: 0.1}, {TAU: 1.0}):
+        mixture = sum(f * prob[:, column] for column, f in fractions.items())
+        expected = np.log(prob[:, BOTTOM] / mixture)
+        found = discriminant(np.log(prob), BOTTOM, fractions)
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 def test_discriminant_orders_jets_whose_probabilities_underflow():
     log_prob = np.array([[-200.0, 0.0, -300.0], [-250.0, 0.0, -300.0]], np.float32)
-    first, second = b_discriminant(log_prob, FLAVOURS, 0.1)
+    first, second = discriminant(log_prob, BOTTOM, {CHARM: 0.1, LIGHT: 0.9})
     assert math.isfinite(second) and first > second
+
+
+@pytest.mark.parametrize(
+    ("fractions", "value", "expected"),
+    [
+        ((0.1, 0.9), 0.3, (0.3, 0.7)),
+        ((0.2, 0.6, 0.2), 0.6, (0.6, 0.3, 0.1)),
+        ((1.0, 0.0, 0.0), 0.5, (0.5, 0.25, 0.25)),
+    ],
+)
+def test_the_other_fractions_fill_up_one(fractions, value, expected):
+    found = with_first(dict(zip("xyz", fractions, strict=False)), value)
+    assert tuple(found.values()) == pytest.approx(expected)
 
 
 def test_rejection_by_hand():

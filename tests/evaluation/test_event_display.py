@@ -4,14 +4,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from maskformer_jax.config import DisplayConfig, FieldsConfig
-from maskformer_jax.data import Records
+from maskformer_jax.data import Records, StreamRecords
 from maskformer_jax.errors import InputError
+from maskformer_jax.evaluation.config import DisplayConfig, FieldsConfig
 from maskformer_jax.evaluation.event_display import EventDisplay, read_event
+from maskformer_jax.evaluation.event_names import cannot, names_of
 from maskformer_jax.evaluation.plots import event_display as plots
 from maskformer_jax.evaluation.section import Chunk
+from maskformer_jax.types import ObjectLabels
 
 WIDTH, OBJECTS = 4, 3
+LABEL = "hadrons.regression"
 
 
 def make_chunk(start=0, without=()):
@@ -33,80 +36,99 @@ def make_chunk(start=0, without=()):
     masks[0, 0, [0, 2]] = masks[0, 1, 1] = masks[1, 0, 0] = masks[3, 0, :2] = True
     valid = np.zeros((4, OBJECTS), bool)
     valid[0, :2] = valid[[1, 3], 0] = True
-    targets = SimpleNamespace(
-        jet_class_index=np.array([0, 1, 2, 0]),
-        object_class_index=np.where(valid, [0, 1, 1], 2),
-        object_valid=valid,
-        masks=masks,
-        origin_index=np.tile([0, 2, 3, 3], (4, 1)),
-    )
-    object_prob = np.tile([0.1, 0.7, 0.2], (4, OBJECTS, 1))
-    object_prob[:, 1:] = [0.1, 0.2, 0.7]
-    predictions = SimpleNamespace(
-        jet_log_prob=np.log(np.tile([0.6, 0.3, 0.1], (4, 1))),
-        object_prob=object_prob,
-        mask_index=np.where(track_index >= 0, [0, -1, 0, -1], -1),
-        origin_prob=np.eye(8)[np.tile([2, 0, 3, 3], (4, 1))],
-    )
+    labels = {
+        "flavour": np.array([0, 1, 2, 0]),
+        "hadron_class": np.where(valid, [0, 1, 1], 2),
+        "hadrons": ObjectLabels(valid, masks),
+        "origin": np.tile([0, 2, 3, 3], (4, 1)),
+    }
+    class_prob = np.tile([0.1, 0.7, 0.2], (4, OBJECTS, 1))
+    class_prob[:, 1:] = [0.1, 0.2, 0.7]
+    with np.errstate(divide="ignore"):
+        origin = np.log(np.eye(8)[np.tile([2, 0, 3, 3], (4, 1))])
+    predictions = {
+        "jet_class": {"log_prob": np.log(np.tile([0.6, 0.3, 0.1], (4, 1)))},
+        "hadrons": {
+            "class_prob": class_prob,
+            "mask_index": np.where(track_index >= 0, [0, -1, 0, -1], -1),
+        },
+        "track_origin": {"log_prob": origin},
+    }
     # pt, Lxy, deta, dphi, mass
     true = np.tile([50e3, 3.0, 0.02, 0.15, 5e3], (4, OBJECTS, 1))
     rows = np.arange(start, start + 4)
-    records = Records(start, jets, tracks, hadrons, track_index, rows, "test.h5")
-    return Chunk(records, targets, predictions, true * [1, 2, 1, 2, 1], true)
+    streams = {"tracks": StreamRecords(tracks, track_index)}
+    records = Records(start, jets, streams, {"hadrons": hadrons}, rows, "test.h5")
+    predicted = {LABEL: true * [1, 2, 1, 2, 1]}
+    return Chunk(records, labels, predictions, {}, predicted, {LABEL: true})
 
 
-def config_with(tiny_config, fields=None, **display):
+@pytest.fixture(scope="module")
+def whole(make_configs, make_setting):
+    """A setting with all five properties of hadrons."""
+    targets = "dphi: {}, mass: {name: log}"
+    overlay = f"tasks: {{hadrons: {{losses: {{regression: {{targets: {{{targets}}}}}}}}}}}"
+    return make_setting(make_configs(overlay))
+
+
+def setting_with(setting, fields=None, **display):
     evaluation = dataclasses.replace(
-        tiny_config.evaluation,
+        setting.config.evaluation,
         display=DisplayConfig(**display),
         fields=FieldsConfig(**(fields or {})),
     )
-    return dataclasses.replace(tiny_config, evaluation=evaluation)
+    return setting._replace(config=dataclasses.replace(setting.config, evaluation=evaluation))
 
 
-def make_file(num_jets=8, without=(), has_truth=True):
+def event_of(chunk, index, setting):
+    return read_event(chunk, index, names_of(setting))
+
+
+def make_file(num_jets=8, without=()):
     """What a display asks of a file of jets."""
     records = make_chunk(without=without).records
-    return SimpleNamespace(
-        num_jets=num_jets, path="test.h5", has_truth=has_truth, read=lambda start, stop: records
-    )
+    return SimpleNamespace(num_jets=num_jets, path="test.h5", read=lambda start, stop: records)
 
 
-def test_chosen_rows_and_the_first_b_jets_with_a_vertex(tiny_config):
-    display = EventDisplay(config_with(tiny_config, jets=[6, 1, 6], first=3), make_file())
+def test_chosen_rows_and_the_first_b_jets_with_a_vertex(whole):
+    display = EventDisplay(setting_with(whole, jets=[6, 1, 6], first=3), make_file())
     display.add(make_chunk())
     display.add(make_chunk(start=4))
     assert [event.row for event in display.events] == [0, 1, 3, 4, 6]
-    nothing = EventDisplay(config_with(tiny_config), make_file())
+    nothing = EventDisplay(setting_with(whole), make_file())
     nothing.add(make_chunk())
     assert nothing.events == []
 
 
-def test_neither_c_jets_nor_single_tracks_are_among_the_first(tiny_config):
+def test_neither_c_jets_nor_single_tracks_are_among_the_first(whole):
     chunk = make_chunk()
-    chunk.targets.masks[0, 0, 2] = False
-    chunk.targets.masks[1, 0, :2] = True
-    display = EventDisplay(config_with(tiny_config, first=3), make_file())
+    chunk.labels["hadrons"].masks[0, 0, 2] = False
+    chunk.labels["hadrons"].masks[1, 0, :2] = True
+    display = EventDisplay(setting_with(whole, first=3), make_file())
     display.add(chunk)
     assert [event.row for event in display.events] == [3]
 
 
-def test_a_row_beyond_the_file_is_refused(tiny_config):
+def test_a_row_beyond_the_file_is_refused(whole):
     with pytest.raises(InputError, match=r"`evaluation.display.jets` must be below 8.*got 8"):
-        EventDisplay(config_with(tiny_config, jets=[3, 8]), make_file())
+        EventDisplay(setting_with(whole, jets=[3, 8]), make_file())
 
 
-def test_without_truth_jets_are_chosen_by_their_rows(tiny_config):
-    file = make_file(has_truth=False)
+def test_without_truth_jets_are_chosen_by_their_rows(whole):
+    blind = whole._replace(labels=())
     with pytest.raises(InputError, match=r"`evaluation.display.first` .*test.h5 has no truth"):
-        EventDisplay(config_with(tiny_config, first=1), file)
-    display = EventDisplay(config_with(tiny_config, jets=[2]), file)
+        EventDisplay(setting_with(blind, first=1), make_file())
+    display = EventDisplay(setting_with(blind, jets=[2]), make_file())
     display.add(without_truth(make_chunk()))
     assert [event.row for event in display.events] == [2] and display.events[0].truth is None
 
 
-def test_tracks_of_the_event(tiny_config):
-    event = read_event(make_chunk(), 0, tiny_config)
+def test_a_model_without_objects_says_why_there_is_no_picture(edges_config, make_setting, whole):
+    assert cannot(whole) is None and "classes and masks" in cannot(make_setting(edges_config))
+
+
+def test_tracks_of_the_event(whole):
+    event = event_of(make_chunk(), 0, whole)
     np.testing.assert_allclose(event.tracks.d0, [-0.2, 0.4, -0.4], rtol=1e-6)
     np.testing.assert_allclose(event.directions[:, 0], [-0.1, 0.2, -0.2], rtol=1e-6)
     np.testing.assert_allclose(event.tracks.phi, event.directions[:, 1])
@@ -118,8 +140,8 @@ def test_tracks_of_the_event(tiny_config):
     assert event.pt == pytest.approx(80) and event.eta == pytest.approx(1)
 
 
-def test_truth_and_prediction_of_the_event(tiny_config):
-    event = read_event(make_chunk(), 0, tiny_config)
+def test_truth_and_prediction_of_the_event(whole):
+    event = event_of(make_chunk(), 0, whole)
     truth, prediction = event.truth, event.prediction
     assert truth.class_prob == {"bjets": 1.0}
     np.testing.assert_array_equal(truth.slot, [0, 1, 0])
@@ -139,26 +161,26 @@ def test_truth_and_prediction_of_the_event(tiny_config):
     assert prediction.class_prob == pytest.approx({"bjets": 0.6, "cjets": 0.3, "ujets": 0.1})
 
 
-def test_what_a_file_lacks_is_left_out(tiny_config):
-    event = read_event(make_chunk(without=("vx", "vy", "qOverP")), 0, tiny_config)
+def test_what_a_file_lacks_is_left_out(whole):
+    event = event_of(make_chunk(without=("vx", "vy", "qOverP")), 0, whole)
     assert event.truth.hadrons[0].position == pytest.approx((3 * np.cos(0.15), 3 * np.sin(0.15)))
     assert np.all(event.tracks.curvature == 0) and np.all(np.isnan(event.track_pt))
     names = {"jet_pt": "other", "jet_eta": "other", "jet_phi": "other"}
-    unknown = read_event(make_chunk(), 0, config_with(tiny_config, names))
+    unknown = event_of(make_chunk(), 0, setting_with(whole, names))
     assert np.isnan(unknown.pt) and np.isnan(unknown.eta) and np.all(np.isnan(unknown.track_pt))
 
 
 @pytest.mark.parametrize("name", ["d0", "deta", "dphi"])
-def test_a_field_that_the_picture_needs_is_named(tiny_config, name):
+def test_a_field_that_the_picture_needs_is_named(whole, name):
     file = make_file(without=(name,))
-    EventDisplay(config_with(tiny_config), file)
+    EventDisplay(setting_with(whole), file)
     message = rf"test.h5: .*no field `{name}`.*`evaluation.fields.track_{name}`"
     with pytest.raises(InputError, match=message):
-        EventDisplay(config_with(tiny_config, first=1), file)
+        EventDisplay(setting_with(whole, first=1), file)
 
 
 def without_truth(chunk):
-    return chunk._replace(records=chunk.records._replace(hadrons=None))
+    return chunk._replace(records=chunk.records._replace(objects={}), labels={}, true={})
 
 
 @pytest.fixture
@@ -174,8 +196,8 @@ def lines_of(panel, colour):
     ]
 
 
-def test_picture_shows_tracks_from_their_vertices(tiny_config, figures, tmp_path):
-    event = read_event(make_chunk(), 0, tiny_config)
+def test_picture_shows_tracks_from_their_vertices(whole, figures, tmp_path):
+    event = event_of(make_chunk(), 0, whole)
     plots.draw([event], "MaskFormer", FieldsConfig(), tmp_path)
     figure = figures["event_0.png"]
     truth, angles, _, prediction, _, _ = figure.axes
@@ -192,10 +214,10 @@ def test_picture_shows_tracks_from_their_vertices(tiny_config, figures, tmp_path
     assert angles.collections and "80 GeV" in figure.get_suptitle()
 
 
-def test_vertices_beyond_the_window_are_arrows(tiny_config, figures, tmp_path):
+def test_vertices_beyond_the_window_are_arrows(whole, figures, tmp_path):
     chunk = make_chunk()
-    chunk.predicted[0, 0, 1] = 500.0
-    event = read_event(chunk, 0, tiny_config)
+    chunk.predicted[LABEL][0, 0, 1] = 500.0
+    event = event_of(chunk, 0, whole)
     plots.draw([event], "MaskFormer", FieldsConfig(), tmp_path)
     prediction = figures["event_0.png"].axes[3]
     assert prediction.get_xlim()[1] < 10
@@ -203,9 +225,9 @@ def test_vertices_beyond_the_window_are_arrows(tiny_config, figures, tmp_path):
 
 
 @pytest.mark.parametrize("row", [1, 2])
-def test_pictures_of_other_jets_are_written(tiny_config, tmp_path, row):
+def test_pictures_of_other_jets_are_written(whole, tmp_path, row):
     """A c jet, and a light jet without tracks; without truth there is the prediction alone."""
     for chunk in (make_chunk(), without_truth(make_chunk())):
-        event = read_event(chunk, row, tiny_config)
+        event = event_of(chunk, row, whole)
         (path,) = plots.draw([event], "MaskFormer", FieldsConfig(), tmp_path)
         assert path.name == f"event_{row}.png" and path.stat().st_size > 10_000

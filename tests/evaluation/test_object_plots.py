@@ -1,4 +1,4 @@
-"""Pictures of vertices, track origins and hadrons."""
+"""Pictures of vertices, constituents and objects."""
 
 import copy
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from maskformer_jax.evaluation.plots import hadrons, panels, track_origin, vertexing
+from maskformer_jax.evaluation.plots import classes, panels, vertexing
 from maskformer_jax.evaluation.results import Results
 
 EDGES = [0.0, 1.0, 10.0, 100.0]
@@ -18,25 +18,34 @@ CLASS = {
     "purity": {"Lxy": CURVE},
     "with_vertex": {"pt": AGAINST_PT},
 }
-VERTEXING = {
-    kind: {name: CLASS for name in ("bjets", "ujets")} for kind in ("exclusive", "inclusive")
-}
+KINDS = ("exclusive", "inclusive")
+
+
+def totals(true):
+    return {"efficiency": {"total": true}, "with_vertex": {"total": 9}}
 
 
 @pytest.fixture
 def results():
     """Two runs; no c jets, no curves of b jets against pT, a class without tracks."""
-    areas = [{"auc": auc, "tracks": number} for auc, number in ((0.9, 5), (0.4, 3), (np.nan, 0))]
-    metrics = {
-        "jets": {"classes": {"bjets": 7, "cjets": 0, "ujets": 2}},
-        "track_origin": {
-            "classes": dict(zip(("primary", "fromB", "fake"), areas, strict=True)),
-            "accuracy": {"total": 8},
-            "confusion": [[4, 1, 0], [0, 3, 0], [0, 0, 0]],
-        },
-        "hadrons": {"flavour": {"bc": {}, "b": {}, "c": {}}, "confusion": np.eye(3).tolist()},
+    areas = [{"auc": auc, "number": number} for auc, number in ((0.9, 5), (0.4, 3), (np.nan, 0))]
+    origin = {
+        "of": "tracks",
+        "label": "origin",
+        "classes": dict(zip(("primary", "fromB", "fake"), areas, strict=True)),
+        "accuracy": {"total": 8},
+        "confusion": [[4, 1, 0], [0, 3, 0], [0, 0, 0]],
     }
-    curves = {"vertexing": VERTEXING}
+    flavour = {"bc": {}, "b": {}, "c": {}}
+    hadrons = {"of": "hadrons", "flavour": flavour, "confusion": np.eye(3).tolist()}
+    of_class = {"bjets": totals(9), "ujets": totals(0), "all": totals(9)}
+    metrics = {
+        "vertexing": {"hadrons": dict.fromkeys(KINDS, of_class)},
+        "constituents": {"track_origin": origin},
+        "objects": {"hadrons": hadrons},
+    }
+    of_class = dict.fromkeys(("bjets", "ujets"), CLASS)
+    curves = {"vertexing": {"hadrons": dict.fromkeys(KINDS, of_class)}}
     return [Results(label, metrics, curves) for label in ("A", "B")]
 
 
@@ -44,8 +53,10 @@ def results():
     "topic, names",
     [
         (vertexing, ["vertexing_bjets_Lxy.png", "vertexing_fake_rate.png"]),
-        (track_origin, ["track_origin_confusion.png", "track_origin_auc.png"]),
-        (hadrons, ["hadrons_confusion.png"]),
+        (
+            classes,
+            ["track_origin_confusion.png", "track_origin_auc.png", "hadrons_confusion.png"],
+        ),
     ],
 )
 def test_pictures_are_drawn_where_there_is_something_to_draw(topic, names, results, tmp_path):

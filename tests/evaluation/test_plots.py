@@ -1,25 +1,26 @@
 import numpy as np
 import pytest
 
-from maskformer_jax.evaluation.plots import profile, tagging
+from maskformer_jax.evaluation.baseline import Baseline
+from maskformer_jax.evaluation.plots import panels, tagging
 from maskformer_jax.evaluation.results import read_results, write_results
 from maskformer_jax.evaluation.tagging import Jets, TaggingSection
 
 
 @pytest.fixture
-def results_of(config, tmp_path):
+def results_of(config, setting, tmp_path):
     """Results of a tagger, which is stronger by `shift`, and of a weaker baseline."""
 
     def results(label, shift=1.0, flavours=3):
-        section = TaggingSection(config, baseline="a baseline")
+        baseline = Baseline(config.evaluation.baseline, None)
+        section = TaggingSection(setting._replace(baseline=baseline), setting.tasks[0])
         generator = np.random.default_rng(0)
         flavour = np.arange(900) % flavours
         logits = generator.normal(size=(900, 3)) + shift * np.eye(3)[flavour]
         baseline = generator.normal(size=900) - flavour
         section._chunks = [Jets(flavour, np.tile([25, 35, 300], 300), logits, baseline)]
-        jets = {"total": 900, "unlabelled": 0, "classes": {f"{x}jets": 300 for x in "bcu"}}
-        metrics = {"jets": jets, "tagging": section.metrics()}
-        write_results(metrics, {"tagging": section.curves()}, tmp_path)
+        metrics = {"jets": 900, "tagging": {"jet_class": section.metrics()}}
+        write_results(metrics, {"tagging": {"jet_class": section.curves()}}, tmp_path)
         return read_results(tmp_path, label)
 
     return results
@@ -35,7 +36,7 @@ def drawn(monkeypatch):
         return path
 
     monkeypatch.setattr(tagging, "draw_and_save", keep)
-    monkeypatch.setattr(profile, "draw_and_save", keep)
+    monkeypatch.setattr(panels, "save", keep)
     return plots
 
 
@@ -53,7 +54,7 @@ def test_pictures_of_one_run_compare_with_its_baseline(results_of, drawn, tmp_pa
     roc = drawn["roc_b.png"]
     assert [r.label for r in roc.rocs.values()] == ["baseline"] * 2 + ["Network"] * 2
     assert drawn["roc_b.png"].n_ratio_panels == 2 and drawn["roc_c.png"].n_ratio_panels == 0
-    assert "$f_c$ = 0.1" in roc.title and "900 jets" in roc.title
+    assert "$f_{c}$ = 0.1" in roc.title and "900 jets" in roc.title
 
 
 def test_pictures_of_several_runs_have_the_first_as_reference(results_of, drawn, tmp_path):
@@ -78,11 +79,14 @@ def test_the_cross_of_the_scan_is_the_rejection_of_the_table(
     result = results_of("A")
     tagging.draw([result], tmp_path)
     line, cross = drawn[f"fraction_scan_{signal}.png"].plot_objects.values()
-    values = result.metrics["tagging"][signal]["points"]["Tagger"][point]["rejections"]
+    values = result.metrics["tagging"]["jet_class"]["discriminants"][signal]["points"]["Tagger"][
+        point
+    ]["rejections"]
     assert cross.x_values == pytest.approx([values["ujets"]["value"]], rel=1e-6)
     assert cross.y_values == pytest.approx([values[other]["value"]], rel=1e-6)
-    scanned = result.curves["tagging"]["fraction_scan"][signal]["Tagger"]["ujets"]["x"]
-    assert result.metrics["tagging"][signal]["fraction"] in scanned
+    scanned = result.curves["tagging"]["jet_class"]["fraction_scan"][signal]["Tagger"]["ujets"]["x"]
+    found = result.metrics["tagging"]["jet_class"]["discriminants"][signal]
+    assert found["fractions"][other] in scanned
     assert len(line.x_values) == len(scanned) >= 39
 
 
@@ -92,13 +96,11 @@ def test_bins_without_jets_are_cut_off_at_both_ends(drawn, tmp_path):
     other = curve | {"value": [nan, 2, 2, nan], "error": [nan, 0.2, 0.2, nan]}
     options = {"xlabel": "x", "ylabel": "y"}
     curves = [("A", curve), ("B", other)]
-    assert profile.draw_profile(curves, tmp_path / "a.png", **options) == tmp_path / "a.png"
-    first, second = drawn["a.png"].plot_objects.values()
-    np.testing.assert_array_equal(first.x_var, [3, 6, 12])
-    np.testing.assert_array_equal(first.x_var_widths, [2, 4, 8])
-    np.testing.assert_array_equal(second.y_var_mean, [2, 2, nan])
+    assert panels.draw_profile(curves, tmp_path / "a.png", **options) == tmp_path / "a.png"
+    main, ratio = drawn["a.png"].axes
+    assert main.get_xlim() == (2, 16) and ratio.get_ylabel() == "Ratio to\nA"
     empty = curve | {"value": [nan] * 4}
-    assert profile.draw_profile([("A", empty)], tmp_path / "a.png", **options) is None
+    assert panels.draw_profile([("A", empty)], tmp_path / "a.png", **options) is None
 
 
 def test_without_all_flavours_nothing_is_drawn(results_of, tmp_path):

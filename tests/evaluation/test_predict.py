@@ -1,8 +1,13 @@
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from maskformer_jax.evaluation.predict import build_predict, mask_index
-from maskformer_jax.types import Batch, Objects, Outputs, Targets
+from maskformer_jax.build import build
+from maskformer_jax.data import JetFile, Scaling, read_sequential
+from maskformer_jax.data.scaling import unfitted
+from maskformer_jax.evaluation.predict import build_predict, predict_file
+from maskformer_jax.evaluation.trained import Trained
+from maskformer_jax.tasks.objects import mask_index
 
 NONE, REAL = [0.1, 0.1, 0.8], [0.5, 0.2, 0.3]
 
@@ -20,48 +25,54 @@ def test_without_objects_no_track_is_assigned():
     np.testing.assert_array_equal(index, [[-1, -1, -1]])
 
 
-def _case():
-    generator = np.random.default_rng(0)
-    outputs = Outputs(
-        jet_class_logits=jnp.array([[1.0, 0.0, 0.0]]),
-        origin_logits=jnp.array([[[0.0, 3.0], [0.0, 0.0]]]),
-        objects=Objects(
-            class_logits=jnp.array([[[9.0, 0.0], [0.0, 9.0]]], jnp.bfloat16),
-            mask_logits=jnp.asarray(generator.normal(size=(1, 2, 2))),
-            regression=jnp.array([[[1.0], [2.0]]]),
-        ),
-    )
-    batch = Batch(
-        jets=jnp.zeros((1, 1), jnp.float32),
-        tracks=jnp.zeros((1, 2, 1), jnp.float32),
-        valid=jnp.ones((1, 2), bool),
-        jet_valid=jnp.ones(1, bool),
-    )
-    targets = Targets(
-        jet_class_index=jnp.array([0]),
-        origin_index=jnp.array([[1, 0]]),
-        object_class_index=jnp.array([[1, 0]]),
-        object_valid=jnp.array([[False, True]]),
-        masks=jnp.zeros((1, 2, 2), bool),
-        regression=jnp.zeros((1, 2, 1), jnp.float32),
-    )
-    return outputs, batch, targets
+@pytest.fixture
+def predicted(make_configs, test_path):
+    """`predicted(overlay, labels)`: predictions of one batch with these labels, none: all."""
+
+    def predict(overlay="", labels=None):
+        model = build(make_configs(*filter(None, [overlay])))
+        file = JetFile(test_path, model.schema)
+        scaling = unfitted(model.schema)
+        _, batch, found = next(read_sequential(file, scaling, 30, labelled_only=False))
+        file.close()
+        found = {k: v for k, v in found.items() if labels is None or k in labels}
+        return build_predict(model)(model.params, batch, found), found
+
+    return predict
 
 
-def test_objects_are_in_the_order_of_the_match():
-    outputs, batch, targets = _case()
-    predict = build_predict(lambda params, batch: outputs, lambda *_: jnp.array([[1, 0]]))
-    result = predict((), batch, targets)
-    np.testing.assert_array_equal(result.regression[..., 0], [[2.0, 1.0]])
-    np.testing.assert_allclose(result.object_prob[0, 1], [1, 0], atol=1e-3)
-    np.testing.assert_allclose(result.mask_logits, outputs.objects.mask_logits[:, ::-1], rtol=1e-6)
-    np.testing.assert_array_equal(result.confusions.objects, [[1, 0], [0, 1]])
-    assert result.object_prob.dtype == np.float32
+def test_objects_are_matched_and_those_that_are_left_come_after(predicted):
+    """Six queries for four truth slots: all are there, whatever the truth, in another order."""
+    overlay = "tasks: {hadrons: {queries: 6}}"
+    (matched, counts), labels = predicted(overlay)
+    (queries, none), _ = predicted(overlay, ["flavour"])
+    assert matched["hadrons"]["class_prob"].shape == (30, 6, 3)
+    for name in ("class_prob", "regression", "mask_logits"):
+        found, expected = (np.sort(x["hadrons"][name], axis=1) for x in (matched, queries))
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert np.any(matched["hadrons"]["regression"] != queries["hadrons"]["regression"])
+    right = matched["hadrons"]["class_prob"][:, :4].argmax(-1) == labels["hadron_class"]
+    assert right.sum() == np.trace(counts["hadrons"]["confusion"])
+    assert none["hadrons"] == none["track_origin"] == {} and "confusion" in none["jet_class"]
+    np.testing.assert_allclose(np.exp(matched["jet_class"]["log_prob"]).sum(-1), 1, rtol=1e-5)
 
 
-def test_without_a_match_objects_stay_in_the_order_of_the_queries():
-    outputs, batch, targets = _case()
-    result = build_predict(lambda params, batch: outputs, None)((), batch, targets)
-    np.testing.assert_array_equal(result.regression[..., 0], [[1.0, 2.0]])
-    np.testing.assert_allclose(np.exp(result.jet_log_prob).sum(), 1, rtol=1e-6)
-    np.testing.assert_allclose(result.origin_prob[0, 1], 0.5)
+def test_chunks_are_on_the_host_without_padding_and_in_units_of_the_file(edges_config, test_path):
+    model = build(edges_config)
+    file = JetFile(test_path, model.schema)
+    scaling = unfitted(model.schema)
+    trained = Trained(edges_config, Scaling(*scaling), model, model.params, None)
+    chunks = list(predict_file(trained, file))
+    file.close()
+    assert [len(chunk.records.jets) for chunk in chunks] == [25, 25, 10]
+    for chunk in chunks:
+        jets, tracks = chunk.records.jets, chunk.records.streams["tracks"]
+        real = tracks.index >= 0
+        np.testing.assert_allclose(chunk.true["energy"][:, 0], jets["pt"], rtol=1e-5)
+        # d0/d0, and times d0 again.
+        given = np.take_along_axis(tracks.table["d0"], np.maximum(tracks.index, 0), axis=1)
+        np.testing.assert_allclose(chunk.true["size"][real, 0], given[real], rtol=1e-5)
+        assert chunk.predictions["energy"]["stddev"].min() > 0
+        index = chunk.predictions["vertexing"]["vertex_index"]
+        assert index.shape == real.shape and np.array_equal(index >= 0, real)
+        assert np.all(np.take_along_axis(index, np.maximum(index, 0), axis=1)[real] == index[real])

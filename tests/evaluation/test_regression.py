@@ -1,32 +1,31 @@
+import dataclasses
 import math
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from maskformer_jax.config import (
-    Config,
-    DataConfig,
-    EvaluationConfig,
-    FieldsConfig,
-    HadronsConfig,
-    TransformConfig,
-)
+from maskformer_jax.data.config import TransformConfig
 from maskformer_jax.evaluation.regression import (
     BINS,
-    RegressionSection,
     definitions,
     formula,
+    of_objects,
+    of_others,
     residuals,
 )
 from maskformer_jax.evaluation.section import Chunk
 
-TRANSFORMS = {"pt": TransformConfig("log", 1000.0), "Lxy": TransformConfig("log1p", 1.0)}
-TARGETS = ["pt", "Lxy", "deta"]
+TRANSFORMS = {
+    "pt": TransformConfig("log", 1000.0),
+    "Lxy": TransformConfig("log1p", 1.0),
+    "deta": TransformConfig(),
+}
+LABEL = "hadrons.regression"
 
 
 def test_the_transform_says_which_residuals_a_target_has():
-    chosen = definitions(["energy", "depth", "slope"], {
+    chosen = definitions({
         "energy": TransformConfig("log", 1000.0),
         "depth": TransformConfig("log1p", 2.0),
         "slope": TransformConfig("asinh", 0.1),
@@ -52,15 +51,19 @@ def test_the_transform_says_which_residuals_a_target_has():
     ],
 )
 def test_residuals_by_hand(name, predicted, true, expected):
-    definition = definitions(TARGETS, TRANSFORMS)[name]
+    definition = definitions(TRANSFORMS)[name]
     result = residuals(np.array(predicted), np.array(true), definition)
     np.testing.assert_allclose(result, expected, atol=1e-12)
 
 
-def make_config(targets=TARGETS, transforms=TRANSFORMS, **fields):
-    hadrons = HadronsConfig(targets=targets, transforms=transforms)
-    evaluation = EvaluationConfig(fields=FieldsConfig(**fields))
-    return Config(data=DataConfig(hadrons=hadrons), evaluation=evaluation)
+def make_section(setting, **fields):
+    """Of the objects, with other names of fields."""
+    evaluation = setting.config.evaluation
+    fields = dataclasses.replace(evaluation.fields, **fields)
+    evaluation = dataclasses.replace(evaluation, fields=fields)
+    config = dataclasses.replace(setting.config, evaluation=evaluation)
+    task = next(task for task in setting.tasks if task.name == "hadrons")
+    return of_objects(setting._replace(config=config), task)
 
 
 def make_chunk(jets, pt_field="pt", seed=0):
@@ -79,18 +82,21 @@ def make_chunk(jets, pt_field="pt", seed=0):
     hadrons = np.full((jets, 3), np.nan, [(pt_field, "f4")])
     hadrons[pt_field][:, :2] = np.where(valid, true[..., 0], np.nan)
     return Chunk(
-        records=SimpleNamespace(hadrons=hadrons),
-        targets=SimpleNamespace(object_valid=valid),
-        predictions=SimpleNamespace(object_prob=np.stack([1 - none, none], axis=-1)),
-        predicted=true * [1.1, 1.2, 1.0] + [0, 0, 0.01],
-        true=true,
+        records=SimpleNamespace(
+            jets=np.zeros(jets, [("pt_btagJes", "f4")]), objects={"hadrons": hadrons}
+        ),
+        labels={"hadrons": SimpleNamespace(valid=valid)},
+        predictions={"hadrons": {"class_prob": np.stack([1 - none, none], axis=-1)}},
+        counts={},
+        predicted={LABEL: true * [1.1, 1.2, 1.0] + [0, 0, 0.01]},
+        true={LABEL: true},
     )
 
 
 @pytest.fixture(scope="module")
-def section():
+def section(setting):
     """Filled with two chunks."""
-    section = RegressionSection(make_config())
+    section = make_section(setting)
     section.add(make_chunk(300))
     section.add(make_chunk(200, seed=1))
     return section
@@ -99,8 +105,8 @@ def section():
 def test_hadrons_whose_object_is_less_likely_none_count(section):
     chunks = [make_chunk(300), make_chunk(200, seed=1)]
     metrics = section.metrics()
-    valid = [chunk.targets.object_valid for chunk in chunks]
-    none = [chunk.predictions.object_prob[..., -1] for chunk in chunks]
+    valid = [chunk.labels["hadrons"].valid for chunk in chunks]
+    none = [chunk.predictions["hadrons"]["class_prob"][..., -1] for chunk in chunks]
     found = [a & (b < 0.5) for a, b in zip(valid, none, strict=True)]
     assert metrics["of"] == sum(x.sum() for x in valid)
     assert metrics["found"] == sum(x.sum() for x in found) < metrics["of"]
@@ -108,7 +114,7 @@ def test_hadrons_whose_object_is_less_likely_none_count(section):
     assert residual["number"] == metrics["found"]
     assert residual["mean"] == pytest.approx(-0.1, rel=1e-5)
     assert residual["std"] == pytest.approx(0, abs=1e-6)
-    length = np.concatenate([c.true[..., 1][f] for c, f in zip(chunks, found, strict=True)])
+    length = np.concatenate([c.true[LABEL][..., 1][f] for c, f in zip(chunks, found, strict=True)])
     assert metrics["residuals"]["Lxy"]["number"] == np.sum(length > 1)
     short = metrics["residuals"]["Lxy_short"]
     assert short["number"] == np.sum(length <= 1) and short["unit"] == "mm"
@@ -136,25 +142,47 @@ def test_response_in_bins_of_true_pt(section):
     np.testing.assert_allclose(response["Lxy"]["median"].value[filled], 1.2, rtol=1e-6)
 
 
-def test_other_targets_and_a_file_without_pt():
-    targets, transforms = ["energy", "depth", "slope"], {"energy": TransformConfig("log", 1.0)}
-    section = RegressionSection(make_config(targets, transforms))
+def test_a_file_without_pt_has_no_response(setting):
+    section = make_section(setting)
     section.add(make_chunk(50, pt_field="momentum"))
     assert section.curves()["response"] == {}
-    assert set(section.metrics()["residuals"]) == {
-        "energy", "depth", "depth_absolute", "slope", "slope_absolute",
-    }  # fmt: skip
-    named = RegressionSection(make_config(targets, transforms, hadron_pt="momentum"))
+    named = make_section(setting, hadron_pt="momentum")
     named.add(make_chunk(300, pt_field="momentum"))
-    assert set(named.curves()["response"]) == {"energy"}
+    assert set(named.curves()["response"]) == {"pt", "Lxy"}
 
 
-def test_nothing_found():
+def test_nothing_found(setting):
     nothing = make_chunk(20)._replace(
-        predictions=SimpleNamespace(object_prob=np.broadcast_to([0.1, 0.9], (20, 2, 2)))
+        predictions={"hadrons": {"class_prob": np.broadcast_to([0.1, 0.9], (20, 2, 2))}}
     )
-    section = RegressionSection(make_config())
+    section = make_section(setting)
     section.add(nothing)
     metrics, curves = section.metrics(), section.curves()
     assert metrics["found"] == 0 and math.isnan(metrics["residuals"]["pt"]["median"])
     assert curves["response"] == {} and curves["histograms"]["deta"].value.sum() == 0
+
+
+def test_jets_and_constituents_without_padding_and_nan(edges_config, make_setting):
+    """Of three jets with two places for tracks: one track's target is NaN, one place is empty."""
+    setting = make_setting(edges_config)
+    energy, size = (
+        of_others(setting, task) for task in setting.tasks if task.options.kind == "regression"
+    )
+    index = np.array([[0, 1], [0, -1], [0, 1]])
+    jets = np.array([(2e4,), (3e4,), (4e4,)], [("pt_btagJes", "f4")])
+    records = SimpleNamespace(jets=jets, streams={"tracks": SimpleNamespace(index=index)})
+    pt, d0 = np.array([[1e3], [2e3], [4e3]]), np.ones((3, 2, 1))
+    d0[2, 1] = np.nan
+    chunk = Chunk(
+        records, {}, {}, {}, {"energy": 1.5 * pt, "size": 0.5 * d0}, {"energy": pt, "size": d0}
+    )
+    for section in (energy, size):
+        section.add(chunk)
+    found = energy.metrics()
+    assert (found["entries"], found["against"], found["of"]) == ("jets", "jet", 3)
+    assert found["residuals"]["pt"]["mean"] == pytest.approx(-0.5)
+    assert energy.curves()["response"]["pt"]["median"].x[0] == 5
+    found = size.metrics()
+    assert (found["entries"], found["of"]) == ("tracks", 4)
+    assert found["residuals"]["d0_absolute"]["median"] == pytest.approx(0.5)
+    assert of_others(setting._replace(labels=()), setting.tasks[-1]) is None

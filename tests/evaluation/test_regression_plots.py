@@ -14,10 +14,11 @@ def results_of(label, counts, found=100, edges=EDGES):
     profile = {"x": [5.0, 10.0, 20.0, 40.0], "value": undefined, "error": [0.1, np.nan, 0.2]}
     entry = {"formula": "pt: true - predicted", "unit": "MeV", "number": found}
     entry |= {"mean": 0.1, "std": 0.5, "median": -0.123, "half_width_68": 0.25}
-    metrics = {"found": found, "of": 150, "residuals": {"pt": entry}}
+    metrics = {"entries": "hadrons", "against": "true hadron"}
+    metrics |= {"found": found, "of": 150, "residuals": {"pt": entry}}
     curves = {"histograms": {"pt": curve}}
     curves["response"] = {"pt": {"median": profile, "half_width_68": profile}}
-    return Results(label, {"regression": metrics}, {"regression": curves})
+    return Results(label, {"regression": {"hadrons": metrics}}, {"regression": {"hadrons": curves}})
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def test_one_run_has_no_ratios(figures, tmp_path):
     assert panel.get_legend().get_texts()[0].get_text() == "−0.12 ± 0.25"
     assert len(figures["response.png"].axes) == 2
     texts = [text.get_text() for text in figures["residuals.png"].legends[0].get_texts()]
-    assert texts == ["A: 100 of 150 hadrons found"]
+    assert texts == ["A: 100 hadrons found of 150"]
 
 
 def test_ratios_are_to_the_first_run_where_it_has_hadrons(figures, tmp_path):
@@ -62,5 +63,5 @@ def test_pictures_are_written(tmp_path):
 
 
 def test_without_hadrons_nothing_is_drawn(tmp_path):
-    nothing = Results("A", {"regression": {"found": 0}}, {})
+    nothing = Results("A", {"regression": {"hadrons": {"found": 0}}}, {})
     assert regression.draw([nothing, Results("B", {}, {})], tmp_path) == []

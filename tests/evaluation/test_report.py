@@ -31,14 +31,14 @@ def test_many_passing_jets_need_no_footnote(read_metrics):
 def test_undefined_values_are_dashes(read_metrics):
     text = table(read_metrics(regression_number=0))
     assert line(text, "pt: true")[-5:] == ["-", "-", "-", "-", "0"]
-    assert line(text, "bjets")[-5:] == ["0", "-", "75", "+-", "22"]
+    assert line(text, "ujets")[-6:] == ["-", "0", "-", "75", "+-", "22"]
     assert line(text, "Fake")[1:] == ["-", "0.5000", "0.5000", "0.5000", "0"]
 
 
 @pytest.mark.parametrize("signal", ["b", "c"])
 def test_file_without_a_signal_has_no_rejections(read_metrics, signal):
     def remove(values):
-        points = values["tagging"][signal]["points"]
+        points = values["tagging"]["jet_class"]["discriminants"][signal]["points"]
         points.update({tagger: {} for tagger in points})
 
     assert f"no {signal} jets in this file" in table(read_metrics(remove))
@@ -46,9 +46,37 @@ def test_file_without_a_signal_has_no_rejections(read_metrics, signal):
 
 def test_table_fits_a_terminal(read_metrics):
     def rename(values):
-        points = values["tagging"]["b"]["points"]
+        points = values["tagging"]["jet_class"]["discriminants"]["b"]["points"]
         points["a" * 50] = points.pop("MaskFormer")
 
     text = table(read_metrics(rename))
     assert max(map(len, text.splitlines())) <= 100
     assert text.isascii()
+
+
+def test_tasks_of_one_section_are_told_apart_by_their_names(read_metrics):
+    def double(values):
+        for section in ("tagging", "vertexing", "constituents", "objects", "regression"):
+            values[section]["other"] = next(iter(values[section].values()))
+
+    text = table(read_metrics(double))
+    for title in (
+        "Flavour (jet_class) accuracy 75",
+        "Flavour (other) accuracy 75",
+        "b-tagging, D_b with f_c = 0.1 (other)",
+        "merged (inclusive) (hadrons)",
+        "Track origins, each against all others (track_origin)",
+        "Objects matched to hadrons (other)",
+        "residuals of the 3 hadrons found of 4 (other)",
+    ):
+        assert title in text
+    assert text.startswith("1,500 jets\n") and max(map(len, text.splitlines())) <= 100
+
+
+def test_there_is_what_was_measured(read_metrics):
+    def jets_alone(values):
+        for section in ("vertexing", "constituents", "objects", "regression"):
+            del values[section]
+
+    text = table(read_metrics(jets_alone))
+    assert "b-tagging" in text and not {"Vertices", "Objects", "residual"} & set(text.split())

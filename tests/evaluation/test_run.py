@@ -15,8 +15,17 @@ from maskformer_jax.evaluation import run as run_module
 from maskformer_jax.evaluation.baseline import FILE_NAME as BASELINE_FILE
 from maskformer_jax.evaluation.run import evaluate
 
+SIGNIFICANCES = ["IP3D_signed_d0_significance", "IP3D_signed_z0_significance"]
 SCRIPT = Path(__file__).parents[2] / "evaluate.py"
 PICTURES = {"roc_b.png", "discriminant_b_Tagger.png", "discriminant_b_baseline.png"}
+
+
+JETS_ALONE = """
+data: {block_size: 50, jets: {inputs: [pt, eta]}}
+model: {embed_dim: 8, num_heads: 1, head_widths: [8], encoder: {layers: 0}}
+tasks: {jet_class: {kind: classification, label: flavour}}
+training: {batch_size: 20}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +55,11 @@ def main():
     spec.loader.exec_module(module)
     yield module.main
     jax.config.update("jax_persistent_cache_min_compile_time_secs", before)
+
+
+def b_tagging(folder):
+    metrics = json.loads((folder / "metrics.json").read_text())
+    return metrics["tagging"]["jet_class"]["discriminants"]["b"]
 
 
 def test_folder_holds_the_results_and_nothing_half_written(output):
@@ -86,19 +100,18 @@ def test_metrics_agree_with_the_predictions(output):
     jets, hadrons = datasets["jets"], datasets["truth_hadrons"]
     prob = np.stack([jets[f"Tagger_p{c}"] for c in "bcu"], axis=1)
     right = prob.argmax(axis=1) == jets["flavour_label"]
-    assert metrics["tagging"]["accuracy"]["value"] == pytest.approx(right.mean())
+    assert metrics["tagging"]["jet_class"]["accuracy"]["value"] == pytest.approx(right.mean())
     score = np.log(prob[:, 0] / (0.1 * prob[:, 1] + 0.9 * prob[:, 2]))
     cut = np.sort(score[jets["flavour_label"] == 0])[20 - 14]
     light = np.mean(score[jets["flavour_label"] == 2] >= cut)
-    assert metrics["tagging"]["b"]["points"]["Tagger"]["0.7"]["rejections"]["ujets"][
-        "value"
-    ] == pytest.approx(1 / light)
+    point = b_tagging(folder)["points"]["Tagger"]["0.7"]
+    assert point["rejections"]["ujets"]["value"] == pytest.approx(1 / light)
     prob = np.stack([hadrons[f"Tagger_p{c}"] for c in ("b", "c", "null")], axis=-1)
     right = prob.argmax(axis=-1) == hadrons["class_label"]
-    assert metrics["hadrons"]["overall_accuracy"]["value"] == pytest.approx(right.mean())
+    assert metrics["objects"]["hadrons"]["overall_accuracy"]["value"] == pytest.approx(right.mean())
     found = hadrons["valid"] & (hadrons["Tagger_pnull"] < 0.5)
     residual = (hadrons["deta"] - hadrons["Tagger_deta"])[found]
-    regression = metrics["regression"]
+    regression = metrics["regression"]["hadrons"]
     assert regression["found"] == found.sum() and regression["of"] == hadrons["valid"].sum()
     if found.any():
         mean = regression["residuals"]["deta_absolute"]["mean"]
@@ -130,9 +143,57 @@ def test_predictions_do_not_depend_on_the_batch_size(run, test_path, output, tmp
 def test_file_without_truth_gives_predictions_only(run, make_tables, write_tables, tmp_path):
     tables = make_tables()
     del tables["truth_hadrons"]
+    for name, kept in (("jets", ["pt", "eta"]), ("tracks", ["d0", *SIGNIFICANCES, "valid"])):
+        tables[name] = tables[name][kept]
     report = evaluate(run, write_tables(tables), tmp_path / "out")
-    assert "no truth labels: predictions only" in report
+    assert "none of the truth: predictions only" in report
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["predictions.h5"]
+
+
+def test_each_label_that_is_missing_costs_what_needs_it(run, make_tables, write_tables, tmp_path):
+    """Without the pT of the hadrons: no residuals, no classes; masks are as good as ever."""
+    tables = make_tables()
+    fields = [name for name in tables["truth_hadrons"].dtype.names if name != "pt"]
+    tables["truth_hadrons"] = tables["truth_hadrons"][fields]
+    report = evaluate(run, write_tables(tables), tmp_path / "out")
+    assert "left out with all that needs it: hadrons.regression\n" in report
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert list(metrics) == ["test_file", "jets", "tagging", "vertexing", "constituents"]
+    assert metrics["vertexing"]["hadrons"]["exclusive"]["bjets"]["efficiency"]["total"] > 5
+
+
+def test_other_tasks_are_evaluated_alike(edges_run, test_path, tmp_path):
+    """Two classes of jets, vertices of edges and two regressions, without objects."""
+    report = evaluate(edges_run, test_path, tmp_path, ["--evaluation.display.first=1"])
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert {name: list(part) for name, part in metrics.items() if isinstance(part, dict)} == {
+        "tagging": ["jet_class", "charm"],
+        "vertexing": ["vertexing"],
+        "constituents": ["track_origin"],
+        "regression": ["energy", "size"],
+    }
+    assert "no event display: no task finds objects with classes and masks" in report
+    assert metrics["vertexing"]["vertexing"]["exclusive"]["bjets"]["efficiency"]["total"] > 5
+    with h5py.File(tmp_path / "predictions.h5") as file:
+        jets, tracks = file["jets"][:], file["tracks"][:]
+    assert jets.dtype.names[-7:] == (
+        *("Tagger_jet_class_pb", "Tagger_jet_class_pc", "Tagger_jet_class_pu"),
+        *("Tagger_charm_pcharm", "Tagger_charm_pother", "energy_pt", "energy_pt_stddev"),
+    )
+    assert tracks.dtype.names[-3:] == ("Tagger_pOtherSecondary", "Tagger_VertexIndex", "size_d0")
+    kept = np.isfinite(tracks["size_d0"])
+    np.testing.assert_array_equal(tracks["Tagger_VertexIndex"] >= 0, kept)
+
+
+def test_jets_alone_are_evaluated(make_configs, make_run, test_path, tmp_path):
+    overlay = f"base: {SCRIPT.parent}/configs/data/atlas_jets.yaml\nname: Alone\n" + JETS_ALONE
+    config = make_configs(overlay, alone=True)
+    report = evaluate(make_run(config), test_path, tmp_path)
+    assert "60 jets: 20 bjets, 20 cjets, 20 ujets, 0 unlabelled" in report
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert list(metrics) == ["test_file", "jets", "tagging"]
+    with h5py.File(tmp_path / "predictions.h5") as file:
+        assert list(file) == ["jets"]
 
 
 def test_unlabelled_jets_are_predicted_but_not_judged(
@@ -142,13 +203,11 @@ def test_unlabelled_jets_are_predicted_but_not_judged(
     tables["jets"]["flavour_label"][:6] = -1
     evaluate(run, write_tables(tables), tmp_path / "out")
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert metrics["jets"] == {
-        "total": 60,
-        "unlabelled": 6,
-        "classes": {"bjets": 18, "cjets": 18, "ujets": 18},
-    }
-    assert metrics["tagging"]["accuracy"]["total"] == 54
-    histograms = drawn[0].curves["tagging"]["discriminant"]["b"]["Tagger"]
+    tagging = metrics["tagging"]["jet_class"]
+    classes = {"bjets": 18, "cjets": 18, "ujets": 18}
+    assert metrics["jets"] == 60 and tagging["jets"] == {"unlabelled": 6, "classes": classes}
+    assert tagging["accuracy"]["total"] == 54
+    histograms = drawn[0].curves["tagging"]["jet_class"]["discriminant"]["b"]["Tagger"]
     assert [sum(h["value"]) for h in histograms.values()] == [18, 18, 18]
     with h5py.File(tmp_path / "out" / "predictions.h5") as file:
         assert np.isfinite(file["jets"]["Tagger_pb"]).all() and len(file["jets"]) == 60
@@ -167,19 +226,18 @@ def test_run_without_templates_is_evaluated_without_the_baseline(run, test_path,
     shutil.copytree(run, tmp_path / "run")
     (tmp_path / "run" / BASELINE_FILE).unlink()
     evaluate(tmp_path / "run", test_path)
-    metrics = json.loads((tmp_path / "run" / "evaluation" / "metrics.json").read_text())
-    assert list(metrics["tagging"]["b"]["points"]) == ["Tagger"]
+    assert list(b_tagging(tmp_path / "run" / "evaluation")["points"]) == ["Tagger"]
 
 
 def test_options_reach_the_evaluation(main, run, test_path, tmp_path, capsys):
     arguments = ["--run", str(run), "--test_file", str(test_path), "--output_dir", str(tmp_path)]
-    arguments += ["--charm_fraction", "0.3", "--evaluation.working_points", "[0.5]"]
+    arguments += ["--evaluation.discriminants.b.backgrounds", "{cjets: 0.3, ujets: 0.7}"]
+    arguments += ["--evaluation.discriminants.b.working_points", "[0.5]"]
     arguments += ["--evaluation.display.jets", "[3]", "--evaluation.fields.track_deta", "d0"]
     arguments += ["--evaluation.fields.track_dphi", "d0"]
     assert main(arguments) == 0
-    metrics = json.loads((tmp_path / "metrics.json").read_text())
-    assert metrics["tagging"]["b"]["fraction"] == 0.3
-    assert list(metrics["tagging"]["b"]["points"]["Tagger"]) == ["0.5"]
+    found = b_tagging(tmp_path)
+    assert found["fractions"]["cjets"] == 0.3 and list(found["points"]["Tagger"]) == ["0.5"]
     assert "f_c = 0.3" in capsys.readouterr().out
     assert (tmp_path / "event_3.png").stat().st_size > 10_000
 
@@ -265,8 +323,8 @@ def test_damaged_run_is_one_line_and_exit_code_2(
     [
         ("--test_file", "nowhere.h5", "nowhere.h5: no such file"),
         ("--test_file", str(SCRIPT), "not a readable HDF5 file"),
-        ("--charm_fraction", "2", "must be in [0, 1]"),
-        ("--charm_fraction", "much", "charm_fraction"),
+        ("--evaluation.discriminants.b.backgrounds", "{cjets: 2}", "fractions that add up to 1"),
+        ("--charm_fraction", "0.1", "charm_fraction"),
         ("--evaluation.working_point", "[0.5]", "working_point"),
         ("--output_dir", str(SCRIPT), "cannot be written"),
         ("--evaluation.display.jets", "[60]", "must be below 60"),

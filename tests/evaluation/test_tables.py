@@ -209,13 +209,13 @@ def entries(seeds=(0, 1, 2)):
 
 
 def test_mean_and_spread_over_seeds():
-    found = cell(entries()[0], rejection("b", "0.6", "ujets"))
+    found = cell(entries()[0], rejection("jet_class", "b", "0.6", "ujets"))
     values = [100.0, 105.0, 110.0]
     assert found.value == pytest.approx(np.mean(values))
     assert found.spread == pytest.approx(np.std(values, ddof=1))
     errors = [v * math.sqrt((1 - 1 / v) / round(10_000 / v)) for v in values]
     assert found.error == pytest.approx(np.sqrt(np.mean(np.square(errors))))
-    assert math.isnan(cell(entries((0,))[0], rejection("b", "0.6", "ujets")).spread)
+    assert math.isnan(cell(entries((0,))[0], rejection("jet_class", "b", "0.6", "ujets")).spread)
 
 
 def tables_by_name(models):
@@ -264,7 +264,7 @@ def test_ranges_of_groups():
 
 
 def test_what_is_missing_is_a_dash():
-    empty = made_up()._replace(metrics={"jets": {"total": 0}})
+    empty = made_up()._replace(metrics={"jets": 0})
     models = [*entries((0,)), Entry("empty", "Loss-based", {0: empty}), Entry("none", "", {})]
     for table in all_tables(models):
         for row in table.rows:
@@ -296,8 +296,7 @@ def test_error_of_an_area_is_the_scatter_of_areas():
 
 def test_a_number_that_is_null_is_missing():
     results = made_up()
-    results.metrics["track_origin"]["weighted"]["auc"] = NAN
-    assert math.isnan(cell(Entry("a", "", {0: results}), number("track_origin", "x")).value)
-    assert math.isnan(
-        cell(Entry("a", "", {0: results}), number("track_origin", "weighted", "auc")).value
-    )
+    results.metrics["constituents"]["track_origin"]["weighted"]["auc"] = NAN
+    assert math.isnan(cell(Entry("a", "", {0: results}), number("constituents", "x")).value)
+    read = number("constituents", "track_origin", "weighted", "auc")
+    assert math.isnan(cell(Entry("a", "", {0: results}), read).value)

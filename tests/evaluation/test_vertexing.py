@@ -1,14 +1,16 @@
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from puma.utils.vertexing import calculate_vertex_metrics
+from puma.utils.vertexing import (
+    calculate_vertex_metrics,
+    clean_reco_vertices,
+    clean_truth_vertices,
+)
 
-from maskformer_jax.config import EvaluationConfig, FieldsConfig, HadronsConfig
-from maskformer_jax.evaluation.metrics import JetSection
+from maskformer_jax.evaluation.predict import vertices_of_edges
+from maskformer_jax.evaluation.vertex_finding import of_edges, of_masks
 from maskformer_jax.evaluation.vertexing import (
-    VertexingSection,
     flight_length,
     mask_to_index,
     match_vertices,
@@ -82,24 +84,87 @@ def test_flight_length_is_that_of_the_tracks():
     np.testing.assert_array_equal(flight_length(inclusive, index, lengths), [[3]])
 
 
+HEAVY, PRIMARY = (3, 4, 5), 2
+
+
+def random_vertices(generator, jets=300, tracks=12):
+    """Vertices and origins of the tracks, true and predicted, and which tracks are real."""
+    real = np.arange(tracks) < generator.integers(0, tracks + 1, jets)[:, None]
+    true = generator.integers(-2, 4, real.shape)
+    predicted = np.where(generator.random(real.shape) < 0.7, true + 2, 1)
+    true_origin, origin = generator.choice([1, 2, 3, 4, 5, 7], (2, *real.shape))
+    # Most vertices are of one origin.
+    true_origin = np.where(generator.random(real.shape) < 0.8, 3 + true % 3, true_origin)
+    padded = [np.where(real, x, -1) for x in (predicted, true, origin, true_origin)]
+    return padded, real
+
+
+@pytest.mark.parametrize("inclusive", [False, True])
+@pytest.mark.parametrize("has_origins", [False, True])
+def test_vertices_of_edges_are_cleaned_and_matched_as_puma_does(
+    inclusive, has_origins, edges_config, make_setting
+):
+    """The section against puma's own functions, jet by jet on the real tracks."""
+    (predicted, true, origin, true_origin), real = random_vertices(np.random.default_rng(5))
+    names = ["vertexing", "track_origin"] if has_origins else ["vertexing"]
+    setting = make_setting(edges_config, labels=["vertex", "origin"])
+    setting = setting._replace(tasks=[t for t in setting.tasks if t.name in names])
+    task = next(task for task in setting.tasks if task.name == "vertexing")
+    section = of_edges(setting, task)
+    section.add(
+        SimpleNamespace(
+            records=SimpleNamespace(jets=np.zeros(len(real), [("pt_btagJes", "f4")])),
+            labels={"vertex": true, "origin": true_origin},
+            predictions={
+                "vertexing": {"vertex_index": predicted},
+                "track_origin": {"log_prob": np.log(np.eye(8)[origin] + 1e-9)},
+            },
+        )
+    )
+    found = section.metrics()["inclusive" if inclusive else "exclusive"]["all"]
+    sums = np.zeros(3, int)
+    for jet, kept in enumerate(real):
+        own = predicted[jet, kept].copy()
+        reference = clean_truth_vertices(true[jet, kept].copy(), true_origin[jet, kept], inclusive)
+        given = origin[jet, kept] if has_origins else None
+        cleaned = clean_reco_vertices(own, given, inclusive) if kept.any() else own
+        numbers = calculate_vertex_metrics(cleaned[None], reference[None])
+        sums += [numbers[key][0] for key in ("n_match", "n_ref", "n_test")]
+    efficiency, purity = found.efficiency, found.purity
+    assert (efficiency.passed, efficiency.total, purity.total) == tuple(sums)
+    assert purity.passed == sums[0] > 20
+
+
+def test_vertices_are_the_connected_components_of_edges():
+    pairs = np.array([[0, 1], [1, 3], [2, 4]])
+    edges = np.array([[True, True, False], [False, False, True]])
+    first, second = (np.tile(pairs[:, i], (2, 1)) for i in (0, 1))
+    real = np.array([[True] * 5, [True] * 5])
+    real[0, 4] = False
+    index = vertices_of_edges(edges, first, second, real)
+    np.testing.assert_array_equal(index, [[0, 0, 2, 0, -1], [0, 1, 2, 3, 2]])
+    nothing = vertices_of_edges(edges[:, :0], first[:, :0], second[:, :0], real)
+    np.testing.assert_array_equal(nothing, [[0, 1, 2, 3, -1], [0, 1, 2, 3, 4]])
+
+
 def chunk(label, predicted, true, pt, lengths):
     """Jets with hadron properties (pT, Lxy) of which only Lxy is given, predicted and true."""
     masks = np.asarray(true)[:, None] == np.arange(2)[:, None]
-    jets = np.array([(1000 * x,) for x in pt], [("pt", "f4")])
+    jets = np.array([(1000 * x,) for x in pt], [("pt_btagJes", "f4")])
     properties = np.stack([np.zeros_like(lengths), lengths], axis=-1).astype(float)
     return SimpleNamespace(
         records=SimpleNamespace(jets=jets),
-        targets=SimpleNamespace(jet_class_index=np.array(label), masks=masks),
-        predictions=SimpleNamespace(mask_index=np.array(predicted)),
-        predicted=properties[0],
-        true=properties[1],
+        labels={"flavour": np.array(label), "hadrons": SimpleNamespace(masks=masks)},
+        predictions={"hadrons": {"mask_index": np.array(predicted)}},
+        predicted={"hadrons.regression": properties[0]},
+        true={"hadrons.regression": properties[1]},
     )
 
 
 @pytest.fixture
 def section(make_vertexing):
     """A b jet whose vertices are found merged, a light jet with a fake, an unlabelled jet."""
-    result = make_vertexing(["pt", "Lxy"])
+    result = make_vertexing()
     lengths = np.array([[[5.0, 0.0], [-0.1, 0.0], [0.0, 0.0]], [[9.0, 1.5], [0, 0], [0, 0]]])
     result.add(
         chunk(
@@ -117,12 +182,11 @@ def section(make_vertexing):
 
 
 @pytest.fixture
-def make_vertexing(config):
-    def make(targets, field="pt"):
-        hadrons = HadronsConfig(targets=targets, transforms={}, cap=2)
-        options = EvaluationConfig(pt_edges=[20, 50, 1000], fields=FieldsConfig(jet_pt=field))
-        data = replace(config.data, hadrons=hadrons)
-        return VertexingSection(replace(config, data=data, evaluation=options))
+def make_vertexing(make_configs, make_setting):
+    def make(overlay="", field="pt_btagJes", labels=None):
+        options = f"evaluation: {{pt_edges: [20, 50, 1000], fields: {{jet_pt: {field}}}}}"
+        setting = make_setting(make_configs(options, *filter(None, [overlay])), labels)
+        return of_masks(setting, next(t for t in setting.tasks if t.name == "hadrons"))
 
     return make
 
@@ -149,14 +213,6 @@ def test_metrics_by_class(section):
     assert found["exclusive"]["all"].efficiency.error == pytest.approx(np.sqrt(2 / 27))
 
 
-def test_classes_have_the_usual_names_in_the_results(config):
-    jets = replace(config.data.jets, classes={"b": 0, "c": 1, "u": 2})
-    named = replace(config, data=replace(config.data, jets=jets))
-    usual = ["bjets", "cjets", "ujets"]
-    assert list(VertexingSection(named).metrics()["exclusive"]) == [*usual, "all"]
-    assert list(JetSection(named).metrics()["classes"]) == usual
-
-
 def filled(curve):
     """Lower edge and value of the bins that are not empty."""
     kept = np.isfinite(curve.value)
@@ -178,8 +234,16 @@ def test_curves_by_class(section):
 
 
 def test_without_flight_length_or_pt_there_are_no_such_curves(make_vertexing):
-    section = make_vertexing(["deta", "dphi"], field="energy")
+    section = make_vertexing("without: [regression]", field="energy")
     section.add(chunk([0], [[0, 0]], [[0, 0]], [30], np.zeros((2, 1, 2))))
     curves = section.curves()["exclusive"]["bjets"]
     assert list(curves["efficiency"]) == ["pt"] and filled(curves["efficiency"]["pt"]) == {}
     assert section.metrics()["exclusive"]["bjets"].efficiency.value == 1
+
+
+def test_without_classes_all_jets_are_one_and_without_masks_there_is_nothing(make_vertexing):
+    section = make_vertexing(labels=["hadrons"])
+    section.add(chunk([0], [[0, 0]], [[0, 0]], [30], np.zeros((2, 1, 2))))
+    assert list(section.metrics()["exclusive"]) == ["all"]
+    assert make_vertexing("without: [mask_ce]") is None
+    assert make_vertexing(labels=["flavour"]) is None

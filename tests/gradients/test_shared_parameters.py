@@ -6,9 +6,9 @@ import numpy as np
 import optax
 import pytest
 
-from maskformer_jax import tasks
+from maskformer_jax.build import build
+from maskformer_jax.data import example
 from maskformer_jax.gradients import LossSums, find_reach
-from maskformer_jax.model import maskformer
 from maskformer_jax.training import method
 
 PARAMS = {name: jnp.ones(2) for name in ("shared", "late", "one", "two", "none", "index")}
@@ -74,43 +74,45 @@ def test_no_layer_that_all_tasks_reach():
 
 
 @pytest.mark.parametrize("pool_queries", [False, True])
-def test_shared_parameters_of_the_network(tiny_config, with_options, make_batch, pool_queries):
+def test_shared_parameters_of_the_network(tiny_with, make_batch, pool_queries):
     """Against gradients of an ordinary batch: a reached parameter has one that is not zero."""
-    config = with_options(tiny_config, model={"pool_queries": pool_queries})
-    apply, params = maskformer.build(config, seed=1)
-    terms = tasks.build_terms(config)
+    more = ["--tasks.jet_class.pool_queries=hadrons"] if pool_queries else []
+    model = build(tiny_with(*more))
 
-    def losses(params, batch, targets):
-        return [term.mean() for term in terms(apply(params, batch), batch, targets)]
+    def losses(params, batch, labels):
+        terms = model.terms(model.apply(params, batch), batch, labels)
+        return [term.mean() for term in terms]
 
-    found, last = both(losses, params, *tasks.batch_shapes(config, 3))
-    rows = jax.jit(jax.jacrev(lambda p: jnp.stack(losses(p, *make_batch()))))(params)
+    found, last = both(losses, model.params, *example(model.schema, 3))
+    rows = jax.jit(jax.jacrev(lambda p: jnp.stack(losses(p, *make_batch()))))(model.params)
     counts = jax.tree.map(lambda g: int((np.abs(g).reshape(6, -1) > 0).any(1).sum()), rows)
     # A softmax doesn't feel what is added to all its logits: there the gradient is rounding noise.
-    found["query_pooling" if pool_queries else "pooling"]["score"].pop("bias")
-    counts["query_pooling" if pool_queries else "pooling"]["score"].pop("bias")
+    for tree in (found, counts):
+        (tree["heads"]["jet_class"] if pool_queries else tree)["pooling"]["score"].pop("bias")
     assert jax.tree.leaves(found) == jax.tree.leaves(counts)
-    assert found["embedding"]["hidden"]["kernel"] == 6
-    assert found["queries"] == 4 + pool_queries
-    assert found["jet_class"]["layers"][0]["kernel"] == 1
-    layers = {path[0].key for path, x in jax.tree_util.tree_leaves_with_path(last) if x}
-    assert layers == {"encoder_norm"}
+    assert found["embedding"]["tracks"]["network"]["layers"][0]["kernel"] == 6
+    assert found["heads"]["hadrons"]["decoder"]["queries"] == 4 + pool_queries
+    assert found["heads"]["jet_class"]["network"]["layers"][0]["kernel"] == 1
+    paths = [path for path, x in jax.tree_util.tree_leaves_with_path(last) if x]
+    assert {tuple(x.key for x in path[:2]) for path in paths} == {("encoder", "norm")}
 
 
 @pytest.mark.parametrize(("name", "last"), [("gradnorm", ["late"]), ("pcgrad", [])])
 def test_last_layer_is_looked_for_where_a_method_takes_norms_there(
-    tiny_config, with_options, monkeypatch, name, last
+    tiny_with, tiny, monkeypatch, name, last
 ):
     def apply(params, batch):
         return jnp.tanh(params["shared"]["kernel"] * batch.jets.sum()) * params["late"]["kernel"]
 
-    def terms(output, batch, targets):
+    def terms(output, batch, labels):
+        del batch, labels
         return [LossSums(task * output, jnp.ones(())) for task in range(6)]
 
     given, params = [], {key: {"kernel": jnp.ones(())} for key in ("late", "own", "shared")}
-    monkeypatch.setattr(method, "make", lambda weighting, **known: given.append(known))
-    config = with_options(tiny_config, weighting={"name": name, "options": {}})
-    method.build(config, apply, params, terms, optax.sgd(1.0), steps_per_epoch=1)
+    monkeypatch.setattr(method, "make", lambda *arguments, **known: given.append(known))
+    model = tiny.model._replace(apply=apply, params=params, terms=terms)
+    config = tiny_with(f"--weighting.name={name}")
+    method.build(config, model, optax.sgd(1.0), steps_per_epoch=1)
     chosen = given[0].get("norm_params", lambda path: False)
     paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(params)]
     assert [path[0].key for path in paths if chosen(path)] == last

@@ -7,7 +7,8 @@ import pytest
 from flax import nnx
 
 from maskformer_jax.model.attention import MultiHeadAttention
-from maskformer_jax.model.pooling import AttentionPooling
+from maskformer_jax.model.layers import Style
+from maskformer_jax.model.pooling import POOLINGS, AttentionPooling
 
 B, S, T, E, H = 3, 4, 6, 8, 2
 
@@ -87,7 +88,7 @@ def test_large_logits_stay_finite(attend):
 
 
 def test_pooling_is_the_softmax_mean_of_real_elements():
-    module = AttentionPooling(E, dtype=jnp.dtype("float32"), rngs=nnx.Rngs(0))
+    module = AttentionPooling(E, Style(), nnx.Rngs(0))
     elements, valid = random(B, T, E), np.arange(T) < np.array([6, 3, 0])[:, None]
     found = np.asarray(module(elements, jnp.asarray(valid)[:, None])[:, 0])
     score = np.asarray(elements) @ np.asarray(module.score.kernel[...])[:, 0]
@@ -98,8 +99,21 @@ def test_pooling_is_the_softmax_mean_of_real_elements():
     assert not found[2].any()
 
 
-def test_sets_that_share_a_row_are_pooled_apart():
-    module = AttentionPooling(E, dtype=jnp.dtype("float32"), rngs=nnx.Rngs(0))
+@pytest.mark.parametrize(("name", "function"), [("mean", np.mean), ("sum", np.sum)])
+def test_pooling_without_parameters(name, function):
+    module, elements = POOLINGS[name](E, Style(), nnx.Rngs(0)), random(B, T, E)
+    valid = np.arange(T) < np.array([6, 3, 0])[:, None]
+    found = np.asarray(module(elements, jnp.asarray(valid)[:, None])[:, 0])
+    for jet in range(2):
+        np.testing.assert_allclose(
+            found[jet], function(elements[jet, valid[jet]], axis=0), atol=1e-5
+        )
+    assert not found[2].any()
+
+
+@pytest.mark.parametrize("name", POOLINGS)
+def test_sets_that_share_a_row_are_pooled_apart(name):
+    module = POOLINGS[name](E, Style(), nnx.Rngs(0))
     elements = random(1, T, E)
     sets = jnp.arange(T) // 2 == jnp.arange(4)[:, None]
     found = module(elements, sets[None])[0]

@@ -7,6 +7,7 @@ import pytest
 from flax import nnx
 
 from maskformer_jax.model.decoder import ObjectHeads, attend_to_mask
+from maskformer_jax.model.layers import Style
 
 T, F = True, False
 ROWS = {
@@ -34,10 +35,10 @@ def test_queries_of_a_jet_attend_each_to_their_own():
 def test_mask_logit_is_the_product_of_token_and_track():
     generator = np.random.default_rng(0)
     queries, tracks = (jnp.asarray(generator.normal(size=(2, n, 8)), jnp.float32) for n in (3, 5))
-    heads = ObjectHeads(8, (6,), 3, 4, dtype=jnp.dtype("float32"), rngs=nnx.Rngs(0))
-    found = jax.jit(lambda q, t: heads(q, t, 1))(queries, tracks)
+    heads = ObjectHeads(8, (6,), 3, 4, True, Style(), nnx.Rngs(0))
+    found = jax.jit(lambda q, t: heads(q, t, 1, None))(queries, tracks)
     assert [x.shape for x in found] == [(2, 3, 3), (2, 3, 5), (2, 3, 4)]
-    alone = jax.jit(lambda q, t: heads.masks(q, t))(queries, tracks)
+    alone = jax.jit(lambda q, t: heads.masks(q, t, None))(queries, tracks)
     np.testing.assert_allclose(found.mask_logits, alone, atol=1e-6)
     tokens = jax.jit(lambda q: heads.mask_token(heads.query_norm(q)))(queries)
     tokens = np.asarray(tokens, np.float64)

@@ -13,9 +13,10 @@ import pytest
 import yaml
 
 from maskformer_jax import config as configuration
-from maskformer_jax.config import DataConfig, TracksConfig
 from maskformer_jax.data import JetFile, convert, fit_scaling
+from maskformer_jax.data.config import JetsConfig, LabelConfig, ObjectsConfig, StreamConfig
 from maskformer_jax.data.salt import load_class_weights, load_norm
+from maskformer_jax.data.schema import Schema
 from maskformer_jax.errors import InputError
 from maskformer_jax.simulation import production, writing
 from maskformer_jax.simulation.config import (
@@ -30,6 +31,7 @@ from maskformer_jax.simulation.events import generator
 from maskformer_jax.simulation.pileup import Pool
 from maskformer_jax.simulation.shards import make_shard, process_events, pythia_seed
 from maskformer_jax.simulation.shards import simulate as simulate_shard
+from maskformer_jax.simulation.truth import ORIGINS
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
@@ -37,7 +39,17 @@ sys.path.insert(0, str(ROOT))
 import simulate  # noqa: E402
 
 CONFIGS = sorted((ROOT / "configs" / "simulation").glob("*.yaml"))
-LAYOUT = DataConfig(tracks=TracksConfig(inputs=[*THESIS_INPUTS]))
+HADRONS = ObjectsConfig("truth_hadrons", "tracks", "barcode", "ftagTruthParentBarcode")
+SCHEMA = Schema(
+    jets=JetsConfig(inputs=["pt_btagJes", "eta_btagJes"]),
+    streams={"tracks": StreamConfig("tracks", [*THESIS_INPUTS])},
+    objects={"hadrons": HADRONS},
+    labels={
+        "hadrons": HADRONS,
+        "hadron_class": LabelConfig("hadrons", "flavour", {"b": 5, "c": 4}),
+        "flavour": LabelConfig("jets", "flavour_label", {"bjets": 0, "cjets": 1, "ujets": 2}),
+    },
+)
 WRITTEN = ("train.h5", "test.h5", "norm_dict.yaml", "class_dict.yaml", "simulation.yaml")
 
 
@@ -99,17 +111,18 @@ def test_a_finished_production_is_left_as_it_is(made, yaml_file, capsys):
 
 def test_training_reads_the_files(made):
     for name, jets in (("train", 60), ("test", 60)):
-        file = JetFile(made / f"{name}.h5", LAYOUT)
+        file = JetFile(made / f"{name}.h5", SCHEMA)
         assert file.num_jets == jets
-        assert file.width == 50
+        assert file.widths == {"tracks": 50}
         records = file.read(0, jets)
-        samples = convert([records], LAYOUT, fit_scaling(file))
-        counts = samples.counts[:-1]
+        samples = convert([records], SCHEMA, fit_scaling(file))
+        counts = samples.counts["tracks"][:-1]
         assert (counts == records.jets["n_tracks"]).all() and counts.min() >= 1
-        assert np.isfinite(samples.tracks).all()
-        linked = records.hadrons["n_tracks"][records.hadrons["valid"]].sum()
-        assert samples.masks.sum() == linked > 0
-        assert (samples.object_valid[:-1].sum(axis=1) == records.jets["n_truth_hadrons"]).all()
+        assert np.isfinite(samples.streams["tracks"]).all()
+        hadrons, labels = records.objects["hadrons"], samples.labels["hadrons"]
+        linked = hadrons["n_tracks"][hadrons["valid"]].sum()
+        assert labels.masks.sum() == linked > 0
+        assert (labels.valid[:-1].sum(axis=1) == records.jets["n_truth_hadrons"]).all()
         file.close()
 
 
@@ -161,13 +174,16 @@ def test_dictionaries_are_those_of_the_training_file(made):
         values = tracks[name].astype(float)
         assert norm["tracks"][name] == pytest.approx((values.mean(), values.std() or 1.0), rel=1e-5)
     assert norm["jets"]["pt_btagJes"] == pytest.approx((pt.mean(), pt.std()), rel=1e-4)
-    weights = load_class_weights(made / "class_dict.yaml", LAYOUT)
+    path = made / "class_dict.yaml"
+    of_origins = load_class_weights(path, "tracks", "ftagTruthOriginLabel", [*ORIGINS])
     counts = np.bincount(tracks["ftagTruthOriginLabel"], minlength=8)
-    np.testing.assert_allclose(weights["track_origin"] * np.maximum(counts, 1),
+    np.testing.assert_allclose(of_origins * np.maximum(counts, 1),
                                np.where(counts, counts.max(), 1), rtol=1e-5)  # fmt: skip
     of_objects = [(hadrons == code).sum() for code in (5, 4, -1)]
     np.testing.assert_allclose(
-        weights["object_class"], max(of_objects) / np.array(of_objects), rtol=1e-5
+        load_class_weights(path, "truth_hadrons", "flavour", ["b", "c", "none"]),
+        max(of_objects) / np.array(of_objects),
+        rtol=1e-5,
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from maskformer_jax import config as configuration
+from maskformer_jax.build import build
 from maskformer_jax.data import JetFile, TrainLoader, fit_scaling, read_sequential
 from maskformer_jax.experiment import training_layout
 from maskformer_jax.training import loop
@@ -21,18 +22,18 @@ SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 TINY = [
     "--config",
     str(SAMPLE.parents[1] / "configs" / "quickstart.yaml"),
-    "--data.tracks.cap=8",
+    "--data.streams.tracks.cap=8",
     "--data.block_size=10",
     "--data.group_blocks=3",
     "--model.embed_dim=16",
     "--model.num_heads=2",
-    "--model.encoder_layers=1",
-    "--model.decoder_layers=2",
+    "--model.encoder.layers=1",
+    "--tasks.hadrons.decoder_layers=2",
     "--model.head_widths=[16]",
     "--training.batch_size=20",
     "--training.epochs=2",
     "--training.log_every=1",
-    "--training.peak_learning_rate=0.01",
+    "--training.schedule.options.peak=0.01",
 ]
 
 
@@ -66,9 +67,10 @@ class Training:
     """
 
     def __init__(self, config):
-        self.config = config
+        self.config, self.model = config, build(config)
         train_file, val_file = (
-            JetFile(path, config.data) for path in (config.data.train_file, config.data.val_file)
+            JetFile(path, self.model.schema)
+            for path in (config.data.train_file, config.data.val_file)
         )
         scaling = fit_scaling(train_file)
         settings = config.training
@@ -77,9 +79,9 @@ class Training:
             scaling,
             batch_size=settings.batch_size,
             seed=settings.seed,
-            layout=training_layout(config, train_file),
+            layout=training_layout(config, train_file, self.model.tokens),
         )
-        self.trainer = loop.build(config, settings.epochs * self.loader.steps_per_epoch)
+        self.trainer = loop.build(config, self.model, settings.epochs * self.loader.steps_per_epoch)
         self.validation = lambda: (
             pair[1:] for pair in read_sequential(val_file, scaling, 20, labelled_only=True)
         )
@@ -129,8 +131,8 @@ class Tampering:
 
             def __next__(self):
                 self.number += 1
-                batch, targets = next(inner)
-                return tamper(self.number, batch), targets
+                batch, labels = next(inner)
+                return tamper(self.number, batch), labels
 
             def get_state(self):
                 return inner.get_state()

@@ -5,8 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from maskformer_jax.gradients import Parts
-from maskformer_jax.tasks import LossSums
+from maskformer_jax.gradients import LossSums, Parts
 from maskformer_jax.training.curvature import along_update
 
 WEIGHTS = np.array([1.0, 3.0])

@@ -1,5 +1,6 @@
 """Records of the tasks' gradients: against gradients one by one, and leaving the training alone."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -10,24 +11,26 @@ import numpy as np
 import optax
 import pytest
 
-from maskformer_jax import tasks
-from maskformer_jax.model import maskformer
-from maskformer_jax.tasks import TASK_NAMES, LossSums
+from maskformer_jax import config as configuration
+from maskformer_jax.gradients import LossSums
+from maskformer_jax.tasks.task import stacked
 from maskformer_jax.training import interactions, loop, state, step
 from maskformer_jax.training.batches import used_parts
-from maskformer_jax.training.interactions import FILE_NAME, PAIRS, WHOLE, Recorder, describe
-from maskformer_jax.types import Batch, Targets
+from maskformer_jax.training.interactions import FILE_NAME, WHOLE, Recorder, describe, pairs
+from maskformer_jax.types import Batch
 from maskformer_jax.weighting import METHODS
 
 STEPS = 8  # two epochs of 70 jets in batches of 20
 WEIGHTS = np.array([1.0, 0.5, 2.0, 10.0, 2.0, 1.0])
+PAIRS = pairs(6)
 
 
 @pytest.fixture(scope="module")
-def measures(training, with_options):
+def measures(training):
     """What the tiny training records."""
-    options = {"record_interactions": 3}
-    return loop.build(with_options(training.config, training=options), STEPS).measures
+    settings = dataclasses.replace(training.config.training, record_interactions=3)
+    config = dataclasses.replace(training.config, training=settings)
+    return loop.build(config, training.model, STEPS).measures
 
 
 @pytest.fixture
@@ -48,24 +51,24 @@ def lines(run):
 
 @pytest.fixture(scope="module")
 def first_step(training):
-    """Gradients of every task in the first step, task by task, as float64 vectors by module."""
-    config = training.config
-    apply, params = maskformer.build(config, config.training.seed)
-    loss_sums = tasks.build_losses(config)
+    """Gradients of every loss in the first step, one by one, as float64 vectors by module."""
+    model = training.model
     (pair,) = used_parts(*next(training.loader.iterator()))
 
     @jax.jit
-    def gradients(params, pair):
-        return jax.jacrev(lambda p: loss_sums(apply(p, pair[0]), *pair).mean())(params)
+    @jax.jacrev
+    def gradients(params):
+        return stacked(model.terms(model.apply(params, pair[0]), *pair)).mean()
 
-    found = jax.tree.map(lambda x: np.asarray(x, float), gradients(params, pair))
-    own = {"jet_class", "track_origin"}
-    heads = {"object_class", "regression"}
-    found = {name: tree for name, tree in found.items() if name not in own}
-    found["objects"] = {k: x for k, x in found["objects"].items() if k not in heads}
+    found = jax.tree.map(lambda x: np.asarray(x, float), gradients(model.params))
+    decoder = found["heads"]["hadrons"]["decoder"]
+    own = {"object_class", "regression"}
+    modules = {name: tree for name, tree in found.items() if name != "heads"}
+    modules |= {f"hadrons.{name}": tree for name, tree in decoder.items()}
+    modules["hadrons.heads"] = {k: x for k, x in decoder["heads"].items() if k not in own}
     return {
         name: np.concatenate([x.reshape(6, -1) for x in jax.tree.leaves(tree)], axis=1)
-        for name, tree in found.items()
+        for name, tree in modules.items()
     }
 
 
@@ -139,7 +142,7 @@ def test_recording_leaves_the_training_as_it_was(training, recorded, tmp_path):
 def test_losses_and_weights_are_those_of_the_log(training, recorded):
     log = {line["step"]: line for line in training.log(recorded) if "loss/total" in line}
     for record in lines(recorded):
-        of_log = [log[record["step"]][f"loss/{task}"] for task in TASK_NAMES]
+        of_log = [log[record["step"]][f"loss/{task}"] for task in training.model.losses]
         assert record["losses"] == pytest.approx(of_log, rel=1e-4)
 
 
@@ -167,10 +170,9 @@ def test_a_step_that_is_not_finite_is_not_recorded(record, tmp_path):
 
 
 def test_unused_parts_of_a_first_half_come_last():
-    used = jnp.array([True, False, True, True])
-    numbers = jnp.arange(4)
-    batch = Batch(*[numbers[:, None]] * 3, used[:, None])
-    parts = interactions._used_first(batch, Targets(*[numbers[:, None]] * len(Targets._fields)))
+    used, numbers = jnp.array([True, False, True, True]), jnp.arange(4)
+    batch = Batch(numbers[:, None], used[:, None], {}, {})
+    parts = interactions._used_first(batch, {"flavour": numbers[:, None]})
     assert parts.used == 3
     assert parts.tree[2].tolist() == [0, 2, 3, 1]
     assert parts.tree[0].jets.ravel().tolist() == [0, 2, 3, 1]
@@ -203,28 +205,34 @@ def toy_apply(params, batch, key=None):
     return jnp.tanh(batch.jets @ params["trunk"]) @ params["heads"] * noise
 
 
-def toy_terms(outputs, batch, targets):
+def toy_terms(outputs, batch, labels):
     """The squares of the six outputs, over real jets."""
+    del labels
     valid = batch.jet_valid.astype(jnp.float32)
     totals = (valid[:, None] * (outputs - 1.0) ** 2).sum(0)
     return [LossSums(total, valid.sum()) for total in totals]
 
 
 @pytest.fixture(scope="module")
-def toy(tiny_config, with_options):
+def toy(training):
     """A training that compiles in no time: `toy(points) -> (state, step, measures, batch)`."""
     generator = np.random.default_rng(0)
     jets = jnp.asarray(generator.normal(size=(2, 4, 2)), jnp.float32)
     valid = jnp.array([[True] * 4, [True, False, True, False]])
-    batch = Batch(jets, jets[:, :, None], valid[..., None], valid)
-    targets = Targets(*[jnp.zeros((2, 4))] * len(Targets._fields))
     shapes = {"trunk": (2, 2), "heads": (2, 6)}
     params = {k: jnp.asarray(generator.normal(size=s), jnp.float32) for k, s in shapes.items()}
+    model = training.model._replace(
+        apply=toy_apply,
+        params=params,
+        terms=toy_terms,
+        schema=training.model.schema._replace(streams={}, objects={}, labels={}),
+    )
     method, optimiser = METHODS["static"](6, weights=WEIGHTS.tolist()), optax.sgd(0.01)
 
     def make(points):
-        options = {"record_interactions": 2, "record_curvature": points}
-        config = with_options(tiny_config, training=options, model={"dropout": 0.5})
+        options = ["--model.dropout=0.5", "--training.record_interactions=2"]
+        more = [] if points is None else [f"--training.record_curvature={points}"]
+        config = configuration.load([*options, *more])
         settings = {"seed": config.training.seed, "dropout": True}
         schedule = optax.constant_schedule(0.01)
         return (
@@ -232,8 +240,8 @@ def toy(tiny_config, with_options):
             step.build(
                 toy_apply, toy_terms, step.Weighting(method), optimiser, schedule, **settings
             ),
-            interactions.build(config, toy_apply, params, toy_terms),
-            (batch, targets),
+            interactions.build(config, model),
+            (Batch(jets, valid, {}, {}), {}),
         )
 
     return make

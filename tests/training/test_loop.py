@@ -10,8 +10,7 @@ import pytest
 
 from maskformer_jax import config as configuration
 from maskformer_jax.errors import InputError
-from maskformer_jax.tasks import TASK_NAMES
-from maskformer_jax.training import loop
+from maskformer_jax.training import loop, validation
 
 STEPS = 8  # two epochs of 70 jets in batches of 20
 
@@ -30,20 +29,20 @@ def uninterrupted(training, tmp_path_factory):
 def test_the_log_holds_every_step_and_every_validation(training, uninterrupted):
     log = training.log(uninterrupted)
     assert [line["step"] for line in log] == [1, 2, 3, 4, 4, 5, 6, 7, 8, 8]
-    for task in TASK_NAMES:
+    for task in training.model.losses:
         assert all(f"loss/{task}" in line or f"val/loss/{task}" in line for line in log)
     assert log[0]["weight/mask_ce"] == 10.0
-    total = sum(log[0][f"weight/{task}"] * log[0][f"loss/{task}"] for task in TASK_NAMES)
+    total = sum(log[0][f"weight/{task}"] * log[0][f"loss/{task}"] for task in training.model.losses)
     assert log[0]["loss/total"] == pytest.approx(total, rel=1e-5)
     assert any((uninterrupted / "tensorboard").iterdir())
 
 
 def test_one_batch_is_overfitted(training):
-    batch, targets = next(training.loader.iterator())
+    batch, labels = next(training.loader.iterator())
     state = jax.device_put(jax.tree.map(np.array, training.trainer.state))
     losses = []
     for _ in range(150):
-        state, metrics = training.trainer.step(state, batch, targets)
+        state, metrics = training.trainer.step(state, batch, labels)
         losses.append(metrics.losses)
         state = state._replace(
             # Keep the counts of the schedule at its peak; moments are floats.
@@ -114,19 +113,22 @@ def test_the_first_nonfinite_loss_names_task_and_step_and_saves_the_batch(traini
         training.train(tmp_path, tamper=poison)
     saved = np.load(tmp_path / "nonfinite_batch.npz")
     assert np.isnan(saved["jets"]).all()
-    assert saved["masks"].shape == (1, 20, 5, 8)
+    assert saved["hadrons.masks"].shape == (1, 20, 5, 8)
+    assert saved["streams.tracks.values"].shape == (1, 20, 8, 19)
     assert int(training.final(tmp_path).state.step) == 4
 
 
 def test_a_nonfinite_gradient_is_traced_to_its_tasks(training):
-    batch, targets = next(training.loader.iterator())
+    batch, labels = next(training.loader.iterator())
     params = jax.tree.map(np.array, training.trainer.state.params)
-    params["queries"][:] = np.nan
-    assert training.trainer.nonfinite_tasks(params, batch, targets) == list(TASK_NAMES[2:])
+    params["heads"]["hadrons"]["decoder"]["queries"][:] = np.nan
+    assert training.trainer.nonfinite_losses(params, batch, labels) == list(
+        training.model.losses[2:]
+    )
 
 
 def test_the_best_checkpoint_follows_the_monitor(training, tmp_path):
-    accuracy = "val/flavour_accuracy"
+    accuracy = "val/accuracy/jet_class"
     training.train(tmp_path, monitor=accuracy, epochs=3)
     values = {line["step"]: line[accuracy] for line in training.log(tmp_path) if accuracy in line}
     best = [int(path.name) for path in (tmp_path / "checkpoints" / "best").iterdir()]
@@ -140,16 +142,20 @@ def test_the_best_checkpoint_follows_the_monitor(training, tmp_path):
         ("val/loss/jet_class", 1.0, None, True),
         ("val/loss/jet_class", 1.0, 2.0, True),
         ("val/loss/jet_class", 2.0, 1.0, False),
-        ("val/object_purity", 2.0, 1.0, True),
-        ("val/object_purity", np.nan, None, False),
-        ("val/object_purity", np.nan, 0.1, False),
+        ("val/purity/hadrons", 2.0, 1.0, True),
+        ("val/error/mass/pt", 2.0, 1.0, False),
+        ("val/purity/hadrons", np.nan, None, False),
+        ("val/purity/hadrons", np.nan, 0.1, False),
     ],
 )
 def test_what_is_better(monitor, value, best, expected):
-    assert loop._better(monitor, value, best) is expected
+    assert validation.is_better(monitor, value, best) is expected
 
 
 def test_an_unknown_monitor_is_refused(training, argv, tmp_path):
+    """A loss at once, another quantity at the end of the first epoch, which is not lost."""
     config = configuration.load(argv(tmp_path, "--training.monitor=val/loss/jet"))
-    with pytest.raises(InputError, match="val/loss/jet_class"):
-        loop.build(config, STEPS)
+    with pytest.raises(InputError, match="did you mean `val/loss/jet_class`"):
+        loop.build(config, training.model, STEPS)
+    with pytest.raises(InputError, match=r"one of .*val/accuracy/jet_class, .*; got 'val/luck'"):
+        validation.value_of("val/luck", {"val/accuracy/jet_class": 1.0, "val/loss/a": 1.0})

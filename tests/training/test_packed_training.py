@@ -6,7 +6,7 @@ from conftest import Training
 
 from maskformer_jax import config as configuration
 
-LONG_ROWS = "--data.tracks.cap=20"
+LONG_ROWS = "--data.streams.tracks.cap=20"
 ROUTES = {
     "packed": [],
     "packed, four devices": ["--training.devices=4"],
@@ -36,7 +36,7 @@ def padded(run):
 def test_log_is_that_of_padded_batches(run, padded, route):
     training, folder = run(*ROUTES[route])
     batch, _ = next(training.loader.iterator())
-    num_jets = batch.valid.shape[1] // batch.tracks.shape[1]
+    num_jets = batch.jets.shape[1] // batch.streams["tracks"].values.shape[1]
     assert num_jets > 1
     assert (np.count_nonzero(batch.jet_valid.any(1)) > 1) == (route == "packed, parts")
     for line, other in zip(training.log(folder), padded[0].log(padded[1]), strict=True):

@@ -5,9 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from maskformer_jax.tasks import TASK_NAMES, build_losses, build_match, reorder
-from maskformer_jax.training.validation import FIGURES, QUANTITIES, build, validate
-from maskformer_jax.types import Objects, Outputs
+from maskformer_jax.build import build as build_model
+from maskformer_jax.build import context_of
+from maskformer_jax.model.decoder import Decoded
+from maskformer_jax.tasks.objects import ObjectsTask, reorder
+from maskformer_jax.tasks.task import stacked
+from maskformer_jax.training.validation import build, validate
+from maskformer_jax.types import ObjectLabels, Objects
 
 
 def together(parts):
@@ -21,47 +25,51 @@ def together(parts):
 
 
 @pytest.fixture(scope="module")
-def network():
+def network(tiny_config):
     """A network that needs no training: predictions are slices of the inputs of a jet."""
 
     def apply(params, batch):
-        tracks = batch.tracks @ params["tracks"]
-        jets = (batch.tracks.sum(1) + batch.jets.sum(-1, keepdims=True)) @ params["jets"]
-        return Outputs(
-            jet_class_logits=jets[:, :3],
-            origin_logits=tracks[..., :8],
-            objects=Objects(
-                class_logits=jets[:, 3:12].reshape(-1, 3, 3),
-                mask_logits=tracks[..., 8:11].swapaxes(1, 2),
-                regression=jets[:, 12:27].reshape(-1, 3, 5),
-            ),
+        values = batch.streams["tracks"].values
+        tracks = values @ params["tracks"]
+        jets = (values.sum(1) + batch.jets.sum(-1, keepdims=True)) @ params["jets"]
+        objects = Objects(
+            class_logits=jets[:, 3:12].reshape(-1, 3, 3),
+            mask_logits=tracks[..., 8:11].swapaxes(1, 2),
+            regression=jets[:, 12:27].reshape(-1, 3, 5),
         )
+        return {
+            "jet_class": jets[:, :3],
+            "track_origin": tracks[..., :8],
+            "hadrons": Decoded(objects, (), jets[:, None]),
+        }
 
     generator = np.random.default_rng(0)
     shapes = {"tracks": (5, 11), "jets": (5, 27)}
     params = {k: jnp.asarray(generator.normal(size=s), jnp.float32) for k, s in shapes.items()}
-    return apply, params
+    return build_model(tiny_config)._replace(apply=apply, params=params)
 
 
 @pytest.fixture(scope="module")
-def sums(tiny_config, network):
-    return build(network[0], build_losses(tiny_config), build_match(tiny_config))
+def sums(network):
+    return build(network)
 
 
 @pytest.fixture(scope="module")
 def batches(make_batch):
     """Three batches of different jets, the last with a single real one."""
-    *full, (batch, targets) = [make_batch(seed) for seed in range(3)]
+    *full, (batch, labels) = [make_batch(seed) for seed in range(3)]
     first = jnp.arange(5) == 0
-    batch = batch._replace(jet_valid=first, valid=batch.valid & first[:, None])
-    targets = targets._replace(
-        jet_class_index=jnp.where(first, targets.jet_class_index, -1),
-        origin_index=jnp.where(first[:, None], targets.origin_index, -1),
-        object_class_index=jnp.where(first[:, None], targets.object_class_index, 2),
-        object_valid=targets.object_valid & first[:, None],
-        masks=targets.masks & first[:, None, None],
-    )
-    return [*full, (batch, targets)]
+    tracks = batch.streams["tracks"]
+    tracks = tracks._replace(valid=tracks.valid & first[:, None])
+    valid, masks = labels["hadrons"]
+    labels = {
+        **labels,
+        "flavour": jnp.where(first, labels["flavour"], -1),
+        "origin": jnp.where(first[:, None], labels["origin"], -1),
+        "hadron_class": jnp.where(first[:, None], labels["hadron_class"], 2),
+        "hadrons": ObjectLabels(valid & first[:, None], masks & first[:, None, None]),
+    }
+    return [*full, (batch._replace(jet_valid=first, streams={"tracks": tracks}), labels)]
 
 
 def ratio(passed):
@@ -69,70 +77,66 @@ def ratio(passed):
 
 
 def test_batches_add_up_to_the_file(tiny_config, network, sums, batches):
-    apply, params = network
-    found = validate(sums, params, iter(batches))
-    batch, targets = together(batches)
+    found = validate(network, sums, network.params, iter(batches))
+    batch, labels = together(batches)
     assert batch.jets.shape[0] == 4 + 4 + 1
+    task = ObjectsTask("hadrons", tiny_config.tasks["hadrons"], context_of(tiny_config))
 
     @jax.jit
-    def directly(params, batch, targets):
-        outputs = apply(params, batch)
-        query_index = build_match(tiny_config)(outputs.objects, batch, targets)
-        losses = build_losses(tiny_config)(outputs, batch, targets).mean()
-        return losses, outputs, reorder(outputs.objects, query_index).class_logits
+    def directly(params, batch, labels):
+        outputs = network.apply(params, batch)
+        objects = outputs["hadrons"].objects
+        matched = reorder(objects, task.match(objects, batch, labels)).class_logits
+        return stacked(network.terms(outputs, batch, labels)).mean(), outputs, matched
 
-    losses, outputs, matched = directly(params, batch, targets)
-    expected = dict(zip(QUANTITIES, np.asarray(losses), strict=False))
-    predicted, real = np.asarray(matched).argmax(-1), np.asarray(targets.object_valid)
-    jets = np.asarray(outputs.jet_class_logits).argmax(-1)
-    tracks = np.asarray(outputs.origin_logits).argmax(-1)
-    origin = np.asarray(targets.origin_index)
-    expected |= {
-        "val/flavour_accuracy": ratio(jets == np.asarray(targets.jet_class_index)),
-        "val/origin_accuracy": ratio((tracks == origin)[origin >= 0]),
-        "val/object_efficiency": ratio(predicted[real] != 2),
-        "val/object_purity": ratio(real[predicted != 2]),
+    losses, outputs, matched = directly(network.params, batch, labels)
+    names = [f"val/loss/{name}" for name in network.losses]
+    expected = dict(zip(names, np.asarray(losses), strict=True))
+    predicted, real = np.asarray(matched).argmax(-1), np.asarray(labels["hadrons"].valid)
+    jets = np.asarray(outputs["jet_class"]).argmax(-1)
+    tracks = np.asarray(outputs["track_origin"]).argmax(-1)
+    origin = np.asarray(labels["origin"])
+    figures = {
+        "val/accuracy/jet_class": ratio(jets == np.asarray(labels["flavour"])),
+        "val/accuracy/track_origin": ratio((tracks == origin)[origin >= 0]),
+        "val/efficiency/hadrons": ratio(predicted[real] != 2),
+        "val/purity/hadrons": ratio(real[predicted != 2]),
     }
-    assert found == pytest.approx(expected, rel=1e-5)
-    assert all(0 < found[f"val/{name}"] < 1 for name in FIGURES)
-
-
-def test_names_are_those_of_the_tasks_and_figures(sums, network, batches):
-    found = validate(sums, network[1], batches[:1])
-    assert tuple(found) == QUANTITIES
-    assert QUANTITIES[:6] == tuple(f"val/loss/{name}" for name in TASK_NAMES)
+    assert found == pytest.approx(expected | figures, rel=1e-5)
+    assert list(found) == [*names, *figures]
+    assert all(0 < found[name] < 1 for name in figures)
     assert all(isinstance(value, float) for value in found.values())
 
 
-def test_nothing_to_count_is_nan_and_a_loss_of_zero(sums, network, batches):
+def test_nothing_to_count_is_left_out_and_a_loss_of_zero(sums, network, batches):
     """A file without a hadron has no efficiency, and tracks without label no accuracy."""
-    batch, targets = batches[0]
-    nothing = targets._replace(
-        origin_index=jnp.full_like(targets.origin_index, -1),
-        object_class_index=jnp.full_like(targets.object_class_index, 2),
-        object_valid=jnp.zeros_like(targets.object_valid),
-        masks=jnp.zeros_like(targets.masks),
-    )
-    found = validate(sums, network[1], [(batch, nothing)])
-    assert np.isnan(found["val/object_efficiency"]) and np.isnan(found["val/origin_accuracy"])
+    batch, labels = batches[0]
+    nothing = {
+        **labels,
+        "origin": jnp.full_like(labels["origin"], -1),
+        "hadron_class": jnp.full_like(labels["hadron_class"], 2),
+        "hadrons": jax.tree.map(jnp.zeros_like, labels["hadrons"]),
+    }
+    found = validate(network, sums, network.params, [(batch, nothing)])
+    assert not {"val/efficiency/hadrons", "val/accuracy/track_origin"} & set(found)
     assert found["val/loss/regression"] == found["val/loss/track_origin"] == 0.0
     assert found["val/loss/jet_class"] > 0
 
 
 def test_non_finite_prediction_shows_in_the_losses(sums, network, batches):
-    params = network[1]
+    params = network.params
     spoilt = {**params, "jets": params["jets"].at[:, 12:].set(jnp.nan)}
-    found = validate(sums, spoilt, batches)
+    found = validate(network, sums, spoilt, batches)
     assert np.isnan(found["val/loss/regression"]) and np.isfinite(found["val/loss/jet_class"])
 
 
-def test_batches_are_compiled_once(network, tiny_config, batches):
+def test_batches_are_compiled_once(network, batches):
     traces = []
 
     def apply(params, batch):
         traces.append(None)
-        return network[0](params, batch)
+        return network.apply(params, batch)
 
-    counted = build(apply, build_losses(tiny_config), build_match(tiny_config))
-    validate(counted, network[1], batches)
+    counted = build(network._replace(apply=apply))
+    validate(network, counted, network.params, batches)
     assert len(traces) == 1

@@ -13,9 +13,9 @@ from conftest import SAMPLE, Training
 
 from maskformer_jax import config as configuration
 from maskformer_jax import tasks
+from maskformer_jax.build import build, build_tasks
 from maskformer_jax.errors import InputError
-from maskformer_jax.model import maskformer
-from maskformer_jax.tasks import TASK_NAMES
+from maskformer_jax.tasks.task import stacked
 from maskformer_jax.training import loop, method
 
 OVERLAYS = SAMPLE.parents[1] / "configs" / "weighting"
@@ -35,7 +35,7 @@ METHODS = {
 
 def options(name):
     """One layer of the decoder is enough here, and is compiled sooner than two."""
-    overlay = ["--config", str(OVERLAYS / f"{name}.yaml"), "--model.decoder_layers=1"]
+    overlay = ["--config", str(OVERLAYS / f"{name}.yaml"), "--tasks.hadrons.decoder_layers=1"]
     return [*overlay, *METHODS.get(name, [])]
 
 
@@ -71,11 +71,11 @@ def test_no_array_is_in_the_state_twice(other):
 
 def test_weights_move_and_the_log_shows_what_there_is_to_see(other):
     training, run = other
-    log = [line for line in training.log(run) if "gradient_norm" in line]
-    weights = np.array([[line[f"weight/{task}"] for task in TASK_NAMES] for line in log])
+    log, names = [x for x in training.log(run) if "gradient_norm" in x], training.model.losses
+    weights = np.array([[line[f"weight/{task}"] for task in names] for line in log])
     assert np.isfinite(weights).all() and (weights[1:] != weights[:-1]).any()
-    pairs = [f"cosine/{a}/{b}" for a, b in itertools.combinations(TASK_NAMES, 2)]
-    seen = [f"gradient_norm/{task}" for task in TASK_NAMES] + pairs
+    pairs = [f"cosine/{a}/{b}" for a, b in itertools.combinations(names, 2)]
+    seen = [f"gradient_norm/{task}" for task in names] + pairs
     on_gradients = training.config.weighting.name != "famo"
     assert all((name in line) == on_gradients for line in log for name in seen)
     assert all(-1.001 <= line[pair] <= 1.001 for line in log for pair in pairs if on_gradients)
@@ -85,20 +85,22 @@ def test_weights_move_and_the_log_shows_what_there_is_to_see(other):
 def test_norms_and_angles_are_those_of_the_gradients_over_shared_parameters(other):
     """Computed one task after the other; what at least two of them reach is shared."""
     training, run = other
-    config = training.config
+    model = training.model
     parts = next(training.loader.iterator())
     batch = jax.tree.map(lambda x: jnp.asarray(x.reshape(-1, *x.shape[2:])), parts)
-    apply, params = maskformer.build(config, config.training.seed)
-    loss_sums = tasks.build_losses(config)
-    rows = jax.jit(jax.jacrev(lambda p: loss_sums(apply(p, batch[0]), *batch).mean()))(params)
+
+    def losses(params):
+        return stacked(model.terms(model.apply(params, batch[0]), *batch)).mean()
+
+    rows = jax.jit(jax.jacrev(losses))(model.params)
     leaves = [np.asarray(leaf).reshape(6, -1) for leaf in jax.tree.leaves(rows)]
     shared = [leaf for leaf in leaves if leaf.any(axis=1).sum() > 1]
     assert 0 < len(shared) < len(leaves)
     matrix = np.concatenate(shared, axis=1)
     first, norms = training.log(run)[0], np.linalg.norm(matrix, axis=1)
-    for task, norm in zip(TASK_NAMES, norms, strict=True):
+    for task, norm in zip(model.losses, norms, strict=True):
         assert first[f"gradient_norm/{task}"] == pytest.approx(norm, rel=1e-3)
-    for (i, a), (j, b) in itertools.combinations(enumerate(TASK_NAMES), 2):
+    for (i, a), (j, b) in itertools.combinations(enumerate(model.losses), 2):
         cosine = matrix[i] @ matrix[j] / norms[i] / norms[j]
         assert first[f"cosine/{a}/{b}"] == pytest.approx(cosine, abs=1e-3)
 
@@ -107,7 +109,7 @@ def test_norms_and_angles_are_those_of_the_gradients_over_shared_parameters(othe
 def test_weights_stay_between_renewals(other):
     training, run = other
     log = [line for line in training.log(run) if "gradient_norm" in line]
-    weights = np.array([[line[f"weight/{task}"] for task in TASK_NAMES] for line in log])
+    weights = np.array([[line[f"weight/{task}"] for task in training.model.losses] for line in log])
     changed = (weights[1:] != weights[:-1]).any(1)
     np.testing.assert_array_equal(changed, np.arange(len(changed)) % 2 == 1)
 
@@ -117,7 +119,7 @@ def test_weights_stay_between_renewals(other):
     [("equal", None), ("uw", None), ("dwa", None), ("gls", 1), ("famo", 1), ("modo", None)],
 )
 def test_batches_are_spread_unless_the_weights_have_to_wait_for_the_losses(argv, name, expected):
-    overlay = ["--weighting.options={}", *options(name)[:2]]
+    overlay = options(name)[:2]
     config = configuration.load(argv("unused", *overlay))
     assert method.micro_batches(config) == expected
     fixed = configuration.load(argv("unused", *overlay, "--training.micro_batches=4"))
@@ -131,6 +133,39 @@ def test_parts_would_wait_for_the_gramian_at_the_representation(argv, fraction, 
     assert method.micro_batches(config) == expected
 
 
+# A weighting by names of losses, `without`, and what it comes to or the words of the error.
+STATIC = (
+    "--weighting={name: static, options: {weights: {jet_class: 1, track_origin: 2, mask_ce: 3}}}"
+)
+LEFT = "[object_class, mask_dice, regression]"
+NAMED = [
+    (STATIC, LEFT, [1.0, 2.0, 3.0]),
+    (STATIC, "[hadrons]", [1.0, 2.0]),
+    (STATIC, "[object_class, mask_dice, regression, track_origin]", [1.0, 3.0]),
+    (
+        STATIC,
+        "[mask_dice, regression]",
+        r"of static: `weights` must have .* none for \['object_class'\]",
+    ),
+    (STATIC.replace("mask_ce", "maskce"), LEFT, r"names 'maskce', .* did you mean 'mask_ce'\?"),
+]
+
+
+@pytest.mark.parametrize(("weighting", "without", "expected"), NAMED)
+def test_weights_are_given_by_the_names_of_the_losses(argv, weighting, without, expected):
+    config = configuration.load(
+        argv("unused", "--weighting.name=equal", weighting, f"--without={without}")
+    )
+    gone = tasks.left_out(config.tasks, config.without)
+    losses = [loss for task in build_tasks(config) for loss in task.losses]
+    if isinstance(expected, str):
+        with pytest.raises(InputError, match=expected):
+            method.make(config.weighting, losses, gone)
+    else:
+        state = method.make(config.weighting, losses, gone).init({"a": jnp.zeros(2)})
+        np.testing.assert_array_equal(state.weights, expected)
+
+
 WRONG = [
     (["--weighting.name=graddrop", "--weighting.every=2"], r"`weighting.every`.*graddrop"),
     (
@@ -141,14 +176,27 @@ WRONG = [
         ],
         r"`weighting.at` need a method on the Gramian with one set of weights.*cagrad",
     ),
-    (["--weighting.name=magic"], r"`weighting.name` must be one of equal, static, .*magic"),
-    (["--weighting.name=cagrad", "--weighting.options.c=-1"], r"options` of cagrad: `c` must"),
-    (["--weighting.name=cagrad", "--weighting.options.speed=1"], r"of cagrad: .*speed"),
+    (["--weighting.name=cagrad", "--weighting.options.c=-1"], r"of cagrad: `c` must"),
     (
         ["--weighting.name=mgda", "--weighting.options.granularity=atom"],
         r"of mgda: `granularity` must be one of .*'module'.*'atom'",
     ),
+    (
+        ["--weighting.name=static", "--weighting.options.weights={jet_clas: 1.0}"],
+        r"of static: `weights` names 'jet_clas'.*did you mean 'jet_class'\?",
+    ),
     (["--weighting.name=uw", "--weighting.options.optimiser=adam"], r"of uw: `optimiser` must"),
+    (
+        ["--weighting={name: krum, options: {n_byzantine: 1}}", "--without=[hadrons]"],
+        r"of krum: `num_tasks` must be at least 3; got 2",
+    ),
+    (
+        [
+            *("--weighting.name=trimmed_mean", "--weighting.options.trim=1"),
+            "--without=[hadrons]",
+        ],
+        r"of trimmed_mean: `trim` must",
+    ),
     (
         ["--weighting.name=modo", "--training.batch_size=25"],
         r"`training.batch_size` must be a multiple of 2, since modo needs .*got 25",
@@ -160,6 +208,6 @@ WRONG = [
 def test_wrong_weightings_are_refused_before_compiling(argv, tmp_path, more, message, monkeypatch):
     # Users have no checker of types that would refuse some of them earlier.
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
-    config = configuration.load(argv(tmp_path / "run", "--weighting.options={}", *more))
+    config = configuration.load(argv(tmp_path / "run", "--weighting.name=equal", *more))
     with pytest.raises(InputError, match=message):
-        loop.build(config, 8)
+        loop.build(config, build(config), 8)

@@ -16,6 +16,9 @@ MARKERS = "osDv^<>P"
 # Where many runs are drawn together their points are spread over this part of the bin.
 SPREAD = 0.6
 
+# Height of a panel of ratios, in that of the panel above.
+RATIO_SHARE = 0.35
+
 MATRICES_IN_A_ROW = 4
 # Percentage from which on the colour of a cell wants white text.
 DARK = 60
@@ -112,16 +115,10 @@ def draw_profile(
     Returns:
         The file; none where no bin of any curve has a value.
     """
-    from matplotlib.figure import Figure
-
     limits = filled_range([curve for _, curve in curves])
     if limits is None:
         return None
-    figure = Figure(figsize=(6.5, 5), layout="constrained")
-    if len(curves) > 1:
-        main, ratio = figure.subplots(2, 1, sharex=True, height_ratios=[1, 0.35])
-    else:
-        main, ratio = figure.subplots(), None
+    figure, [(main, ratio)] = grid(1, 1, (6.5, 3.7), RATIO_SHARE * (len(curves) > 1))
     if limits[0] > 0:
         main.set_xscale("log")
     binned(main, curves, ratio)
@@ -130,6 +127,30 @@ def draw_profile(
     finish(main, ratio, xlabel, f"Ratio to\n{curves[0][0]}", math.inf)
     main.legend(frameon=False)
     return save(figure, path)
+
+
+def grid(columns: int, rows: int, size: tuple[float, float], ratio: float) -> tuple[Any, list]:
+    """A figure and its panels, row by row, each with that of its ratios below or none.
+
+    Args:
+        columns: of the figure.
+        rows: of the figure.
+        size: width and height of a panel in inches.
+        ratio: height of the panels of ratios, in that of the others; 0: there are none.
+    """
+    from matplotlib.figure import Figure
+
+    height = size[1] * (1 + ratio)
+    figure = Figure(figsize=(size[0] * columns, height * rows + 0.5), layout="constrained")
+    outer, cells = figure.add_gridspec(rows, columns), []
+    for place in (outer[row, column] for row in range(rows) for column in range(columns)):
+        if not ratio:
+            cells.append((figure.add_subplot(place), None))
+            continue
+        inner = place.subgridspec(2, 1, height_ratios=[1, ratio], hspace=0.02)
+        main = figure.add_subplot(inner[0])
+        cells.append((main, figure.add_subplot(inner[1], sharex=main)))
+    return figure, cells
 
 
 def finish(

@@ -7,7 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from maskformer_jax.evaluation.plots.canvas import COLOURS, SYMBOLS, save
-from maskformer_jax.evaluation.plots.panels import binned, filled_range, finish, tasks_of
+from maskformer_jax.evaluation.plots.panels import (
+    RATIO_SHARE,
+    binned,
+    filled_range,
+    finish,
+    grid,
+    tasks_of,
+)
 from maskformer_jax.evaluation.report import entries_found
 from maskformer_jax.evaluation.results import Results
 from maskformer_jax.evaluation.tables.cells import decimals
@@ -16,7 +23,6 @@ RESIDUALS_FILE = "residuals.png"
 RESPONSE_FILE = "response.png"
 COLUMNS = 4
 PANEL = (4.2, 3.6)
-RATIO_SHARE = 0.35
 # Room above the curves for a line of the legend, in units of the highest bin.
 LEGEND_LINE = 0.075
 # Bins of the reference with fewer hadrons have no ratio.
@@ -137,21 +143,9 @@ def _response_panel(runs: Sequence[Run], name: str, kind: str, main: Any, ratio:
 
 def _grid(runs: Sequence[Run], columns: int, rows: int) -> tuple[Any, list[tuple]]:
     """A figure with a legend of the runs above, and its panels with those of the ratios or none."""
-    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    several = len(runs) > 1
-    height = PANEL[1] * (1 + RATIO_SHARE * several)
-    figure = Figure(figsize=(PANEL[0] * columns, height * rows + 0.5), layout="constrained")
-    outer = figure.add_gridspec(rows, columns)
-    cells = []
-    for cell in (outer[row, column] for row in range(rows) for column in range(columns)):
-        if not several:
-            cells.append((figure.add_subplot(cell), None))
-            continue
-        inner = cell.subgridspec(2, 1, height_ratios=[1, RATIO_SHARE], hspace=0.02)
-        main = figure.add_subplot(inner[0])
-        cells.append((main, figure.add_subplot(inner[1], sharex=main)))
+    figure, cells = grid(columns, rows, PANEL, RATIO_SHARE * (len(runs) > 1))
     lines = [Line2D([], [], color=colour(i), linewidth=2) for i in range(len(runs))]
     labels = [f"{run.label}: {entries_found(run.metrics)}" for run in runs]
     figure.legend(

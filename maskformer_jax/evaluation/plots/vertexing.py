@@ -6,7 +6,7 @@ from typing import Any
 
 from maskformer_jax.evaluation.names import SPOKEN, short
 from maskformer_jax.evaluation.plots.canvas import save
-from maskformer_jax.evaluation.plots.panels import binned, filled_range, tasks_of
+from maskformer_jax.evaluation.plots.panels import RATIO_SHARE, binned, filled_range, grid, tasks_of
 from maskformer_jax.evaluation.results import Results
 from maskformer_jax.evaluation.tables.seeds import vertex_classes
 
@@ -17,7 +17,7 @@ QUANTITIES = {"efficiency": "Vertex finding efficiency", "purity": "Vertex findi
 FAKES = {"with_vertex": "Jets with a vertex (fake rate)"}
 LENGTHS = {"efficiency": "True $L_{xy}$ [mm]", "purity": "Predicted $L_{xy}$ [mm]"}
 PT = "Jet $p_T$ [GeV]"
-PANEL_WIDTH, PANEL_HEIGHT, RATIO_HEIGHT = 4.6, 3.0, 1.1
+PANEL = (4.6, 3.0)
 
 
 def draw(results: Sequence[Results], folder: Path) -> list[Path]:
@@ -72,7 +72,7 @@ def _draw(
     limits = filled_range([curve for part in curves for _, curve in part])
     if limits is None:
         return []
-    figure, panels = _panels(len(quantities), has_ratio=len(runs) > 1)
+    figure, panels = grid(2, len(quantities), PANEL, RATIO_SHARE * (len(runs) > 1))
     for (key, _), (upper, lower), part in zip(parts, panels, curves, strict=True):
         _set_scale(upper, lower, axis)
         binned(upper, part, lower)
@@ -94,25 +94,6 @@ def _draw(
     return [save(figure, path)]
 
 
-def _panels(rows: int, has_ratio: bool) -> tuple[Any, list[tuple[Any, Any]]]:
-    from matplotlib.figure import Figure
-
-    heights = [PANEL_HEIGHT, RATIO_HEIGHT] if has_ratio else [PANEL_HEIGHT]
-    size = (2 * PANEL_WIDTH, rows * sum(heights) + 0.8)
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(rows * len(heights), 2, height_ratios=heights * rows, squeeze=False)
-    panels = []
-    for row in range(rows):
-        for column in range(2):
-            upper = axes[row * len(heights), column]
-            lower = axes[row * 2 + 1, column] if has_ratio else None
-            if lower:
-                lower.sharex(upper)
-                upper.tick_params(labelbottom=False)
-            panels.append((upper, lower))
-    return figure, panels
-
-
 def _set_scale(upper: Any, lower: Any, axis: str) -> None:
     from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
@@ -129,3 +110,4 @@ def _set_scale(upper: Any, lower: Any, axis: str) -> None:
         axes.tick_params(direction="in", which="both", top=True, right=True)
     if lower:
         lower.set_ylabel("Ratio")
+        upper.tick_params(labelbottom=False)

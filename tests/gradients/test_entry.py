@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 
+from maskformer_jax.build import build
 from maskformer_jax.gradients import (
     LossSums,
     Parts,
@@ -17,8 +18,6 @@ from maskformer_jax.gradients import (
     losses,
     weighted_gradient,
 )
-from maskformer_jax.model import maskformer
-from maskformer_jax.tasks import build_terms
 from maskformer_jax.weighting import METHODS
 
 WEIGHTS = [1.0, 0.5, 2.0, 10.0, 2.0, 1.0]
@@ -44,13 +43,12 @@ def close(found, expected, rtol=1e-5, atol=1e-6):
     )
 
 
-def test_both_paths_give_the_same_update_of_a_network(tiny_config, make_batch, with_options):
-    smaller = {"embed_dim": 8, "head_widths": [4], "encoder_layers": 1, "decoder_layers": 1}
-    apply, params = maskformer.build(with_options(tiny_config, model=smaller), seed=1)
-    terms = build_terms(tiny_config)
+def test_both_paths_give_the_same_update_of_a_network(tiny_with, make_batch):
+    smaller = ("--model.embed_dim=8", "--model.head_widths=[4]", "--model.encoder.layers=1")
+    model = build(tiny_with(*smaller, "--tasks.hadrons.decoder_layers=1"))
 
     def sums_of(params, part):
-        return terms(apply(params, part[0]), *part)
+        return model.terms(model.apply(params, part[0]), *part)
 
     # The weights of both methods are in their states, so that one compilation serves them.
     @jax.jit
@@ -60,11 +58,11 @@ def test_both_paths_give_the_same_update_of_a_network(tiny_config, make_batch, w
 
     queries = []
     for name, options in OPTIONS.items():
-        state = METHODS[name](6, **options).init(params)
-        one, many = updates(params, state, in_parts(make_batch(), 1))
+        state = METHODS[name](6, **options).init(model.params)
+        one, many = updates(model.params, state, in_parts(make_batch(), 1))
         close(one, many)
         assert all(leaf.any() for leaf in jax.tree.leaves(one.gradient))
-        queries.append(one.gradient["queries"])
+        queries.append(one.gradient["heads"]["hadrons"]["decoder"]["queries"])
     assert (queries[0] != queries[1]).any()
 
 

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
-from maskformer_jax.evaluation.track_origin import (
-    OriginScores,
-    origin_averages,
-    origin_metrics,
+from maskformer_jax.evaluation.constituents import (
+    ClassScores,
+    class_averages,
+    class_metrics,
 )
 
 CLASSES = ["primary", "fromB", "fromC"]
@@ -18,7 +18,7 @@ def softmax(logits):
 
 def scores(prob, true_index):
     """Added in two parts of different size."""
-    result = OriginScores(prob.shape[1])
+    result = ClassScores(prob.shape[1])
     for part in (slice(0, 10), slice(10, None)):
         result.add(prob[part], true_index[part])
     return result
@@ -59,11 +59,11 @@ def test_scores_are_those_of_scikit_learn():
     confusion = np.zeros((3, 3), int)
     np.add.at(confusion, (true, predicted), 1)
     auc = np.array([0.9, 0.8, 0.7])
-    found = origin_metrics(confusion, auc, CLASSES)
+    found = class_metrics(confusion, auc, CLASSES)
     expected = np.array(precision_recall_fscore_support(true, predicted))
     np.testing.assert_allclose([row[1:] for row in found.values()], expected.T)
     assert [row.auc for row in found.values()] == auc.tolist()
-    averages = origin_averages(confusion, auc)
+    averages = class_averages(confusion, auc)
     expected = precision_recall_fscore_support(true, predicted, average="weighted")[:3]
     np.testing.assert_allclose(averages[1:], expected)
     assert averages.auc == pytest.approx(np.average(auc, weights=np.bincount(true)))
@@ -72,21 +72,21 @@ def test_scores_are_those_of_scikit_learn():
 def test_empty_classes_are_undefined_and_weigh_nothing():
     # 4 primary tracks, one of which is called fromB; nothing is or is called fromC.
     confusion = np.array([[3, 1, 0], [0, 0, 0], [0, 0, 0]])
-    found = origin_metrics(confusion, np.array([0.5, np.nan, np.nan]), CLASSES)
+    found = class_metrics(confusion, np.array([0.5, np.nan, np.nan]), CLASSES)
     assert found["primary"][1:] == (1.0, 0.75, pytest.approx(6 / 7), 4)
     assert found["fromB"].precision == 0 and np.isnan(found["fromB"].recall)
-    assert np.isnan(found["fromC"][:4]).all() and found["fromC"].tracks == 0
-    averages = origin_averages(confusion, np.array([0.5, np.nan, np.nan]))
+    assert np.isnan(found["fromC"][:4]).all() and found["fromC"].number == 0
+    averages = class_averages(confusion, np.array([0.5, np.nan, np.nan]))
     assert averages == (0.5, 1.0, 0.75, pytest.approx(6 / 7))
 
 
 def test_a_class_that_no_track_is_called_has_no_precision_in_the_mean():
-    averages = origin_averages(np.array([[3, 0], [1, 0]]), np.array([0.5, 0.5]))
+    averages = class_averages(np.array([[3, 0], [1, 0]]), np.array([0.5, 0.5]))
     assert averages.precision == pytest.approx(0.75 * 0.75)
 
 
 def test_without_tracks_everything_is_undefined():
     nothing, undefined = np.zeros((3, 3), int), np.full(3, np.nan)
-    assert np.isnan(origin_averages(nothing, undefined)).all()
-    for row in origin_metrics(nothing, undefined, CLASSES).values():
-        assert np.isnan(row[:4]).all() and row.tracks == 0
+    assert np.isnan(class_averages(nothing, undefined)).all()
+    for row in class_metrics(nothing, undefined, CLASSES).values():
+        assert np.isnan(row[:4]).all() and row.number == 0

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from maskformer_jax.matching import LARGEST_ENUMERATION
-from maskformer_jax.matching import assign as eager_assign
+from maskformer_jax.tasks.matching import LARGEST_ENUMERATION
+from maskformer_jax.tasks.matching import assign as eager_assign
 
 assign = jax.jit(eager_assign)
 

@@ -9,8 +9,8 @@ import optax
 import pytest
 from jax.test_util import check_grads
 
-from maskformer_jax import losses
-from maskformer_jax.losses import MaskCrossEntropy
+from maskformer_jax.tasks import losses
+from maskformer_jax.tasks.losses import MaskCrossEntropy
 
 OPTIONS = {
     "plain": MaskCrossEntropy(11.0),

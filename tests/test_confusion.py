@@ -1,17 +1,14 @@
 import math
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from maskformer_jax.evaluation.classification import (
+from maskformer_jax.tasks.confusion import (
     confusion_matrix,
-    confusions,
     fraction,
     object_metrics,
 )
-from maskformer_jax.types import Batch, Targets
 
 
 def test_confusion_matrix_counts_true_classes_in_rows():
@@ -38,27 +35,3 @@ def test_object_metrics_by_hand():
     assert metrics.class_accuracy.value == pytest.approx(0.6)
     assert metrics.overall_accuracy.value == pytest.approx(0.92)
     assert metrics.class_accuracy.error == pytest.approx(math.sqrt(0.6 * 0.4 / 10))
-
-
-def test_confusions_leave_out_padding_jets_and_tracks():
-    batch = Batch(
-        jets=jnp.zeros((2, 1)),
-        tracks=jnp.zeros((2, 2, 1)),
-        valid=jnp.array([[True, False], [False, False]]),
-        jet_valid=jnp.array([True, False]),
-    )
-    targets = Targets(
-        jet_class_index=jnp.array([1, -1]),
-        origin_index=jnp.array([[0, -1], [-1, -1]]),
-        object_class_index=jnp.array([[0, 1], [1, 1]]),
-        object_valid=jnp.array([[True, False], [False, False]]),
-        masks=jnp.zeros((2, 2, 2), bool),
-        regression=jnp.zeros((2, 2, 1)),
-    )
-    objects = jnp.array([[[2.0, 1.0], [3.0, 0.0]], [[5.0, 0.0], [5.0, 0.0]]])
-    result = jax.jit(confusions)(
-        jnp.array([[0.0, 1.0], [0.0, 1.0]]), jnp.zeros((2, 2, 3)), objects, batch, targets
-    )
-    np.testing.assert_array_equal(result.flavour, [[0, 0], [0, 1]])
-    assert result.track_origin.sum() == 1 and result.track_origin[0, 0] == 1
-    np.testing.assert_array_equal(result.objects, [[1, 0], [1, 0]])

@@ -1,4 +1,4 @@
-"""The OneCycle schedule, AdamW's decay and the clipping."""
+"""Schedules, AdamW's decay and the clipping, by name."""
 
 import jax
 import jax.numpy as jnp
@@ -6,21 +6,54 @@ import numpy as np
 import optax
 import pytest
 
-from maskformer_jax.config import TrainingConfig
-from maskformer_jax.training.optimiser import build, one_cycle
+from maskformer_jax.optimisers import (
+    SCHEDULES,
+    AdamWConfig,
+    ConstantConfig,
+    CosineConfig,
+    OneCycleConfig,
+    OptimiserConfig,
+    ScheduleConfig,
+    build,
+)
 
 RATES = {"initial": 1e-7, "peak": 5e-4, "final": 1e-5, "warmup_fraction": 0.05}
 
 
-def rates(steps, **changes):
-    schedule = one_cycle(steps, **{**RATES, **changes})
+def values(steps, name, options):
+    schedule = SCHEDULES[name].build(steps, options)
     return np.asarray(jax.vmap(schedule)(jnp.arange(steps + 5)), np.float64)
 
 
+def rates(steps, **changes):
+    return values(steps, "one_cycle", OneCycleConfig(**{**RATES, **changes}))
+
+
 def test_default_schedule_is_that_of_the_thesis():
-    _, schedule = build(TrainingConfig(), 1000)
+    _, schedule = build(OptimiserConfig(), ScheduleConfig(), None, 1000)
     found = [float(schedule(step)) for step in (0, 50, 999)]
     assert found == pytest.approx([1e-7, 5e-4, 1e-5], rel=1e-4)
+
+
+@pytest.mark.parametrize("warmup", [0, 40])
+def test_cosine_falls_after_a_linear_rise(warmup):
+    options = CosineConfig(peak=0.5, final=0.1, warmup_fraction=warmup / 200)
+    found = values(200, "cosine", options)[:200]
+    rise = 0.5 * np.arange(warmup) / max(warmup, 1)
+    turn = np.pi * np.arange(200 - warmup) / (199 - warmup)
+    expected = np.append(rise, 0.1 + 0.2 * (1 + np.cos(turn)))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_constant_is_the_same_at_every_step():
+    np.testing.assert_allclose(values(7, "constant", ConstantConfig(0.3)), 0.3, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("steps", [1, 2])
+def test_every_schedule_survives_a_single_step(name, steps):
+    found = values(steps, name, SCHEDULES[name].options())
+    assert np.isfinite(found).all() and (found >= 0).all()
 
 
 @pytest.mark.parametrize("steps", [20, 1000, 12345])
@@ -54,31 +87,34 @@ def test_very_short_trainings_stay_between_the_rates(steps):
         assert found[1] == pytest.approx(5e-4, rel=1e-4)
 
 
-def run(config, gradients, params):
-    optimiser, _ = build(config, len(gradients))
+def run(decay, schedule, gradients, params, norm=None):
+    schedule = ScheduleConfig(*schedule)
+    adam = OptimiserConfig("adamw", AdamWConfig(weight_decay=decay))
+    optimiser, rate = build(adam, schedule, norm, len(gradients))
     state = optimiser.init(params)
     for gradient in gradients:
         update, state = optimiser.update(gradient, state, params)
         params = optax.apply_updates(params, update)
-    return params
+    return params, rate
 
 
 def test_weights_decay_at_the_learning_rate():
     """With a gradient of zero every step multiplies by 1 - rate * decay."""
-    config = TrainingConfig(
-        weight_decay=0.1, peak_learning_rate=0.5, initial_learning_rate=0.1, warmup_fraction=0.5
-    )
-    schedule = build(config, 4)[1]
+    schedule = ("one_cycle", OneCycleConfig(0.1, 0.5, 1e-5, 0.5))
     start = {"a": jnp.asarray([1.0, -2.0])}
-    found = run(config, [{"a": jnp.zeros(2)}] * 4, start)
-    factor = np.prod([1 - 0.1 * float(schedule(step)) for step in range(4)])
+    found, rate = run(0.1, schedule, [{"a": jnp.zeros(2)}] * 4, start)
+    factor = np.prod([1 - 0.1 * float(rate(step)) for step in range(4)])
     np.testing.assert_allclose(found["a"], factor * np.asarray(start["a"]), rtol=1e-5)
     assert 0.8 < factor < 0.95
 
 
+def constant(rate):
+    return "constant", ConstantConfig(rate)
+
+
 def test_first_step_of_adam_has_the_size_of_the_learning_rate():
-    config = TrainingConfig(initial_learning_rate=1e-3, peak_learning_rate=1e-3, weight_decay=0.0)
-    found = run(config, [{"a": jnp.asarray([5.0, -0.2])}], {"a": jnp.zeros(2)})
+    gradient = {"a": jnp.asarray([5.0, -0.2])}
+    found, _ = run(0.0, constant(1e-3), [gradient], {"a": jnp.zeros(2)})
     np.testing.assert_allclose(found["a"], [-1e-3, 1e-3], rtol=1e-4)
 
 
@@ -88,11 +124,9 @@ def test_gradients_are_clipped_to_their_global_norm_by_option():
     small = {"a": jnp.asarray([0.03, -0.01]), "b": jnp.asarray(0.02)}
     large = {"a": jnp.asarray([30.0, 0.0]), "b": jnp.asarray(40.0)}
     clipped = {"a": jnp.asarray([0.3, 0.0]), "b": jnp.asarray(0.4)}
-    rates = {"initial_learning_rate": 1e-2, "peak_learning_rate": 1e-2, "weight_decay": 0.0}
-    plain, option = TrainingConfig(**rates), TrainingConfig(**rates, max_gradient_norm=0.5)
-    found = run(option, [small, large, small], params)
-    expected = run(plain, [small, clipped, small], params)
-    without = run(plain, [small, large, small], params)
+    found, _ = run(0.0, constant(1e-2), [small, large, small], params, 0.5)
+    expected, _ = run(0.0, constant(1e-2), [small, clipped, small], params)
+    without, _ = run(0.0, constant(1e-2), [small, large, small], params)
     for name in params:
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-5)
     assert abs(without["a"][0] - found["a"][0]) > 1e-4

@@ -1,0 +1,150 @@
+"""What a configuration says about objects: their losses, the assignment and the decoder."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Literal
+
+import numpy as np
+
+from maskformer_jax.configuration import chosen_by
+from maskformer_jax.data.config import TransformConfig
+from maskformer_jax.errors import check
+from maskformer_jax.tasks.classification import ClassWeights
+
+
+@dataclass(frozen=True)
+class ObjectClassConfig:
+    """Cross-entropy of the class of every query.
+
+    Attributes:
+        label: a label of the objects, with classes; `none` is added as the last.
+        none_weight: weight of the class `none`.
+        class_weights: class -> weight in the loss, or `file`: those of `data.class_file`, which
+            multiply `none_weight`.
+    """
+
+    label: str
+    none_weight: float = 0.5
+    class_weights: ClassWeights = None
+
+    def __post_init__(self):
+        check(self.none_weight > 0, "object_class.none_weight", "be positive", self.none_weight)
+
+
+@dataclass(frozen=True)
+class MaskCEConfig:
+    """Binary cross-entropy of the mask of every object.
+
+    Attributes:
+        normalisation: divide it by the `cap` of the stream, or by the number of `valid`
+            constituents of the jet.
+        poly_epsilon: epsilon of the Poly-1 term epsilon (1 - p_t).
+        focal_gamma: exponent of the focal factor (1 - p_t)^gamma.
+    """
+
+    normalisation: Literal["cap", "valid"] = "cap"
+    poly_epsilon: float = 0.0
+    focal_gamma: float = 0.0
+
+    def __post_init__(self):
+        check(self.focal_gamma >= 0, "mask_ce.focal_gamma", "be at least 0", self.focal_gamma)
+
+
+@dataclass(frozen=True)
+class MaskDiceConfig:
+    """Dice loss of the mask of every object."""
+
+
+@dataclass(frozen=True)
+class ObjectRegressionConfig:
+    """Mean absolute difference of the properties of every object.
+
+    Attributes:
+        targets: field -> transform, before it is standardised.
+    """
+
+    targets: dict[str, TransformConfig] = field(
+        metadata=chosen_by("name", "transforms", default="identity")
+    )
+
+    def __post_init__(self):
+        check(len(self.targets) > 0, "regression.targets", "name a field", self.targets)
+
+
+@dataclass(frozen=True)
+class ObjectLossesConfig:
+    """The losses of objects; one that is not listed does not exist.
+
+    Attributes:
+        object_class: of their classes.
+        mask_ce: cross-entropy of their masks.
+        mask_dice: Dice loss of their masks.
+        regression: of their properties.
+    """
+
+    object_class: ObjectClassConfig | None = None
+    mask_ce: MaskCEConfig | None = None
+    mask_dice: MaskDiceConfig | None = None
+    regression: ObjectRegressionConfig | None = None
+
+
+@dataclass(frozen=True)
+class MatchingConfig:
+    """Weights of the pairwise costs in the assignment of queries to objects (Eq. 4.1).
+
+    Attributes:
+        object_class: weight of the class cost.
+        mask_ce: weight of the mask cross-entropy cost.
+        mask_dice: weight of the mask Dice cost.
+        regression: weight of the regression cost.
+    """
+
+    object_class: float = 2.0
+    mask_ce: float = 10.0
+    mask_dice: float = 2.0
+    regression: float = 1.0
+
+    def __post_init__(self):
+        for name, weight in vars(self).items():
+            check(0 <= weight < np.inf, f"matching.{name}", "be finite and at least 0", weight)
+
+
+@dataclass(frozen=True)
+class ObjectsTaskConfig:
+    """Objects to be found in every jet.
+
+    Attributes:
+        objects: an entry of `data.objects`.
+        losses: of the objects.
+        matching: weights of the assignment; those of losses that do not exist do nothing.
+        queries: object queries of a jet; none: as many as objects are read.
+        decoder_layers: layers that exchange information between queries and constituents.
+        auxiliary: add the losses of the intermediate decoder layers.
+        sample_weight: label of jets or of the objects, of the weights in the losses; none: 1.
+        head_widths: hidden layers of each head; none: those of the model.
+        prefix: before the names of the losses, to tell two such tasks apart.
+        kind: of the task.
+    """
+
+    objects: str
+    losses: ObjectLossesConfig
+    matching: MatchingConfig = field(default_factory=MatchingConfig)
+    queries: int | None = None
+    decoder_layers: int = 3
+    auxiliary: bool = False
+    sample_weight: str | None = None
+    head_widths: list[int] | None = None
+    prefix: str = ""
+    kind: Literal["objects"] = "objects"
+
+    def __post_init__(self):
+        check(self.decoder_layers >= 1, "decoder_layers", "be at least 1", self.decoder_layers)
+
+    def loss_names(self) -> dict[str, str]:
+        """Kind of each loss that exists -> its name."""
+        kinds = [f.name for f in fields(self.losses) if getattr(self.losses, f.name) is not None]
+        return {kind: f"{self.prefix}{kind}" for kind in kinds}
+
+    def without(self, kinds: Sequence[str]) -> "ObjectsTaskConfig":
+        """The same with some kinds of losses left out."""
+        return replace(self, losses=replace(self.losses, **dict.fromkeys(kinds)))
