@@ -72,13 +72,8 @@ def of_files(model: str, files: Mapping[str, str], batch_size: int) -> Table:
         shares = [packed / needed, padded / needed, spilled]
         about = [label, jets, float(epoch.counts.mean()), int(epoch.counts.max()), epoch.layout]
         rows.append([*about, needed / jets / 1e6, *shares])
-    columns = {
-        "file": "",
-        "jets": ",d",
-        "tracks": ".1f",
-        "most": "d",
-        "parts x rows x jets x tracks": "",
-    }
+    columns = {"file": "", "jets": ",d", "tracks": ".1f", "most": "d"}
+    columns |= {"parts x rows x jets x tracks": ""}
     columns |= {"MFLOP of a jet": ".1f", "packed": ".3f", "padded": ".3f", "one part more": ".1%"}
     title = "Arithmetic of an epoch's gradients over that of jets without padding"
     return Table(f"{title}; {model}, batches of {batch_size} jets", columns, rows)

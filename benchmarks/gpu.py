@@ -20,6 +20,7 @@ from benchmarks.compiled_steps import TURNS, Case, Steps
 from benchmarks.made import chosen, load
 from benchmarks.salt_peer import VARIANTS as PEERS
 from benchmarks.salt_peer import Ask, salt, settings
+from benchmarks.tables import Table, text
 from maskformer_jax.errors import InputError
 from maskformer_jax.training.compilation import use_cache
 
@@ -27,6 +28,9 @@ from maskformer_jax.training.compilation import use_cache
 FIRST = ("equal", "cagrad")
 PARTS = ("sizes", "correctness", "methods", "salt")
 CORRECTNESS, SALT = "correctness", "salt"
+COLUMNS = {"network": "", "type": "", "batch": "d", "method": "", "jets/s": ",.0f"}
+COLUMNS |= {"to equal": ".3f", "with loader": ",.0f", "waiting": ".1%", "GiB": ".2f"}
+COLUMNS |= {"of peak": ".1%"}
 MOST = 8  # trainings that are compiled, and then measured, before the time is looked at
 
 
@@ -72,7 +76,7 @@ def run(
     found["peaks"] = {dtype: devices.matrix_peak(dtype, matrix) for dtype in dtypes}
     found |= {"rows": [], "differences": {}, "missing": []}
     steps, deadline = Steps(file, seconds), begin + limit
-    text = ""
+    written = ""
     for group in groups(models, names, dtypes, batch_sizes, parts, min(threads, MOST)):
         if group == CORRECTNESS:
             found["differences"] = devices.compare(models[0], file, names, deadline, threads)
@@ -85,11 +89,11 @@ def run(
         else:
             rows = steps.measure(group, deadline, threads)
             found["rows"] += rows
-            missing = [_label(case) for case in group[len(rows) :]]
+            missing = [_name(case._asdict()) for case in group[len(rows) :]]
         found["missing"] += missing
         found["seconds"] = time.perf_counter() - begin
-        text = write(found, Path(output))
-    return text
+        written = write(found, Path(output))
+    return written
 
 
 def groups(
@@ -178,11 +182,11 @@ def _turn_of_salt(ask: Ask, label: str, told: dict[str, Any], seconds: float) ->
 
 def write(found: dict[str, Any], output: Path) -> str:
     """The tables, which are written beside the JSON."""
-    text = table(found)
+    shown = table(found)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(found, indent=1) + "\n")
-    output.with_suffix(".txt").write_text(text + "\n")
-    return text
+    output.with_suffix(".txt").write_text(shown + "\n")
+    return shown
 
 
 def table(found: dict[str, Any]) -> str:
@@ -194,48 +198,38 @@ def table(found: dict[str, Any]) -> str:
     lines = [", ".join(f"{name} {value}" for name, value in found["about"].items() if value)]
     peaks = (f"{name} {value / 1e12:.4g}" for name, value in found["peaks"].items())
     lines.append(f"matrix peak, 10^12 operations/s: {', '.join(peaks)}")
-    rows = sorted(found["rows"], key=lambda x: (x["model"], x["dtype"], x["batch_size"]))
-    plain = {_setting(row): row for row in rows if row["method"] == "equal"}
-    if rows:
-        lines.append(
-            f"\n{'network':18}{'type':10}{'batch':>6}  {'method':24}{'jets/s':>9}{'to equal':>10}"
-            f"{'with loader':>13}{'waiting':>9}{'GiB':>8}{'of peak':>9}"
-        )
-    for row in rows:
-        lines.append(_line(row, plain.get(_setting(row), {}), found["peaks"]))
-    if found["differences"]:
-        head = "".join(f"{name:>10}" for name in devices.Differences._fields)
-        lines.append(f"\nto the CPU, float32 in full precision\n{'method':14}{head}")
-    for name, values in found["differences"].items():
-        failed = isinstance(values, str)
-        cells = f"  {values}" if failed else "".join(f"{value:10.1e}" for value in values)
-        lines.append(f"{name:14}{cells}")
+    rows = sorted(found["rows"], key=_setting)
+    plain = {_setting(row): row.get("jets_per_second") for row in rows if row["method"] == "equal"}
+    cells = [_cells(x, plain.get(_setting(x)), found["peaks"]) for x in rows if "failed" not in x]
+    if cells:
+        lines += ["", text(Table("trainings", COLUMNS, cells))]
+    lines += [f"{_name(row)}: {row['failed']}" for row in rows if "failed" in row]
+    failed = {k: x for k, x in found["differences"].items() if isinstance(x, str)}
+    cells = [[k, *x] for k, x in found["differences"].items() if k not in failed]
+    if cells:
+        columns = {"method": "", **dict.fromkeys(devices.Differences._fields, ".1e")}
+        lines += ["", text(Table("to the CPU, float32 in full precision", columns, cells))]
+    lines += [f"{name}: {reason}" for name, reason in failed.items()]
     if found["missing"]:
         missing = "; ".join(found["missing"])
         lines.append(f"\nnot measured within {found['limit']:g} s: {missing}")
     return "\n".join(lines)
 
 
-def _line(row: dict[str, Any], plain: dict[str, Any], peaks: dict[str, float]) -> str:
+def _cells(row: dict[str, Any], plain: float | None, peaks: dict[str, float]) -> list[Any]:
     model, dtype, batch_size = _setting(row)
-    start = f"{Path(model).stem:18}{dtype:10}{batch_size:6}  {row['method']:24}"
-    if "failed" in row:
-        return f"{start}  {row['failed']}"
-    loaded = f"{'-':>13}{'-':>9}"
-    if "waiting" in row:
-        loaded = f"{row['loaded_jets_per_second']:13,.0f}{row['waiting']:9.1%}"
-    if "jets_per_second" not in row:
-        return f"{start}{'-':>9}{'-':>10}{loaded}{'-':>8}{'-':>9}"
-    rate, ratio = row["jets_per_second"], f"{'-':>10}"
-    if "jets_per_second" in plain:
-        ratio = f"{rate / plain['jets_per_second']:10.3f}"
-    end = f"{row['bytes'] / 2**30:8.2f}{row['operations_per_second'] / peaks[dtype]:9.1%}"
-    return f"{start}{rate:9,.0f}{ratio}{loaded}{end}" + ("" if row["finite"] else "  not finite")
+    method = row["method"] if row.get("finite", True) else f"{row['method']}, not finite"
+    rate, held, done = (row.get(x) for x in ("jets_per_second", "bytes", "operations_per_second"))
+    return [
+        *(Path(model).stem, dtype, batch_size, method, rate, rate and plain and rate / plain),
+        *(row.get("loaded_jets_per_second"), row.get("waiting")),
+        *(held and held / 2**30, done and done / peaks[dtype]),
+    ]
 
 
 def _setting(row: dict[str, Any]) -> tuple[str, str, int]:
     return row["model"], row["dtype"], row["batch_size"]
 
 
-def _label(case: Case) -> str:
-    return f"{Path(case.model).stem} {case.method} {case.dtype} {case.batch_size}"
+def _name(row: dict[str, Any]) -> str:
+    return f"{Path(row['model']).stem} {row['method']} {row['dtype']} {row['batch_size']}"

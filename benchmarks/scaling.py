@@ -56,7 +56,7 @@ PARTS: dict[str, Callable[[Settings], dict[str, Table]]] = {
     "batch_size": lambda s: {"batch_size": sizes.batch_size(s.given, s.repeats, s.steps)},
     "tracks": lambda s: {"tracks": sizes.tracks(s.given, s.repeats, s.steps)},
     "width": lambda s: {"width": sizes.width(s.given, s.repeats, s.steps)},
-    "tasks": lambda s: {"tasks": sizes.tasks(s.repeats, s.steps)},
+    "tasks": lambda s: {"tasks": sizes.tasks(s.given, s.repeats, s.steps)},
     "devices": lambda s: {"devices": compilation.devices(s.options, s.repeats, s.steps)},
     "compilation": lambda s: {"compilation": compilation.first_steps(s.options, s.repeats)},
     "stages": lambda s: stages.both(s.given, s.repeats, s.steps),

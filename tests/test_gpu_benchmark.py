@@ -85,7 +85,7 @@ def test_salt_has_rows_of_its_own(network, capsys, monkeypatch, tmp_path):
     assert benchmark.main(options(network, tmp_path, "--parts", "salt")) == 0
     lines = capsys.readouterr().out.splitlines()[-3:]
     assert re.search(r"float32 +8  Salt +- +- +100 +20\.0% +- +-$", lines[0])
-    assert all(line.endswith("  no memory") for line in lines[1:])
+    assert all(line.endswith(" float32 8: no memory") for line in lines[1:])
     told = asked[0][2]["settings"]
     assert (told["device"], told["dtype"], told["embed_dim"]) == ("cpu", "float32", 16)
 
@@ -121,8 +121,10 @@ def test_a_training_that_fails_says_why_and_the_others_go_on(monkeypatch):
     assert good["jets_per_second"] == 2.0
     found = {"about": {}, "peaks": {}, "differences": {"uw": "no solver"}, "missing": []}
     lines = table(found | {"rows": [failed]}).splitlines()
-    assert " ".join(lines[4].split()).endswith("16 equal RESOURCE_EXHAUSTED: out of memory")
-    assert lines[-1] == "uw              no solver"
+    assert lines[-2:] == [
+        "a equal float32 16: RESOURCE_EXHAUSTED: out of memory",
+        "uw: no solver",
+    ]
 
 
 class State(NamedTuple):

@@ -26,7 +26,6 @@ from benchmarks.tables import Table, keep, load, markdown, text
 from maskformer_jax.build import build
 from maskformer_jax.data import JetFile
 from maskformer_jax.errors import InputError
-from maskformer_jax.gradients import Parts, gradients_of_losses
 from maskformer_jax.weighting import METHODS
 
 TABLE = Table(
@@ -128,17 +127,6 @@ def test_limit_is_what_takes_longer(stage, limit, above):
     assert cells["ms"] == 2000 and cells["share"] == 0.5
     assert cells["of the peak"] == stage.flops / 200
     assert cells["of the bandwidth"] == stage.bytes / 20
-
-
-def test_synthetic_heads_have_one_task_each_and_the_trunk_has_all():
-    params, sums_of, is_shared = sizes.trunk_and_heads(3)
-    inputs = np.random.default_rng(1).standard_normal((1, 8, sizes.INPUTS), np.float32)
-    found = jax.jit(lambda p, x: gradients_of_losses(sums_of, p, Parts(x, jnp.array(1))))(
-        params, inputs
-    )
-    leaves = jax.tree.leaves(found.gradients)
-    reached = [int((np.abs(x).reshape(3, -1).max(1) > 0).sum()) for x in leaves]
-    assert reached == [3 if shared else 1 for shared in jax.tree.leaves(is_shared)]
 
 
 def test_first_round_is_not_counted():
