@@ -88,7 +88,7 @@ PARTS = {
     ),
     "study": (
         {
-            *("config", "configuration", "data", "errors"),
+            *("build", "config", "configuration", "data", "errors"),
             *("evaluation", "experiment", "tasks", "training"),
         },
         {"PIL", "jax", "jaxtyping", "matplotlib", "numpy", "optax", "scipy", "tqdm"},

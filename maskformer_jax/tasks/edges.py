@@ -181,8 +181,8 @@ def build(name: str, options: EdgesConfig, context: Context) -> Task:
         return {"confusion": confusion_matrix(edge, predicted, pairs.valid, 2)}
 
     def figures(sums: Mapping[str, np.ndarray]) -> dict[str, float]:
-        (_, false), (_, true) = sums["confusion"]
-        found = {"efficiency": fraction(true, sums["confusion"][1].sum())}
+        (_, false), (missed, true) = sums["confusion"].tolist()
+        found = {"efficiency": fraction(true, true + missed)}
         found["purity"] = fraction(true, true + false)
         return {f"{figure}/{name}": x.value for figure, x in found.items() if x.total}
 

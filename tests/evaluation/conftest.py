@@ -60,7 +60,12 @@ tasks:
   charm: {kind: classification, label: is_charm}
   vertexing: {kind: edges, label: vertex}
   energy: {kind: regression, of: jets, loss: gaussian, targets: {pt: {name: log, scale: 1000.0}}}
-  size: {kind: regression, of: tracks, nan: ignore, targets: {d0: {}}, denominators: {d0: d0}}
+  size:
+    kind: regression
+    of: tracks
+    nan: ignore
+    targets: {d0: {}}
+    denominators: {d0: IP3D_signed_d0_significance}
 data:
   labels:
     vertex: {field: ftagTruthParentBarcode}

@@ -69,7 +69,7 @@ def test_chunks_are_on_the_host_without_padding_and_in_units_of_the_file(edges_c
         jets, tracks = chunk.records.jets, chunk.records.streams["tracks"]
         real = tracks.index >= 0
         np.testing.assert_allclose(chunk.true["energy"][:, 0], jets["pt"], rtol=1e-5)
-        # d0/d0, and times d0 again.
+        # Divided by the significance, and times that again.
         given = np.take_along_axis(tracks.table["d0"], np.maximum(tracks.index, 0), axis=1)
         np.testing.assert_allclose(chunk.true["size"][real, 0], given[real], rtol=1e-5)
         assert chunk.predictions["energy"]["stddev"].min() > 0

@@ -329,7 +329,7 @@ def test_damaged_run_is_one_line_and_exit_code_2(
         ("--output_dir", str(SCRIPT), "cannot be written"),
         ("--evaluation.display.jets", "[60]", "must be below 60"),
         ("--evaluation.display.jets", "[-1]", "must be rows, counted from 0"),
-        ("--evaluation.display.jets", "[0]", "has no field `deta`, which an event display needs"),
+        ("--evaluation.display.jets", "[0]", "have no field `deta`, which an event display needs"),
     ],
 )
 def test_wrong_option_is_one_line_and_exit_code_2(

@@ -73,7 +73,7 @@ def test_confusion_counts_the_labelled_entries(tiny_config, make_batch, make_out
     right = np.trace(expected) / expected.sum()
     assert task.figures(found) == {"accuracy/track_origin": pytest.approx(right)}
     assert task.count(logits, batch, {}) == {}
-    assert task.figures({"confusion": np.zeros((8, 8))}) == {}
+    assert task.figures({"confusion": np.zeros((8, 8), int)}) == {}
 
 
 def test_class_weights_of_a_file(tiny_with, tmp_path, make_batch, make_outputs):
