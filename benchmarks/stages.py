@@ -199,7 +199,8 @@ def program(function: Callable[..., Any], *arguments: PyTree, times: int = 1) ->
 
 def _whole(trainer: loop.Trainer, batch: PyTree, used: int) -> Program:
     """The step of a training, again and again on one batch."""
-    placed, state = jax.device_put(batch), trainer.state
+    # A step takes the memory of its state, in which the parameters of the model are.
+    placed, state = jax.device_put(batch), jax.tree.map(jnp.copy, trainer.state)
     compiled = trainer.step.lower(state, *placed).compile()
     cost = compiled.cost_analysis()
 
