@@ -176,10 +176,12 @@ def test_bfloat16_is_close_to_float32(tiny_with, tiny, example):
     assert all(leaf.dtype == np.float32 for leaf in leaves(model.params))
     found = jax.jit(model.apply)(tiny.params, batch)
     assert all(leaf.dtype == np.float32 for leaf in leaves(found))
-    pairs = zip(*(leaves(real_outputs(x, batch)) for x in (found, outputs)), strict=True)
-    for a, b in pairs:
-        assert np.linalg.norm(a - b) < 0.05 * np.linalg.norm(b)
-    assert (found["jet_class"] != outputs["jet_class"]).any()
+    found, expected = (real_outputs(x, batch) for x in (found, outputs))
+    # Where a query attends is a threshold: a mask logit that rounds to the other side moves more.
+    for name, limit in {"jet_class": 0.03, "track_origin": 0.03, "hadrons": 0.2}.items():
+        for a, b in zip(leaves(found[name]), leaves(expected[name]), strict=True):
+            assert np.linalg.norm(a - b) < limit * np.linalg.norm(b)
+    assert (found["jet_class"] != expected["jet_class"]).any()
 
 
 def test_dropout_acts_only_with_a_key(tiny, example):

@@ -9,7 +9,7 @@ import pytest
 from maskformer_jax.gradients import LossSums, micro_batches
 from maskformer_jax.training import state, step
 from maskformer_jax.training.batches import parts_of, sample_of
-from maskformer_jax.types import Batch, ObjectLabels, Stream
+from maskformer_jax.types import Batch, ObjectLabels, Pairs, Stream
 from maskformer_jax.weighting import METHODS
 
 PARTS, ROWS, JETS, WIDTH = 3, 6, 2, 4
@@ -78,6 +78,27 @@ def test_without_a_stream_a_row_is_a_jet(batch):
     (found, labels, _), _ = sample_of(jets, {"flavour": batch[1]["flavour"]}, 0.5)
     np.testing.assert_array_equal(found.jets, jets.jets[:, ::2])
     np.testing.assert_array_equal(labels["flavour"], jets.jets[:, ::2, 0])
+
+
+@pytest.mark.parametrize("groups", [1, 3, ROWS])
+def test_sample_has_the_pairs_of_its_rows(batch, groups):
+    """Every row has a pair of the constituents 0 and 2, and one of 1 and 3."""
+    rows = np.arange(ROWS)
+    begin = WIDTH * (rows % (ROWS // groups))[:, None]
+    first, second = (begin + np.array(x) for x in ([0, 1], [2, 3]))
+    pairs = [
+        np.broadcast_to(x.reshape(groups, -1), (PARTS, groups, 2 * ROWS // groups))
+        for x in (first, second, np.ones_like(first, bool))
+    ]
+    with_pairs = batch[0]._replace(pairs={"tracks": Pairs(*map(jnp.asarray, pairs))})
+    (found, _, _), _ = sample_of(with_pairs, batch[1], 0.5)
+    first, second, valid = found.pairs["tracks"]
+    assert valid.shape == (PARTS, 1, 2 * ROWS) and (valid.sum(2) == 6).all()
+    expected = [(WIDTH * row + i, WIDTH * row + i + 2) for row in range(3) for i in (0, 1)]
+    for part in range(PARTS):
+        kept = np.asarray(valid[part, 0])
+        places = zip(first[part, 0][kept].tolist(), second[part, 0][kept].tolist(), strict=True)
+        assert sorted(places) == expected
 
 
 def test_used_parts_of_both_halves(batch):
