@@ -26,7 +26,7 @@ device="import jax; jax.devices('gpu')"
 
 if ! "$python" -c "$device; import benchmark" 2> "$folder/why"; then
     if [ -n "$wheels" ] && "$python" -c "$device" 2> "$folder/why"; then
-        find "$wheels" -name '*.whl' ! -name 'jax-*' ! -name 'jaxlib-*' ! -name 'jax_cuda*' \
+        find "$wheels" -type f -name '*.whl' ! -name 'jax-*' ! -name 'jaxlib-*' ! -name 'jax_cuda*' \
             ! -name 'nvidia_*' ! -name 'numpy-*' -print0 |
             xargs -0 "$python" -m pip install --quiet --no-index --no-deps --upgrade \
                 --target "$folder/beside"
