@@ -22,7 +22,7 @@ from maskformer_jax.data.schema import Needs
 from maskformer_jax.errors import known
 from maskformer_jax.experiment import train
 from maskformer_jax.gradients import LossSums
-from maskformer_jax.tasks.classification import ClassificationHead
+from maskformer_jax.tasks.head import EntryHead
 from maskformer_jax.tasks.task import Context, Kind, Task, label_of, weighted_sum
 from maskformer_jax.types import Batch, Labels
 
@@ -73,8 +73,9 @@ def build(name: str, options: PoissonConfig, context: Context) -> Task:
         options=options,
         losses=(name,),
         needs=Needs({options.label: label}),
-        head=lambda rngs: ClassificationHead("jets", 1, widths, context, None, rngs),
+        head=lambda rngs: EntryHead("jets", 1, widths, context, None, rngs),
         terms=terms,
+        quantities=(f"error/{name}",),
         count=count,
         figures=figures,
         predict=lambda log_mean, batch, labels: {"mean": jnp.exp(log_mean[:, 0])},

@@ -107,7 +107,7 @@ def _check_options(config: Config) -> Schema:
     losses = [loss for task in tasks for loss in task.losses]
     known = {"steps_per_epoch": 1, "optimiser": optax.identity(), "norm_params": lambda path: True}
     method.make(config.weighting, losses, left_out(config.tasks, config.without), **known)
-    validation.monitored(config.training.monitor, losses)
+    validation.monitored(config.training.monitor, tasks)
     return schema.build(config.data, [task.needs for task in tasks])
 
 

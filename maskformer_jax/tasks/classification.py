@@ -8,17 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
 from maskformer_jax.data.config import JETS
 from maskformer_jax.data.schema import Needs
 from maskformer_jax.errors import InputError, check, known
 from maskformer_jax.gradients import LossSums
-from maskformer_jax.model.layers import Dense, key_of
-from maskformer_jax.model.network import Features, to_constituents
-from maskformer_jax.model.pooling import AttentionPooling
 from maskformer_jax.tasks import losses
 from maskformer_jax.tasks.confusion import accuracy, confusion_matrix
+from maskformer_jax.tasks.head import EntryHead
 from maskformer_jax.tasks.task import (
     Context,
     Kind,
@@ -30,7 +28,7 @@ from maskformer_jax.tasks.task import (
     weighted_sum,
     weights_of,
 )
-from maskformer_jax.types import Batch, Labels, Outputs
+from maskformer_jax.types import Batch, Labels
 
 ClassWeights = dict[str, float] | Literal["file"] | None
 
@@ -55,50 +53,6 @@ class ClassificationConfig:
     head_widths: list[int] | None = None
     pool_queries: str | None = None
     kind: Literal["classification"] = "classification"
-
-
-class ClassificationHead(nnx.Module):
-    """Logits of the jets `[B, C]`, or of the constituents of a stream with their jet `[N, L, C]`.
-
-    Args:
-        of: `jets` or a stream.
-        num_outputs: classes C, or values of a regression.
-        widths: hidden layers.
-        context: of the task.
-        pool_queries: objects task whose queries are pooled and joined; none: no such.
-        rngs: source of the initial parameters.
-    """
-
-    def __init__(
-        self,
-        of: str,
-        num_outputs: int,
-        widths: tuple[int, ...],
-        context: Context,
-        pool_queries: str | None,
-        rngs: nnx.Rngs,
-    ):
-        sizes, style = context.widths, context.style
-        self.of, self.pool_queries = of, pool_queries
-        width = sizes.pooled + (sizes.constituent if of != JETS or pool_queries else 0)
-        pooling = AttentionPooling(sizes.constituent, style, rngs) if pool_queries else None
-        self.pooling = pooling
-        self.network = Dense(width, widths, num_outputs, style, rngs)
-
-    def __call__(
-        self, features: Features, outputs: Outputs, batch: Batch, key: Key[Array, ""] | None
-    ) -> Float[Array, "... C"]:
-        del batch
-        if self.of != JETS:
-            own = features.own[self.of]
-            states = [features.streams[self.of], to_constituents(features.pooled, own)]
-            return self.network(jnp.concatenate(states, axis=-1), key_of(key, "head"))
-        pooled = features.pooled.reshape(-1, features.pooled.shape[-1])
-        if self.pooling is not None:
-            queries = outputs[self.pool_queries].queries
-            every = jnp.ones((len(queries), 1, queries.shape[1]), dtype=bool)
-            pooled = jnp.concatenate([pooled, self.pooling(queries, every)[:, 0]], -1)
-        return self.network(pooled, key_of(key, "head"))
 
 
 def class_weights_of(
@@ -139,10 +93,8 @@ def build(name: str, options: ClassificationConfig, context: Context) -> Task:
     read = check_weight(options.sample_weight, label.of, context, name)
     widths = context.model.head_widths if options.head_widths is None else options.head_widths
 
-    def head(rngs: nnx.Rngs) -> ClassificationHead:
-        return ClassificationHead(
-            label.of, len(classes), tuple(widths), context, options.pool_queries, rngs
-        )
+    def head(rngs: nnx.Rngs) -> EntryHead:
+        return EntryHead(label.of, len(classes), tuple(widths), context, options.pool_queries, rngs)
 
     def terms(logits: Float[Array, "... C"], batch: Batch, labels: Labels) -> list[LossSums]:
         index = labels[options.label]
@@ -174,6 +126,7 @@ def build(name: str, options: ClassificationConfig, context: Context) -> Task:
         needs=Needs({options.label: label, **read}),
         head=head,
         terms=terms,
+        quantities=(f"accuracy/{name}",),
         count=count,
         figures=figures,
         predict=predict,

@@ -197,6 +197,7 @@ def build(name: str, options: EdgesConfig, context: Context) -> Task:
         needs=Needs({options.label: label, **read}, pairs=(of,)),
         head=lambda rngs: EdgeHead(of, tuple(widths), context, rngs),
         terms=terms,
+        quantities=(f"efficiency/{name}", f"purity/{name}"),
         count=count,
         figures=figures,
         predict=predict,

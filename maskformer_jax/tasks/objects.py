@@ -287,6 +287,7 @@ def build(name: str, options: ObjectsTaskConfig, context: Context) -> Task:
         needs=task.needs(),
         head=task.head,
         terms=task.terms,
+        quantities=(f"efficiency/{name}", f"purity/{name}") if task.classes else (),
         count=task.count,
         figures=task.figures,
         predict=task.predict,

@@ -14,7 +14,7 @@ from maskformer_jax.data.config import TransformConfig
 from maskformer_jax.data.schema import Needs, Targets
 from maskformer_jax.errors import check, known
 from maskformer_jax.gradients import LossSums
-from maskformer_jax.tasks.classification import ClassificationHead
+from maskformer_jax.tasks.head import EntryHead
 from maskformer_jax.tasks.task import (
     Context,
     Kind,
@@ -107,9 +107,9 @@ def build(name: str, options: RegressionConfig, context: Context) -> Task:
     number, is_gaussian = len(options.targets), options.loss == "gaussian"
     widths = context.model.head_widths if options.head_widths is None else options.head_widths
 
-    def head(rngs: nnx.Rngs) -> ClassificationHead:
+    def head(rngs: nnx.Rngs) -> EntryHead:
         outputs = number * (2 if is_gaussian else 1)
-        return ClassificationHead(options.of, outputs, tuple(widths), context, None, rngs)
+        return EntryHead(options.of, outputs, tuple(widths), context, None, rngs)
 
     def counted(batch: Batch, target: Float[Array, "... R"]) -> Bool[Array, "... R"]:
         return real_entries(options.of, batch)[..., None] & ~jnp.isnan(target)
@@ -155,6 +155,7 @@ def build(name: str, options: RegressionConfig, context: Context) -> Task:
         needs=Needs({name: label, **read}),
         head=head,
         terms=terms,
+        quantities=tuple(f"error/{name}/{target}" for target in options.targets),
         count=count,
         figures=figures,
         predict=predict,

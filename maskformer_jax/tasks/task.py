@@ -49,6 +49,7 @@ class Task(NamedTuple):
         needs: what is read for it.
         head: `head(rngs)`, the part of the network that predicts.
         terms: `terms(output, batch, labels)`, its losses as sums.
+        quantities: names of its figures of merit.
         count: `count(output, batch, labels)`, what `figures` are made of; those of batches add up.
         figures: quick figures of merit from these sums, by name; one that nothing was counted for
             is left out.
@@ -64,6 +65,7 @@ class Task(NamedTuple):
     needs: Needs
     head: Callable[[nnx.Rngs], nnx.Module]
     terms: Callable[[Any, Batch, Labels], list[LossSums]]
+    quantities: tuple[str, ...]
     count: Callable[[Any, Batch, Labels], Sums]
     figures: Callable[[Mapping[str, np.ndarray]], dict[str, float]]
     predict: Callable[[Any, Batch, Labels], dict[str, Array]]

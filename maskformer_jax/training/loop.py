@@ -1,6 +1,7 @@
 """The training loop: batches, steps, validation, logs and checkpoints of one run."""
 
 import contextlib
+import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -75,7 +76,7 @@ def build(config: Config, model: Model, total_steps: int, *, spread: int | None 
             there are fewer devices than asked for.
     """
     settings = config.training
-    monitor = validation.monitored(settings.monitor, model.losses)
+    monitor = validation.monitored(settings.monitor, model.tasks)
     _placement(settings.devices)
     optimise, schedule = optimisers.build(
         settings.optimiser, settings.schedule, settings.max_gradient_norm, total_steps
@@ -201,7 +202,8 @@ def train(
                     raise
                 log.write(number, {"epoch": number // per_epoch, **values})
                 bar.show_validation(number // per_epoch, values)
-                value = validation.value_of(trainer.monitor, values)
+                # What nothing could be counted for is no best.
+                value = values.get(trainer.monitor, math.nan)
                 is_best = validation.is_better(trainer.monitor, value, best)
                 best = value if is_best else best
             save(is_best)

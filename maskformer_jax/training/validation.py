@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import PyTree
 
 from maskformer_jax.build import Model
-from maskformer_jax.errors import InputError, known
+from maskformer_jax.errors import known
 from maskformer_jax.gradients import LossSums
-from maskformer_jax.tasks.task import Sums, stacked
+from maskformer_jax.tasks.task import Sums, Task, stacked
 from maskformer_jax.types import Batch, Labels
 
 
@@ -63,31 +63,18 @@ def validate(
     return values
 
 
-def monitored(monitor: str | None, losses: Sequence[str]) -> str:
+def monitored(monitor: str | None, tasks: Sequence[Task]) -> str:
     """The quantity that marks the best checkpoint; none: the first loss.
-
-    Raises:
-        InputError: a loss is not there. Other quantities are known when the first epoch ends.
-    """
-    if monitor is None:
-        return f"val/loss/{losses[0]}"
-    if monitor.startswith("val/loss/"):
-        known(monitor, [f"val/loss/{name}" for name in losses], "quantity (`training.monitor`)")
-    return monitor
-
-
-def value_of(monitor: str, values: Mapping[str, float]) -> float:
-    """The monitored value.
 
     Raises:
         InputError: there is none of this name.
     """
-    try:
-        return values[monitor]
-    except KeyError:
-        raise InputError(
-            f"`training.monitor` must be one of {', '.join(values)}; got {monitor!r}"
-        ) from None
+    names = [f"val/loss/{loss}" for task in tasks for loss in task.losses]
+    if monitor is None:
+        return names[0]
+    names += [f"val/{quantity}" for task in tasks for quantity in task.quantities]
+    known(monitor, names, "quantity (`training.monitor`)")
+    return monitor
 
 
 def is_better(monitor: str, value: float, best: float | None) -> bool:
