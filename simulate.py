@@ -8,7 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from maskformer_jax import config as configuration
+from maskformer_jax import configuration
 from maskformer_jax.errors import InputError
 from maskformer_jax.simulation.config import SimulationConfig
 
@@ -18,7 +18,7 @@ INSPECT = "inspect"
 def simulate(argv: list[str]) -> None:
     """Makes the files of a configuration and says where they are."""
     text = "Simulates jets with Pythia; `simulate.py inspect FILE` looks at a file of them."
-    config = configuration.load(argv, text, SimulationConfig)
+    config = configuration.load(argv, SimulationConfig, text)
     # Slow imports, after the command line is known to be right.
     from maskformer_jax.simulation.production import produce
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,9 +11,11 @@ from typing import Any, NamedTuple
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "")
     + " --xla_force_host_platform_device_count=4 --xla_allow_excess_precision=false"
-    + " --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-    + " --xla_cpu_parallel_codegen_split_count=1"
+    + " --xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
 )
+# Newer ones end the process at a flag that they don't know.
+if version("jaxlib").startswith("0.10."):
+    os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
 os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR",
     str(Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "maskformer_jax_tests"),
@@ -33,13 +36,13 @@ CHECKED += tuple(f"training.{name}" for name in ("step", "validation"))
 CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 install_import_hook([f"maskformer_jax.{name}" for name in CHECKED], CHECKER)
 
+from network_gradients import CONFIGS, LossGradients, gradients_of  # noqa: E402
+
 from maskformer_jax import config as configuration  # noqa: E402
 from maskformer_jax.build import Model, build  # noqa: E402
 from maskformer_jax.model.decoder import Decoded  # noqa: E402
-from maskformer_jax.tasks.task import stacked  # noqa: E402
 from maskformer_jax.types import Batch, Labels, ObjectLabels, Objects, Stream  # noqa: E402
 
-CONFIGS = Path(__file__).parents[1] / "configs"
 JETS, TRACKS, OBJECTS = 5, 7, 3
 # A MaskFormer that compiles in seconds; the track cap differs from every axis length.
 TINY = (
@@ -135,37 +138,6 @@ def make_outputs():
         return {"jet_class": jets, "track_origin": tracks, "hadrons": decoded}
 
     return make
-
-
-def losses_of(model: Model, params: Any, batch: Batch, labels: Labels) -> jax.Array:
-    """The losses of a batch `[K]`."""
-    return stacked(model.terms(model.apply(params, batch), batch, labels)).mean()
-
-
-class LossGradients(NamedTuple):
-    """Losses of a network and their derivatives, with the axis of losses in front."""
-
-    losses: jax.Array
-    params: Any
-    batch: Any
-
-
-def gradients_of(model: Model) -> Callable[..., LossGradients]:
-    """`gradients(params, batch, labels)`, jitted: with respect to parameters and inputs."""
-
-    @jax.jit
-    def gradients(params, batch, labels):
-        def of_inputs(params, jets, values):
-            streams = {k: s._replace(values=values[k]) for k, s in batch.streams.items()}
-            moved = batch._replace(jets=jets, streams=streams)
-            return losses_of(model, params, moved, labels)
-
-        values = {k: s.values for k, s in batch.streams.items()}
-        losses, pull = jax.vjp(of_inputs, params, batch.jets, values)
-        params, jets, values = jax.vmap(pull)(jnp.eye(len(model.losses)))
-        return LossGradients(losses, params, {"jets": jets, **values})
-
-    return gradients
 
 
 class Tiny(NamedTuple):

@@ -143,7 +143,7 @@ TRAIN_MISTAKES = [
 
 @pytest.mark.parametrize(("more", "message"), TRAIN_MISTAKES)
 def test_a_mistake_in_training_is_one_line_and_leaves_nothing(folder, capfd, more, message):
-    more = [argument.format(folder) for argument in more]
+    more = [argument.replace("{0}", str(folder)) for argument in more]
     new = folder / "new"
     arguments = ["--config", str(folder / "tiny.yaml"), f"--output_dir={new}", *more]
     assert train.main(arguments) == 2

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import CONFIGS
 from golden import golden
+from network_gradients import CONFIGS
 
 from maskformer_jax import config as configuration
 from maskformer_jax.build import build

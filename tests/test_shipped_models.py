@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 import yaml
-from conftest import CONFIGS
+from network_gradients import CONFIGS
 from numpy.lib import recfunctions
 
 from maskformer_jax import config as configuration

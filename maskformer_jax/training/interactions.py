@@ -121,8 +121,8 @@ def by_module(gradients: PyTree, shared: PyTree | None) -> dict[str, list[Array]
         if kept:
             names = [str(entry.key) for entry in path]
             # Of a decoder what is in it: `heads/hadrons/decoder/layers` is `layers` of `hadrons`.
-            inside = names[3] if len(names) > 3 else names[-1]
-            name = f"{names[1]}.{inside}" if names[0] == "heads" else names[0]
+            of_head = names[0] == "heads" and len(names) > 3
+            name = f"{names[1]}.{names[3]}" if of_head else names[0]
             modules.setdefault(name, []).append(leaf)
     return modules
 

@@ -16,6 +16,7 @@ from maskformer_jax import optimisers
 from maskformer_jax.build import Model
 from maskformer_jax.config import Config
 from maskformer_jax.errors import InputError
+from maskformer_jax.tasks.task import Task
 from maskformer_jax.training import interactions, method, state, step, validation
 from maskformer_jax.training.batches import used_parts
 from maskformer_jax.training.checkpoint import Checkpoints
@@ -53,7 +54,7 @@ class Trainer(NamedTuple):
     """The compiled pieces of a run and its state before the first step."""
 
     losses: tuple[str, ...]
-    monitor: str
+    tasks: list[Task]
     state: state.TrainState
     step: step.Step
     validate: Callable[[Any, Iterable[tuple[Batch, Labels]]], Mapping[str, float]]
@@ -76,7 +77,7 @@ def build(config: Config, model: Model, total_steps: int, *, spread: int | None 
             there are fewer devices than asked for.
     """
     settings = config.training
-    monitor = validation.monitored(settings.monitor, model.tasks)
+    validation.monitored(settings.monitor, model.tasks)
     _placement(settings.devices)
     optimise, schedule = optimisers.build(
         settings.optimiser, settings.schedule, settings.max_gradient_norm, total_steps
@@ -112,7 +113,7 @@ def build(config: Config, model: Model, total_steps: int, *, spread: int | None 
 
     return Trainer(
         losses=model.losses,
-        monitor=monitor,
+        tasks=model.tasks,
         state=state.create(model.params, weighting.method, optimise, len(model.losses)),
         step=train_step,
         validate=lambda params, batches: validation.validate(model, sums, params, batches),
@@ -158,6 +159,7 @@ def train(
         best = progress["best"]
     start, per_epoch = int(current.step), loader.steps_per_epoch
     total, saved = settings.epochs * per_epoch, start
+    monitor = validation.monitored(settings.monitor, trainer.tasks)
     jets_done = round(start / per_epoch * loader.jets_per_epoch)
     log = MetricsLog(run, start)
     recorder = Recorder(
@@ -203,8 +205,8 @@ def train(
                 log.write(number, {"epoch": number // per_epoch, **values})
                 bar.show_validation(number // per_epoch, values)
                 # What nothing could be counted for is no best.
-                value = values.get(trainer.monitor, math.nan)
-                is_best = validation.is_better(trainer.monitor, value, best)
+                value = values.get(monitor, math.nan)
+                is_best = validation.is_better(monitor, value, best)
                 best = value if is_best else best
             save(is_best)
             saved = number

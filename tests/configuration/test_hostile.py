@@ -101,7 +101,7 @@ def nested(path, text):
 
 
 KINDS = {
-    "training": (Config, configuration._tables()),
+    "training": (Config, configuration.tables()),
     "simulation": (SimulationConfig, {}),
     "study": (StudyConfig, {}),
     "shapes": (shapes.Root, shapes.TABLES),

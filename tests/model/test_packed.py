@@ -4,7 +4,7 @@ import jax
 import made_up_config
 import numpy as np
 import pytest
-from conftest import gradients_of
+from network_gradients import gradients_of
 
 from maskformer_jax.build import build
 

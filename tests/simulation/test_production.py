@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from maskformer_jax import config as configuration
+from maskformer_jax import configuration
 from maskformer_jax.data import JetFile, convert, fit_scaling
 from maskformer_jax.data.config import JetsConfig, LabelConfig, ObjectsConfig, StreamConfig
 from maskformer_jax.data.salt import load_class_weights, load_norm
@@ -316,7 +316,7 @@ def test_an_error_in_a_worker_is_that_of_the_production(small, tmp_path):
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_shipped_configurations_load(path):
-    config = configuration.load(["--config", str(path)], kind=SimulationConfig)
+    config = configuration.load(["--config", str(path)], SimulationConfig)
     for sample in config.samples:
         assert sum(process_events(config, sample).values()) == config.shard_events
 

@@ -65,7 +65,7 @@ def epsilon(config):
 
 
 def losses(config):
-    return [loss for task in build_tasks(config)[0] for loss in task.losses]
+    return [loss for task in build_tasks(config) for loss in task.losses]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import Training
+from tampered_training import Training
 
 from maskformer_jax import config as configuration
 
