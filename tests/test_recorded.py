@@ -68,6 +68,8 @@ NAMES = [
     (r"decoder/(\d)", rf"{DECODER}/layers/\1"),
     (r"pooling", "pooling"),
 ]
+# Logs that are made again with every run of the tests; `make campaign` makes all.
+ALWAYS = ("equal", "cagrad_parts", "gradnorm")
 FIGURES = {
     "val/flavour_accuracy": "val/accuracy/jet_class",
     "val/origin_accuracy": "val/accuracy/track_origin",
@@ -190,6 +192,7 @@ def test_batches_are_byte_for_byte_the_same(folder, layout):
     files = Files(load(folder, facts["options"]))
     iterator, found = files.loader.iterator(), files.loader.layout._asdict()
     found |= {"width": found.pop("widths")["tracks"]}
+    assert found.pop("groups") in (found["rows"], files.config.training.devices)
     assert found.pop("pairs") == {} and found == facts["layout"]
     for expected in facts["train"]:
         assert golden.checksums(leaves_of(*next(iterator))) == expected
@@ -229,7 +232,13 @@ def test_gradients(files, layout):
             assert np.linalg.norm(row - other) <= limit, f"{loss} {path}: {norm}"
 
 
-@pytest.mark.parametrize("run", golden.facts()["runs"])
+RUNS = [
+    pytest.param(run, marks=() if run in ALWAYS else pytest.mark.campaign)
+    for run in golden.facts()["runs"]
+]
+
+
+@pytest.mark.parametrize("run", RUNS)
 def test_logs(folder, tmp_path, run):
     """Not further off than ten times what another order of the rows does."""
     files = Files(load(folder, golden.facts()["runs"][run]["options"]))

@@ -178,16 +178,8 @@ WRONG = [
     ),
     (["--weighting.name=cagrad", "--weighting.options.c=-1"], r"of cagrad: `c` must"),
     (
-        ["--weighting.name=mgda", "--weighting.options.granularity=atom"],
-        r"`weighting.options.granularity` must be one of .*module.*'atom'",
-    ),
-    (
         ["--weighting.name=static", "--weighting.options.weights={jet_clas: 1.0}"],
         r"of static: `weights` names 'jet_clas'.*did you mean 'jet_class'\?",
-    ),
-    (
-        ["--weighting.name=uw", "--weighting.options.optimiser=adam"],
-        r"no option `weighting.options.optimiser`",
     ),
     (
         ["--weighting={name: krum, options: {n_byzantine: 1}}", "--without=[hadrons]"],
