@@ -69,7 +69,7 @@ NAMES = [
     (r"pooling", "pooling"),
 ]
 # Logs that are made again with every run of the tests; `make campaign` makes all.
-ALWAYS = ("equal", "cagrad_parts", "gradnorm")
+ALWAYS = ("equal", "cagrad_parts")
 FIGURES = {
     "val/flavour_accuracy": "val/accuracy/jet_class",
     "val/origin_accuracy": "val/accuracy/track_origin",
