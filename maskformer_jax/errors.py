@@ -26,9 +26,9 @@ def known(name: str, names: Iterable[str], what: str) -> None:
         names: what there is.
         what: what it is, in words: "loss of `weighting.options.weights`".
     """
-    names = list(names)
+    names = list(dict.fromkeys(names))
     if name in names:
         return
     near = difflib.get_close_matches(name, names, 1)
     hint = f"; did you mean `{near[0]}`?" if near else ""
-    raise InputError(f"no {what} is called {name!r}{hint}; there are: {', '.join(names) or 'none'}")
+    raise InputError(f"no {what} is called {name!r}; there are: {', '.join(names) or 'none'}{hint}")
