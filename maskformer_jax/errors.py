@@ -31,4 +31,4 @@ def known(name: str, names: Iterable[str], what: str) -> None:
         return
     near = difflib.get_close_matches(name, names, 1)
     hint = f"; did you mean `{near[0]}`?" if near else ""
-    raise InputError(f"no {what} is called {name!r}; there are: {', '.join(names) or 'none'}{hint}")
+    raise InputError(f"no {what} is called {name!r}{hint}; there are: {', '.join(names) or 'none'}")
