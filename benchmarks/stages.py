@@ -156,7 +156,7 @@ def groups(params: PyTree) -> dict[str, list[bool]]:
 
 
 def _losses(model: Model, params: PyTree, part: PyTree) -> LossSums:
-    return micro_batches.stacked(sums_of(model), params)(part)
+    return micro_batches.stacked_of(sums_of(model), params)(part)
 
 
 def _gradients(

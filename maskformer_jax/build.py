@@ -20,7 +20,7 @@ from maskformer_jax.model import network
 from maskformer_jax.model.network import Apply, Params
 from maskformer_jax.tasks import KINDS, Kind
 from maskformer_jax.tasks.task import Context, Task, losses_of
-from maskformer_jax.types import Batch, Labels, Outputs
+from maskformer_jax.types import JETS, Batch, Labels, Outputs
 
 
 class Model(NamedTuple):
@@ -98,7 +98,7 @@ def context_of(config: Config) -> Context:
         if data.class_file is None:
             raise InputError("`data.class_file` must be given when `class_weights` is `file`")
         entry = data.labels[label]
-        places = {"jets": data.jets, **data.streams, **data.objects}
+        places = {JETS: data.jets, **data.streams, **data.objects}
         dataset = places[entry.of].dataset
         weights = load_class_weights(data.class_file, dataset, entry.field, classes)
         return np.array(weights, np.float32)

@@ -18,6 +18,12 @@ def check(condition: bool, argument: str, rule: str, value: object) -> None:
         raise InputError(f"`{argument}` must {rule}; got {value!r}")
 
 
+def nearest(name: str, names: Iterable[str]) -> str:
+    """A suggestion for the end of a message, if one of the names is near; otherwise nothing."""
+    near = difflib.get_close_matches(name, list(names), 1)
+    return f"; did you mean `{near[0]}`?" if near else ""
+
+
 def known(name: str, names: Iterable[str], what: str) -> None:
     """Raises InputError unless the name is one of those that there are; suggests the nearest.
 
@@ -29,6 +35,5 @@ def known(name: str, names: Iterable[str], what: str) -> None:
     names = list(dict.fromkeys(names))
     if name in names:
         return
-    near = difflib.get_close_matches(name, names, 1)
-    hint = f"; did you mean `{near[0]}`?" if near else ""
-    raise InputError(f"no {what} is called {name!r}{hint}; there are: {', '.join(names) or 'none'}")
+    hint, there = nearest(name, names), ", ".join(names) or "none"
+    raise InputError(f"no {what} is called {name!r}{hint}; there are: {there}")

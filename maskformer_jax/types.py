@@ -29,6 +29,9 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
+# The place of what is of whole jets, beside the names of streams and objects.
+JETS = "jets"
+
 
 class Stream(NamedTuple):
     """One kind of constituents of the jets, normalised; padded entries are zero.

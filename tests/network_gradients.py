@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from maskformer_jax.build import Model
-from maskformer_jax.tasks.task import stacked
+from maskformer_jax.gradients import stacked
 from maskformer_jax.types import Batch, Labels
 
 CONFIGS = Path(__file__).parents[1] / "configs"

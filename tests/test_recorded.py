@@ -14,8 +14,7 @@ from maskformer_jax import config as configuration
 from maskformer_jax.build import build
 from maskformer_jax.data import JetFile, TrainLoader, fit_scaling, read_sequential
 from maskformer_jax.experiment import _layout, training_layout
-from maskformer_jax.gradients import LossSums
-from maskformer_jax.tasks.task import stacked
+from maskformer_jax.gradients import LossSums, stacked
 from maskformer_jax.training import loop
 from maskformer_jax.training.batches import used_parts
 from maskformer_jax.training.progress import Pace

@@ -1,7 +1,6 @@
 """What dataclasses say about a configuration: types, defaults, and where a name chooses a type."""
 
 import dataclasses
-import difflib
 import functools
 import inspect
 import re
@@ -11,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, field
 from typing import Any, NamedTuple
 
-from maskformer_jax.errors import InputError
+from maskformer_jax.errors import InputError, nearest
 
 Tables = Mapping[str, Mapping[str, type]]
 
@@ -110,20 +109,14 @@ class Place(NamedTuple):
         option = f"{parent if self.has_options else path}.{by}".lstrip(".")
         if name is None:
             raise InputError(f"`{option}` must be given: one of {', '.join(kinds)}")
-        near = nearest(str(name), [*kinds])
+        near = nearest(str(name), kinds)
         raise InputError(f"`{option}` must be one of {', '.join(kinds)}; got {name!r}{near}")
-
-
-def nearest(name: str, names: Sequence[str]) -> str:
-    """A suggestion, if one of `names` is near."""
-    near = difflib.get_close_matches(name, names, 1)
-    return f"; did you mean `{near[0]}`?" if near else ""
 
 
 def unknown(wrong: Sequence[str], path: str, known: Mapping[str, object]) -> InputError:
     """An error that names all unknown options of a section, and what is near the first of them."""
     full = [f"`{path}.{name}`" if path else f"`{name}`" for name in wrong[:10]]
-    hint = nearest(wrong[0], [*known]) or f"; known: {', '.join(known) or 'none'}"
+    hint = nearest(wrong[0], known) or f"; known: {', '.join(known) or 'none'}"
     return InputError(f"no option{'s' if len(wrong) > 1 else ''} {', '.join(full)}{hint}")
 
 

@@ -15,13 +15,12 @@ from maskformer_jax.configuration.fields import (
     Tables,
     defaults,
     is_mapping,
-    nearest,
     places,
     required,
     unknown,
 )
 from maskformer_jax.configuration.safe_yaml import Text, parse
-from maskformer_jax.errors import InputError
+from maskformer_jax.errors import InputError, nearest
 
 NONE = types.NoneType
 SCALARS = {bool: "true or false", int: "an integer", float: "a number", str: "text", NONE: "none"}

@@ -4,10 +4,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from maskformer_jax.data.config import JETS
 from maskformer_jax.data.packing import Layout
 from maskformer_jax.data.samples import Samples, begins, source
-from maskformer_jax.types import Batch, Labels, ObjectLabels, Pairs, Stream
+from maskformer_jax.types import JETS, Batch, Labels, ObjectLabels, Pairs, Stream
 
 
 class _Rows(NamedTuple):

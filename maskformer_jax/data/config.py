@@ -6,8 +6,8 @@ from typing import Literal
 
 from maskformer_jax.configuration import chosen_by
 from maskformer_jax.errors import check, known
+from maskformer_jax.types import JETS
 
-JETS = "jets"
 TransformName = Literal["identity", "log", "log1p", "asinh"]
 TRANSFORM_NAMES = typing.get_args(TransformName)
 

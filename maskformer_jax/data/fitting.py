@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from maskformer_jax.data.config import JETS
 from maskformer_jax.data.h5 import JetFile, Records, select
 from maskformer_jax.data.labels import real_objects
 from maskformer_jax.data.salt import load_norm
 from maskformer_jax.data.scaling import FieldScaling, Scaling, unfitted
 from maskformer_jax.data.schema import Schema
 from maskformer_jax.errors import InputError
+from maskformer_jax.types import JETS
 
 FIT_ROWS = 2000
 

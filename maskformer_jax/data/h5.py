@@ -7,11 +7,12 @@ from typing import Literal, NamedTuple
 import h5py
 import numpy as np
 
-from maskformer_jax.data.config import JETS, StreamConfig
+from maskformer_jax.data.config import LabelConfig, StreamConfig
 from maskformer_jax.data.contents import check_fields, check_shapes, has_classes, labels_there
 from maskformer_jax.data.labels import class_index, real_objects
 from maskformer_jax.data.schema import Schema
 from maskformer_jax.errors import InputError
+from maskformer_jax.types import JETS
 
 CHUNK_CACHE_BYTES = 32 * 2**20
 LABEL_ROWS = 100_000
@@ -118,6 +119,7 @@ class JetFile:
             self._file.close()
             raise
         self._tables: dict[str, _Table] = {}
+        self._classes: dict[str, np.ndarray] | None = None
         self.num_jets = self._file[schema.jets.dataset].shape[0]
         columns = {name: self._file[x.dataset].shape[1] for name, x in schema.streams.items()}
         self.widths = {
@@ -127,17 +129,25 @@ class JetFile:
         self.chunk_rows = max(data.chunks[0] if data.chunks else 1 for data in datasets)
 
     def classes(self) -> dict[str, np.ndarray]:
-        """Class of every jet `[num_jets]` by label of jets, -1 where it is in no class."""
-        found = {}
-        for name in self.labels:
-            label = self.schema.labels[name]
-            if label.of != JETS or not has_classes(label):
-                continue
-            column = self._file[self.schema.jets.dataset].fields(label.field)
-            found[name] = np.empty(self.num_jets, np.int32)
-            for start in range(0, self.num_jets, LABEL_ROWS):
-                rows = slice(start, start + LABEL_ROWS)
-                found[name][rows] = class_index(column[rows], label.values())
+        """Class of every jet `[num_jets]` by label of jets, -1 where it is in no class.
+
+        They are read once; a training asks its validation file in every epoch.
+        """
+        if self._classes is None:
+            labels = {name: self.schema.labels[name] for name in self.labels}
+            self._classes = {
+                name: self._read_classes(label)
+                for name, label in labels.items()
+                if label.of == JETS and has_classes(label)
+            }
+        return self._classes
+
+    def _read_classes(self, label: LabelConfig) -> np.ndarray:
+        column = self._file[self.schema.jets.dataset].fields(label.field)
+        found = np.empty(self.num_jets, np.int32)
+        for start in range(0, self.num_jets, LABEL_ROWS):
+            rows = slice(start, start + LABEL_ROWS)
+            found[rows] = class_index(column[rows], label.values())
         return found
 
     def kept(self) -> np.ndarray:

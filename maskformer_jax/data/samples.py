@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from maskformer_jax.data.config import JETS, ObjectsConfig
+from maskformer_jax.data.config import ObjectsConfig
 from maskformer_jax.data.h5 import Records
 from maskformer_jax.data.labels import label_values, object_masks, real_objects
 from maskformer_jax.data.scaling import Scaling
 from maskformer_jax.data.schema import Schema, Targets
-from maskformer_jax.types import ObjectLabels
+from maskformer_jax.types import JETS, ObjectLabels
 
 
 class Samples(NamedTuple):

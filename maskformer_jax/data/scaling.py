@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import yaml
 
-from maskformer_jax.data.config import JETS, TransformConfig
+from maskformer_jax.data.config import TransformConfig
 from maskformer_jax.data.schema import Schema, Targets
 from maskformer_jax.errors import InputError
+from maskformer_jax.types import JETS
 
 FILE_NAME = "normalisation.yaml"
 

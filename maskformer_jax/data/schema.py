@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from maskformer_jax.data.config import (
-    JETS,
     DataConfig,
     JetsConfig,
     LabelConfig,
@@ -12,6 +11,7 @@ from maskformer_jax.data.config import (
     StreamConfig,
     TransformConfig,
 )
+from maskformer_jax.types import JETS
 
 Axis = Literal["jets", "stream", "objects"]
 

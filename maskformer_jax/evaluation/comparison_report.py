@@ -62,7 +62,7 @@ def _rejections(results: Sequence[Results], task: str, name: str, background: st
     signal = short(found["signal"])
     title = (
         f"{name}-tagging: rejection of {spoken(background)} jets at {signal} efficiency, "
-        f"{fraction_symbols(found['fractions'])}"
+        f"{', '.join(fraction_symbols(found['fractions']))}"
     )
     yield heading(title, task, results[0].metrics["tagging"])
     targets = list(network_points(results[0].metrics, task, name))

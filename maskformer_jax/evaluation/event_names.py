@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from maskformer_jax.config import Config
-from maskformer_jax.data.config import JETS
 from maskformer_jax.evaluation.section import Setting
 from maskformer_jax.tasks.task import Task
+from maskformer_jax.types import JETS
 
 
 class Classes(NamedTuple):

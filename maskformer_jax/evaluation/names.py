@@ -46,14 +46,14 @@ def singular(entries: str) -> str:
     return entries.removesuffix("s")
 
 
-def fraction_symbols(fractions: Mapping[str, float]) -> str:
+def fraction_symbols(fractions: Mapping[str, float], symbol: str = "f_{}") -> list[str]:
     """The fractions of a discriminant; one of two says it all.
 
     >>> fraction_symbols({"cjets": 0.1, "ujets": 0.9})
-    'f_c = 0.1'
+    ['f_c = 0.1']
     """
     shown = list(fractions.items())[: 1 if len(fractions) == 2 else None]
-    return ", ".join(f"f_{short(name)} = {value:g}" for name, value in shown)
+    return [f"{symbol.format(short(name))} = {value:g}" for name, value in shown]
 
 
 def prefixes(parts: Mapping[str, Any]) -> dict[str, str]:

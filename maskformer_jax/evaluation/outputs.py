@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maskformer_jax.data.config import JETS
 from maskformer_jax.data.schema import Schema
 from maskformer_jax.evaluation.names import probability
 from maskformer_jax.evaluation.section import Chunk, place_of
 from maskformer_jax.evaluation.trained import Trained
 from maskformer_jax.tasks.task import Task
+from maskformer_jax.types import JETS
 
 OBJECT_MASKS = "object_masks"
 NONE_NAME = "null"

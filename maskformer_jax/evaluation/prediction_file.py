@@ -31,12 +31,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from maskformer_jax.data.config import JETS
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.output import not_writable, partial_path
 from maskformer_jax.evaluation.outputs import OBJECT_MASKS, Output, outputs_of
 from maskformer_jax.evaluation.section import Chunk
 from maskformer_jax.evaluation.trained import Trained
+from maskformer_jax.types import JETS
 
 FILE_NAME = "predictions.h5"
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from maskformer_jax.data.config import JETS, TransformConfig
+from maskformer_jax.data.config import TransformConfig
 from maskformer_jax.data.schema import Targets
 from maskformer_jax.evaluation.binned_efficiency import jet_pt
 from maskformer_jax.evaluation.config import FieldsConfig
@@ -15,6 +15,7 @@ from maskformer_jax.evaluation.distributions import binned_spread, histogram, ro
 from maskformer_jax.evaluation.names import singular
 from maskformer_jax.evaluation.section import MEV_PER_GEV, Chunk, Setting
 from maskformer_jax.tasks.task import Task
+from maskformer_jax.types import JETS
 
 # A matched object is a hadron when its probability of being none is below this.
 NONE_PROB_CUT = 0.5

@@ -27,7 +27,8 @@ def table(metrics: Mapping[str, Any]) -> str:
     tagging = metrics.get("tagging", {})
     for task, part in tagging.items():
         for name, found in part["discriminants"].items():
-            title = f"{name}-tagging, D_{name} with {fraction_symbols(found['fractions'])}"
+            fractions = ", ".join(fraction_symbols(found["fractions"]))
+            title = f"{name}-tagging, D_{name} with {fractions}"
             sections.append([heading(title, task, tagging), *_rejections(found)])
     for name, lines in SECTIONS.items():
         parts = metrics.get(name, {})

@@ -14,6 +14,7 @@ from maskformer_jax.gradients.micro_batches import Parts as Parts
 from maskformer_jax.gradients.micro_batches import SumsOf as SumsOf
 from maskformer_jax.gradients.micro_batches import gradients_of_losses as gradients_of_losses
 from maskformer_jax.gradients.micro_batches import losses as losses
+from maskformer_jax.gradients.micro_batches import stacked as stacked
 from maskformer_jax.gradients.reverse_pass import fill_rows as fill_rows
 from maskformer_jax.gradients.reverse_pass import gradients_by_loss as gradients_by_loss
 from maskformer_jax.gradients.shared_parameters import Reach as Reach

@@ -74,7 +74,7 @@ def with_weights_of(
     sums_of: SumsOf, params: PyTree, method: SharedTransformation, state: TaskState, parts: Parts
 ) -> WeightedGradient:
     """The gradients added up with the weights of the state, in one backward pass."""
-    sums_of_batch = micro_batches.known_before(micro_batches.stacked(sums_of, params), parts)
+    sums_of_batch = micro_batches.known_before(micro_batches.stacked_of(sums_of, params), parts)
 
     def pull_back(part: PyTree) -> tuple[LossSums, PyTree]:
         sums, pull = micro_batches.sums_and_pullback(sums_of, params, part)

@@ -99,7 +99,7 @@ def _in_one_pass(
         identity = jnp.eye(sums.total.shape[0], dtype=sums.total.dtype)
         return method.update(identity, state, losses=sums.mean(), **extra)
 
-    sums_of_batch = micro_batches.known_before(micro_batches.stacked(sums_of, params), parts)
+    sums_of_batch = micro_batches.known_before(micro_batches.stacked_of(sums_of, params), parts)
 
     def pull_back(part: PyTree) -> tuple[LossSums, PyTree]:
         sums, pull = micro_batches.sums_and_pullback(sums_of, params, part)

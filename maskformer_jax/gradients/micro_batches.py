@@ -100,17 +100,22 @@ def known_before(function: Callable[[PyTree], PyTree], parts: Parts) -> Callable
 
 def counts_before(sums_of: SumsOf, params: PyTree, parts: Parts) -> Callable[[Array], Array]:
     """`known_before` for the counts; no parameter decides them: the compiler drops the network."""
-    return known_before(lambda part: stacked(sums_of, params)(part).count, parts)
+    return known_before(lambda part: stacked_of(sums_of, params)(part).count, parts)
 
 
-def stacked(sums_of: SumsOf, params: PyTree) -> Callable[[PyTree], LossSums]:
+def stacked(sums: Sequence[LossSums]) -> LossSums:
+    """Losses one by one as vectors `[K]`."""
+    return jax.tree.map(lambda *x: jnp.stack(x), *sums)
+
+
+def stacked_of(sums_of: SumsOf, params: PyTree) -> Callable[[PyTree], LossSums]:
     """The losses of a part as vectors `[K]`."""
-    return lambda part: jax.tree.map(lambda *x: jnp.stack(x), *sums_of(params, part))
+    return lambda part: stacked(sums_of(params, part))
 
 
 def losses(sums_of: SumsOf, params: PyTree, parts: Parts) -> Float[Array, " K"]:
     """The losses alone, by forward passes."""
-    return add_up(stacked(sums_of, params), parts).mean()
+    return add_up(stacked_of(sums_of, params), parts).mean()
 
 
 def cotangents(count: Float[Array, " K"]) -> Float[Array, " K"]:

@@ -21,9 +21,8 @@ from maskformer_jax.model.config import ModelConfig
 from maskformer_jax.model.encoder import Embedding, Encoder
 from maskformer_jax.model.layers import Style, key_of
 from maskformer_jax.model.pooling import POOLINGS
-from maskformer_jax.types import Batch, Outputs
+from maskformer_jax.types import JETS, Batch, Outputs
 
-JETS = "jets"
 Params = dict[str, Any]
 Apply = Callable[..., Outputs]
 

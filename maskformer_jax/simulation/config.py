@@ -9,7 +9,7 @@ import itertools
 from dataclasses import dataclass, field
 from typing import Literal
 
-from maskformer_jax.errors import InputError
+from maskformer_jax.errors import check
 
 FLAVOURS = {"bjets": 5, "cjets": 4, "ujets": 0}
 THESIS_INPUTS = (
@@ -24,23 +24,18 @@ THESIS_INPUTS = (
 )
 
 
-def _check(condition: bool, argument: str, rule: str, value: object) -> None:
-    if not condition:
-        raise InputError(f"`{argument}` must {rule}; got {value!r}")
-
-
 def _check_fractions(section: str, config: object, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
         values = value if isinstance(value, list) else [value]
-        _check(all(0 <= v <= 1 for v in values), f"{section}.{name}", "be in [0, 1]", value)
+        check(all(0 <= v <= 1 for v in values), f"{section}.{name}", "be in [0, 1]", value)
 
 
 def _check_positive(section: str, config: object, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
         values = value if isinstance(value, list) else [value]
-        _check(all(v > 0 for v in values), f"{section}.{name}", "be positive", value)
+        check(all(v > 0 for v in values), f"{section}.{name}", "be positive", value)
 
 
 @dataclass(frozen=True)
@@ -98,7 +93,7 @@ class BalanceConfig:
     def __post_init__(self):
         for name, edges in vars(self).items():
             rising = len(edges) > 1 and all(b > a for a, b in itertools.pairwise(edges))
-            _check(rising, f"balance.{name}", "be at least two rising numbers", edges)
+            check(rising, f"balance.{name}", "be at least two rising numbers", edges)
 
 
 @dataclass(frozen=True)
@@ -117,7 +112,7 @@ class PileUpConfig:
     settings: list[str] = field(default_factory=lambda: ["SoftQCD:inelastic = on"])
 
     def __post_init__(self):
-        _check(0 <= self.mean <= 1000, "pileup.mean", "be 0 to 1000", self.mean)
+        check(0 <= self.mean <= 1000, "pileup.mean", "be 0 to 1000", self.mean)
         _check_positive("pileup", self, "pool_events")
 
 
@@ -140,7 +135,7 @@ class BeamConfig:
     def __post_init__(self):
         _check_positive("beam", self, "energy", "sigma_z")
         sizes = self.vertex_resolution
-        _check(len(sizes) == 3 and min(sizes) >= 0, "beam.vertex_resolution", "be three", sizes)
+        check(len(sizes) == 3 and min(sizes) >= 0, "beam.vertex_resolution", "be three", sizes)
 
 
 @dataclass(frozen=True)
@@ -169,7 +164,7 @@ class JetFindingConfig:
 
     def __post_init__(self):
         _check_positive("jet_finding", self, "radius", "min_pt", "max_eta")
-        _check(self.radius < 1.5, "jet_finding.radius", "be below 1.5", self.radius)
+        check(self.radius < 1.5, "jet_finding.radius", "be below 1.5", self.radius)
 
 
 @dataclass(frozen=True)
@@ -194,9 +189,9 @@ class MaterialConfig:
 
     def __post_init__(self):
         same = len(self.radii) == len(self.thickness) > 0
-        _check(same, "material.thickness", "have an entry for each radius", self.thickness)
+        check(same, "material.thickness", "have an entry for each radius", self.thickness)
         _check_positive("material", self, "radii")
-        _check(min(self.thickness) >= 0, "material.thickness", "be at least 0", self.thickness)
+        check(min(self.thickness) >= 0, "material.thickness", "be at least 0", self.thickness)
 
 
 @dataclass(frozen=True)
@@ -261,7 +256,7 @@ class TrackerConfig:
         for name in ("pixel_radii", "strip_radii"):
             radii = getattr(self, name)
             rising = len(radii) > 1 and radii[0] > 0 and radii == sorted(radii)
-            _check(rising, f"tracker.{name}", "be at least two rising radii", radii)
+            check(rising, f"tracker.{name}", "be at least two rising radii", radii)
 
 
 @dataclass(frozen=True)
@@ -298,7 +293,7 @@ class ClusterConfig:
         names = ("pixel_shared", "pixel_split", "strip_shared", "innermost_noise", "fake_innermost")
         _check_fractions("clusters", self, *names)
         for name in ("strip_noise", "fake_strips"):
-            _check(
+            check(
                 getattr(self, name) >= 0, f"clusters.{name}", "be at least 0", getattr(self, name)
             )
 
@@ -335,9 +330,9 @@ class ResolutionConfig:
         _check_fractions("resolution", self, "tail_fractions", "uncertainty_spread")
         for name, length in (("d0", 2), ("z0", 2), ("phi", 2), ("theta", 2), ("q_over_p", 3)):
             value = getattr(self, name)
-            _check(len(value) == length, f"resolution.{name}", f"have {length} numbers", value)
+            check(len(value) == length, f"resolution.{name}", f"have {length} numbers", value)
         same = len(self.tail_fractions) == len(self.tail_factors) and sum(self.tail_fractions) < 1
-        _check(same, "resolution.tail_factors", "match `tail_fractions`", self.tail_factors)
+        check(same, "resolution.tail_factors", "match `tail_fractions`", self.tail_factors)
 
 
 @dataclass(frozen=True)
@@ -369,7 +364,7 @@ class FakesConfig:
     def __post_init__(self):
         for name in ("base", "per_pt", "per_pileup"):
             value = getattr(self, name)
-            _check(value >= 0, f"fakes.{name}", "be at least 0", value)
+            check(value >= 0, f"fakes.{name}", "be at least 0", value)
         _check_positive("fakes", self, "pt", "hard_pt", "d0", "z0")
         _check_fractions("fakes", self, "hard_fraction")
 
@@ -420,10 +415,10 @@ class OutputConfig:
 
     def __post_init__(self):
         _check_positive("output", self, "tracks", "hadrons", "chunk_jets")
-        _check(self.tracks <= 127, "output.tracks", "be at most 127", self.tracks)
+        check(self.tracks <= 127, "output.tracks", "be at most 127", self.tracks)
         bits = self.mantissa_bits
-        _check(1 <= bits <= 23, "output.mantissa_bits", "be 1 to 23", bits)
-        _check(0 <= self.compression <= 9, "output.compression", "be 0 to 9", self.compression)
+        check(1 <= bits <= 23, "output.mantissa_bits", "be 1 to 23", bits)
+        check(0 <= self.compression <= 9, "output.compression", "be 0 to 9", self.compression)
 
 
 def _samples() -> dict[str, SampleConfig]:
@@ -486,16 +481,16 @@ class SimulationConfig:
 
     def __post_init__(self):
         for name in ("jets", "workers", "shard_events", "batch_events"):
-            _check(getattr(self, name) >= 1, name, "be at least 1", getattr(self, name))
-        _check(self.seed >= 0, "seed", "be at least 0", self.seed)
-        _check(len(self.samples) > 0, "samples", "name at least one file", self.samples)
-        _check(len(self.processes) > 0, "processes", "name at least one", self.processes)
+            check(getattr(self, name) >= 1, name, "be at least 1", getattr(self, name))
+        check(self.seed >= 0, "seed", "be at least 0", self.seed)
+        check(len(self.samples) > 0, "samples", "name at least one file", self.samples)
+        check(len(self.processes) > 0, "processes", "name at least one", self.processes)
         for name, sample in self.samples.items():
             plain = name.replace("_", "").isalnum()
-            _check(plain, "samples", "have names of letters, digits and _", name)
+            check(plain, "samples", "have names of letters, digits and _", name)
             unknown = sorted(set(sample.processes or ()) - set(self.processes))
             rule = f"be among {[*self.processes]}"
-            _check(not unknown, f"samples.{name}.processes", rule, unknown)
+            check(not unknown, f"samples.{name}.processes", rule, unknown)
         layers, factors = self.tracker.pixel_radii, self.resolution.first_layer
         rule = f"have one of the {len(layers)} entries for each pixel layer"
-        _check(len(factors) == len(layers), "resolution.first_layer", rule, factors)
+        check(len(factors) == len(layers), "resolution.first_layer", rule, factors)

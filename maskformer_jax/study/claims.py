@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from maskformer_jax.evaluation.tables.seeds import Entry
+from maskformer_jax.evaluation.tables.seeds import Entry, keys_at
 from maskformer_jax.study.comparison import (
     BY_CHANCE,
     SIGNIFICANT,
@@ -18,7 +18,6 @@ from maskformer_jax.study.config import StudyConfig
 from maskformer_jax.study.quantities import (
     Quantity,
     everything,
-    keys_at,
     light_rejection,
     mean_area,
     mean_width,

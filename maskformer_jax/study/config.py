@@ -12,15 +12,10 @@ from dataclasses import dataclass, field
 from maskformer_jax import configuration
 from maskformer_jax.config import Config
 from maskformer_jax.configuration import Text
-from maskformer_jax.errors import InputError
+from maskformer_jax.errors import check
 
 # What names folders and columns.
 NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
-
-
-def _check(condition: bool, argument: str, rule: str, value: object) -> None:
-    if not condition:
-        raise InputError(f"`{argument}` must {rule}; got {value!r}")
 
 
 @dataclass(frozen=True)
@@ -73,19 +68,19 @@ class StudyConfig:
 
     def __post_init__(self):
         for argument, names in (("models", self.models), ("tests", self.tests)):
-            _check(len(names) > 0, argument, "name at least one", list(names))
+            check(len(names) > 0, argument, "name at least one", list(names))
             bad = [name for name in names if not NAME.fullmatch(name)]
-            _check(not bad, argument, "have names of letters, digits and `_.+-`", bad)
+            check(not bad, argument, "have names of letters, digits and `_.+-`", bad)
         known = list(self.models)
-        _check(self.reference in known, "reference", f"be one of {known}", self.reference)
+        check(self.reference in known, "reference", f"be one of {known}", self.reference)
         for name, model in self.models.items():
             rule = f"be one of `groups` {self.groups}"
-            _check(model.group in self.groups, f"models.{name}.group", rule, model.group)
+            check(model.group in self.groups, f"models.{name}.group", rule, model.group)
         unknown = [name for name in self.figures if name not in self.tests]
-        _check(not unknown, "figures", f"name tests, {list(self.tests)}", unknown)
+        check(not unknown, "figures", f"name tests, {list(self.tests)}", unknown)
         different = len(set(self.seeds)) == len(self.seeds) > 0
         good = different and min(self.seeds) >= 0
-        _check(good, "seeds", "be different and at least 0", self.seeds)
+        check(good, "seeds", "be different and at least 0", self.seeds)
 
     def label(self, model: str) -> str:
         """Of a model, in tables and pictures."""
@@ -113,7 +108,7 @@ def load(argv: Sequence[str], description: str = "") -> StudyConfig:
     for option, values in _options(argv):
         name = option.removeprefix("--")
         if name.split(".")[0] in SECTIONS:
-            _check(len(values) == 1, name, "be given one value", values)
+            check(len(values) == 1, name, "be given one value", values)
             given[name] = Text(values[0])
         else:
             own += [f"{option}={values[0]}"] if len(values) == 1 else [option, *values]
@@ -129,6 +124,6 @@ def _options(argv: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
             option, equals, value = word.partition("=")
             found.append((option, [value] if equals else []))
         else:
-            _check(len(found) > 0, "study", "be described by --config and --options", word)
+            check(len(found) > 0, "study", "be described by --config and --options", word)
             found[-1][1].append(word)
     yield from found

@@ -11,6 +11,8 @@ from maskformer_jax.evaluation.tables.seeds import (
     Measurement,
     area,
     at,
+    first_at,
+    keys_at,
     measure,
     network_points,
     number,
@@ -36,17 +38,6 @@ class Quantity(NamedTuple):
     is_ratio: bool
 
 
-def keys_at(entries: Sequence[Entry], *path: str) -> list[str]:
-    """Keys below a path in any of the results, in the order in which they occur."""
-    found = [at(r.metrics, *path) or {} for entry in entries for r in entry.seeds.values()]
-    return list(dict.fromkeys(key for part in found for key in part))
-
-
-def _first(entries: Sequence[Entry], *path: str) -> Mapping:
-    found = (at(r.metrics, *path) for entry in entries for r in entry.seeds.values())
-    return next((part for part in found if part), {})
-
-
 def mean_rejections(entries: Sequence[Entry], task: str) -> dict[str, Quantity]:
     """Logarithm of a tagger's rejection of each background, averaged over working points.
 
@@ -56,7 +47,7 @@ def mean_rejections(entries: Sequence[Entry], task: str) -> dict[str, Quantity]:
     path = ("tagging", task, "discriminants")
     found = {}
     for name in keys_at(entries, *path)[:1]:
-        part = _first(entries, *path, name)
+        part = first_at(entries, *path, name)
         for background in list(part["fractions"])[::-1]:
             points = [
                 point
@@ -112,19 +103,19 @@ def mean_area(task: str) -> Quantity:
 
 def recognised(entries: Sequence[Entry], task: str) -> Quantity:
     """Fraction of the true objects that are told from none."""
-    of = _first(entries, "objects", task)["of"]
+    of = first_at(entries, "objects", task)["of"]
     return Quantity(f"{of} recognised (TPR) [%]", percent("objects", task, "valid", "tpr"), False)
 
 
 def _flavour(entries: Sequence[Entry], task: str) -> Quantity:
-    part = _first(entries, "objects", task)
+    part = first_at(entries, "objects", task)
     read = percent("objects", task, "flavour", next(iter(part["flavour"])))
     return Quantity(f"{part['of'].removesuffix('s')} flavour accuracy [%]", read, False)
 
 
 def _vertices(entries: Sequence[Entry], task: str) -> list[Quantity]:
     """Efficiency in the jets of the first class that has vertices."""
-    classes = vertex_classes(_first(entries, "vertexing", task))
+    classes = vertex_classes(first_at(entries, "vertexing", task))
     return [
         Quantity(
             f"vertex efficiency in {spoken(name)} jets [%]",
@@ -171,7 +162,7 @@ def _narrowness(entries: Sequence[Entry], task: str) -> list[Quantity]:
         x = width.read(metrics)
         return x._replace(value=-x.value)
 
-    entry = _first(entries, "regression", task)["entries"].removesuffix("s")
+    entry = first_at(entries, "regression", task)["entries"].removesuffix("s")
     return [Quantity(f"narrowness of the {entry} residuals", read, True)]
 
 

@@ -10,7 +10,6 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from maskformer_jax.data.config import JETS
 from maskformer_jax.data.schema import Needs
 from maskformer_jax.errors import InputError, check, known
 from maskformer_jax.gradients import LossSums
@@ -28,7 +27,7 @@ from maskformer_jax.tasks.task import (
     weighted_sum,
     weights_of,
 )
-from maskformer_jax.types import Batch, Labels
+from maskformer_jax.types import JETS, Batch, Labels
 
 ClassWeights = dict[str, float] | Literal["file"] | None
 
@@ -91,10 +90,10 @@ def build(name: str, options: ClassificationConfig, context: Context) -> Task:
     classes = list(label.classes)
     weights = class_weights_of(options.class_weights, options.label, classes, context, name)
     read = check_weight(options.sample_weight, label.of, context, name)
-    widths = context.model.head_widths if options.head_widths is None else options.head_widths
+    widths = context.head_widths(options)
 
     def head(rngs: nnx.Rngs) -> EntryHead:
-        return EntryHead(label.of, len(classes), tuple(widths), context, options.pool_queries, rngs)
+        return EntryHead(label.of, len(classes), widths, context, options.pool_queries, rngs)
 
     def terms(logits: Float[Array, "... C"], batch: Batch, labels: Labels) -> list[LossSums]:
         index = labels[options.label]

@@ -155,8 +155,8 @@ def build(name: str, options: EdgesConfig, context: Context) -> Task:
     kinds = None
     if options.pair_weights == "salt":
         read[options.classes_label], kinds = _kinds(name, options, of, context)
-    widths = context.model.head_widths if options.head_widths is None else options.head_widths
-    check(len(widths) > 0, f"tasks.{name}.head_widths", "have a hidden layer", widths)
+    widths = context.head_widths(options)
+    check(len(widths) > 0, f"tasks.{name}.head_widths", "have a hidden layer", list(widths))
 
     def terms(logits: EdgeLogits, batch: Batch, labels: Labels) -> list[LossSums]:
         pairs = batch.pairs[of]
@@ -195,7 +195,7 @@ def build(name: str, options: EdgesConfig, context: Context) -> Task:
         options=options,
         losses=(name,),
         needs=Needs({options.label: label, **read}, pairs=(of,)),
-        head=lambda rngs: EdgeHead(of, tuple(widths), context, rngs),
+        head=lambda rngs: EdgeHead(of, widths, context, rngs),
         terms=terms,
         quantities=(f"efficiency/{name}", f"purity/{name}"),
         count=count,

@@ -4,12 +4,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
-from maskformer_jax.data.config import JETS
 from maskformer_jax.model.layers import Dense, key_of
 from maskformer_jax.model.network import Features, to_constituents
 from maskformer_jax.model.pooling import AttentionPooling
 from maskformer_jax.tasks.task import Context
-from maskformer_jax.types import Batch, Outputs
+from maskformer_jax.types import JETS, Batch, Outputs
 
 
 class EntryHead(nnx.Module):

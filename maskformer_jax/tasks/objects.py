@@ -4,7 +4,7 @@ The head is the decoder. Its queries are assigned to the truth objects by the ch
 pairwise costs, and the losses are those of the assigned (Eq. 4.1 and 4.2 of the thesis).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -34,7 +34,6 @@ from maskformer_jax.tasks.task import (
 from maskformer_jax.types import Batch, Labels, ObjectLabels, Objects
 
 NONE = "none"
-Match = Callable[[Objects, Batch, Labels], Int[Array, "B M"]]
 
 
 def reorder(objects: Objects, query_index: Int[Array, "B M"]) -> Objects:
@@ -102,13 +101,13 @@ class ObjectsTask:
         """The decoder."""
         options, model, losses_ = self.options, self.context.model, self.options.losses
         width, style = self.context.widths.constituent, self.context.style
-        widths = model.head_widths if options.head_widths is None else options.head_widths
+        widths = self.context.head_widths(options)
         has_masks = losses_.mask_ce is not None or losses_.mask_dice is not None
         targets = losses_.regression.targets if losses_.regression is not None else {}
 
         def decoder(rngs: nnx.Rngs) -> Decoder:
             heads = ObjectHeads(
-                width, tuple(widths), len(self.classes), len(targets), has_masks, style, rngs
+                width, widths, len(self.classes), len(targets), has_masks, style, rngs
             )
             return Decoder(
                 width,

@@ -105,11 +105,11 @@ def build(name: str, options: RegressionConfig, context: Context) -> Task:
     read = check_weight(options.sample_weight, options.of, context, name)
     label = Targets(options.of, options.targets, options.denominators, options.nan == "ignore")
     number, is_gaussian = len(options.targets), options.loss == "gaussian"
-    widths = context.model.head_widths if options.head_widths is None else options.head_widths
+    widths = context.head_widths(options)
 
     def head(rngs: nnx.Rngs) -> EntryHead:
         outputs = number * (2 if is_gaussian else 1)
-        return EntryHead(options.of, outputs, tuple(widths), context, None, rngs)
+        return EntryHead(options.of, outputs, widths, context, None, rngs)
 
     def counted(batch: Batch, target: Float[Array, "... R"]) -> Bool[Array, "... R"]:
         return real_entries(options.of, batch)[..., None] & ~jnp.isnan(target)

@@ -3,20 +3,19 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
-from maskformer_jax.data.config import JETS, DataConfig
+from maskformer_jax.data.config import DataConfig
 from maskformer_jax.data.schema import Needs
 from maskformer_jax.errors import InputError, known
 from maskformer_jax.gradients import LossSums
 from maskformer_jax.model.config import ModelConfig
 from maskformer_jax.model.layers import Style
 from maskformer_jax.model.network import Widths
-from maskformer_jax.types import Batch, Labels, Stream
+from maskformer_jax.types import JETS, Batch, Labels, Stream
 
 Sums = Mapping[str, Array]
 
@@ -37,6 +36,11 @@ class Context(NamedTuple):
     widths: Widths
     style: Style
     class_weights: Callable[[str, list[str]], np.ndarray]
+
+    def head_widths(self, options: Any) -> tuple[int, ...]:
+        """Hidden layers of the heads of a task: its own, or those of the model."""
+        own = options.head_widths
+        return tuple(self.model.head_widths if own is None else own)
 
 
 class Task(NamedTuple):
@@ -167,8 +171,3 @@ def losses_of(tasks: list[Task]) -> Callable[[Mapping[str, Any], Batch, Labels],
         return [term for task in tasks for term in task.terms(outputs[task.name], batch, labels)]
 
     return terms
-
-
-def stacked(sums: list[LossSums]) -> LossSums:
-    """The losses as vectors `[K]`."""
-    return jax.tree.map(lambda *x: jnp.stack(x), *sums)

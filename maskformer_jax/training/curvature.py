@@ -71,7 +71,7 @@ def _derivatives(
 
     def gradient_of_part(params: PyTree, part: PyTree) -> PyTree:
         def loss(params: PyTree) -> Float[Array, ""]:
-            sums = micro_batches.stacked(sums_of, params)(part)
+            sums = micro_batches.stacked_of(sums_of, params)(part)
             slopes = micro_batches.cotangents(counts_of_batch(sums.count))
             return (weights * slopes * sums.total).sum()
 

@@ -10,8 +10,8 @@ from jaxtyping import PyTree
 
 from maskformer_jax.build import Model
 from maskformer_jax.errors import known
-from maskformer_jax.gradients import LossSums
-from maskformer_jax.tasks.task import Sums, Task, stacked
+from maskformer_jax.gradients import LossSums, stacked
+from maskformer_jax.tasks.task import Sums, Task
 from maskformer_jax.types import Batch, Labels
 
 

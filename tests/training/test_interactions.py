@@ -12,8 +12,7 @@ import optax
 import pytest
 
 from maskformer_jax import config as configuration
-from maskformer_jax.gradients import LossSums
-from maskformer_jax.tasks.task import stacked
+from maskformer_jax.gradients import LossSums, stacked
 from maskformer_jax.training import interactions, loop, state, step
 from maskformer_jax.training.batches import used_parts
 from maskformer_jax.training.interactions import FILE_NAME, WHOLE, Recorder, describe, pairs

@@ -15,7 +15,7 @@ from maskformer_jax import config as configuration
 from maskformer_jax import tasks
 from maskformer_jax.build import build, build_tasks
 from maskformer_jax.errors import InputError
-from maskformer_jax.tasks.task import stacked
+from maskformer_jax.gradients import stacked
 from maskformer_jax.training import loop, method
 
 OVERLAYS = SAMPLE.parents[1] / "configs" / "weighting"

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from maskformer_jax.evaluation.names import SPOKEN, short
+from maskformer_jax.evaluation.names import SPOKEN, fraction_symbols, short
 from maskformer_jax.evaluation.plots.canvas import COLOURS, DPI, draw_and_save
 from maskformer_jax.evaluation.plots.panels import draw_profile, tasks_of
 from maskformer_jax.evaluation.results import Results
@@ -59,9 +59,7 @@ class Tagging(NamedTuple):
 
     def note(self, fixed: bool = False) -> str:
         """Above every picture: fractions, signal efficiency if fixed, number of jets."""
-        fractions = list(self.found["fractions"].items())
-        shown = fractions[:1] if len(fractions) == 2 else fractions
-        notes = [f"$f_{{{short(name)}}}$ = {value:g}" for name, value in shown]
+        notes = fraction_symbols(self.found["fractions"], "$f_{{{}}}$")
         if fixed:
             efficiency = 100 * self.found["fixed_efficiency"]
             notes.append(f"{efficiency:g} % ${short(self.signal)}$-jet efficiency")

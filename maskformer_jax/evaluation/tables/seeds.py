@@ -1,7 +1,7 @@
 """Models trained from several seeds: what was measured of each, and mean and spread over them."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,6 +47,18 @@ def at(metrics: Any, *path: str) -> Any:
     for key in path:
         metrics = metrics.get(key) if isinstance(metrics, Mapping) else None
     return metrics
+
+
+def first_at(entries: Iterable[Entry], *path: str) -> Mapping[str, Any]:
+    """What lies at a path in the first of the results that have it; empty where none has."""
+    found = (at(r.metrics, *path) for entry in entries for r in entry.seeds.values())
+    return next((part for part in found if part), {})
+
+
+def keys_at(entries: Iterable[Entry], *path: str) -> list[str]:
+    """Keys below a path in any of the results, in the order in which they occur."""
+    found = [at(r.metrics, *path) or {} for entry in entries for r in entry.seeds.values()]
+    return list(dict.fromkeys(key for part in found for key in part))
 
 
 def number(*path: str) -> Measure:

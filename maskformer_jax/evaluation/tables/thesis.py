@@ -11,6 +11,8 @@ from maskformer_jax.evaluation.tables.seeds import (
     area,
     at,
     cell,
+    first_at,
+    keys_at,
     network_points,
     number,
     over_seeds,
@@ -44,7 +46,7 @@ def all_tables(entries: Sequence[Entry], reference: Entry | None = None) -> list
         return []
 
     def tagging(entries: Sequence[Entry], task: str) -> Iterator[Table]:
-        names = _keys(entries, "tagging", task, "discriminants")
+        names = keys_at(entries, "tagging", task, "discriminants")
         for name in names:
             yield rejections(entries, task, name)
             if name == names[0]:
@@ -52,7 +54,7 @@ def all_tables(entries: Sequence[Entry], reference: Entry | None = None) -> list
 
     tables: list[Table] = []
     for section, build in {"tagging": tagging, **BUILDERS}.items():
-        tasks = {task: None for task in _keys(entries, section)}
+        tasks = {task: None for task in keys_at(entries, section)}
         for task, prefix in prefixes(tasks).items():
             for table in build(entries, task):
                 title = heading(table.title, task, tasks)
@@ -86,8 +88,7 @@ def rejection_changes(entries: Sequence[Entry], reference: Entry, task: str, nam
 
 
 def _discriminant(entries: Sequence[Entry], task: str, name: str) -> Mapping:
-    found = _first(entries, "tagging", task, "discriminants", name)
-    return found or {}
+    return first_at(entries, "tagging", task, "discriminants", name)
 
 
 def _backgrounds(found: Mapping) -> list[str]:
@@ -115,7 +116,7 @@ def vertices(entries: Sequence[Entry], task: str) -> Iterator[Table]:
         "exclusive": "Vertices of single hadrons (exclusive)",
         "inclusive": "All vertices of a jet merged (inclusive)",
     }
-    classes = vertex_classes(_first(entries, "vertexing", task))
+    classes = vertex_classes(first_at(entries, "vertexing", task))
     for kind, title in titles.items():
         headings = []
         for name, has_vertices in classes.items():
@@ -132,8 +133,8 @@ def vertices(entries: Sequence[Entry], task: str) -> Iterator[Table]:
 
 def class_tables(entries: Sequence[Entry], task: str) -> Iterator[Table]:
     """Tables D.1 and 5.2: classes of constituents, such as the origins of tracks."""
-    part = _first(entries, "constituents", task)
-    names = _keys(entries, "constituents", task, "classes")
+    part = first_at(entries, "constituents", task)
+    names = keys_at(entries, "constituents", task, "classes")
     headings = [(Column(name, digits=4), area(task, name)) for name in names]
     of, title = part["of"], class_title(part)
     note = f"The statistical error takes the {of} as independent, so it is somewhat too small."
@@ -165,7 +166,7 @@ def _score_ranges(entries: Sequence[Entry], task: str, label: str, title: str, o
 
 def object_tables(entries: Sequence[Entry], task: str) -> Iterator[Table]:
     """Tables 5.3 and 5.4: whether an object is real, and of its own class."""
-    of = _first(entries, "objects", task)["of"]
+    of = first_at(entries, "objects", task)["of"]
     kinds = {"tpr": "high", "fpr": "low", "fnr": "low", "tnr": "high"}
     headings = [
         (
@@ -174,7 +175,7 @@ def object_tables(entries: Sequence[Entry], task: str) -> Iterator[Table]:
         )
         for kind, best in kinds.items()
     ]
-    every, *names = _keys(entries, "objects", task, "flavour")
+    every, *names = keys_at(entries, "objects", task, "flavour")
     title = f"{singular(of).capitalize()} ({' or '.join(names)}, p > 0.5) against none"
     yield _table(f"valid_{of}", title, headings, entries)
     words = {every: f"{' and '.join(names)} {of}", **{name: f"{name} {of}" for name in names}}
@@ -193,8 +194,8 @@ def object_tables(entries: Sequence[Entry], task: str) -> Iterator[Table]:
 def residual_tables(entries: Sequence[Entry], task: str) -> Iterator[Table]:
     """Table 5.5, mean and standard deviation of the residuals, and beside it robust measures."""
     part, keys = (
-        _first(entries, "regression", task),
-        _keys(entries, "regression", task, "residuals"),
+        first_at(entries, "regression", task),
+        keys_at(entries, "regression", task, "residuals"),
     )
     title = f"Residuals of {singular(part['entries'])} properties"
     note = (
@@ -236,7 +237,7 @@ def _residuals(
 ) -> list[Heading]:
     headings: list[Heading] = []
     for key in keys:
-        quantity = _residual_name(key, _first(entries, "regression", task, "residuals", key))
+        quantity = _residual_name(key, first_at(entries, "regression", task, "residuals", key))
         for statistic, column in columns.items():
             # A table of one statistic says in its title which.
             heading = column._replace(**{"group" if column.name else "name": quantity})
@@ -260,18 +261,6 @@ BUILDERS: dict[str, Builder] = {
     "objects": object_tables,
     "regression": residual_tables,
 }
-
-
-def _first(entries: Iterable[Entry], *path: str) -> Mapping | None:
-    """What lies at a path in the first of the results that have it."""
-    found = (at(r.metrics, *path) for entry in entries for r in entry.seeds.values())
-    return next((part for part in found if part), None)
-
-
-def _keys(entries: Iterable[Entry], *path: str) -> list[str]:
-    """Keys below a path in any of the results, in the order in which they occur."""
-    found = [at(r.metrics, *path) or {} for entry in entries for r in entry.seeds.values()]
-    return list(dict.fromkeys(key for mapping in found for key in mapping))
 
 
 def _table(
