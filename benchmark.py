@@ -1,21 +1,32 @@
 """Measures a part of the package: `python benchmark.py PART`, `--help` lists the parts."""
 
 import sys
+from pathlib import Path
 
 from benchmarks.command_line import parse
+from benchmarks.tables import Table, keep, text
 from maskformer_jax.errors import InputError
+from maskformer_jax.training.compilation import use_cache
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one benchmark and prints its table; 2 where the input is wrong."""
-    options = vars(parse(argv, __doc__))
-    run = options.pop("run")
-    del options["part"]
+    """Runs one benchmark, prints its tables and keeps them; 2 where the input is wrong."""
+    options = parse(argv, __doc__)
+    run, output = options.pop("run"), options.pop("output")
+    use_cache()
+    tables: dict[str, Table] = {}
     try:
-        print(run(**options))
+        # What is there is written at once: a run that is killed leaves something behind.
+        for found in run(**options):
+            tables |= found
+            shown = "\n\n".join(map(text, tables.values()))
+            if output:
+                keep(output, found)
+                Path(output).with_suffix(".txt").write_text(shown + "\n")
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    print(shown)
     return 0
 
 

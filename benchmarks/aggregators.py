@@ -3,85 +3,61 @@
 With `--peers` TorchJD's methods run on the same matrices, call by call in turn with ours.
 """
 
-import json
 import math
-import platform
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from benchmarks.made import chosen
-from benchmarks.peer_process import peer
+from benchmarks.made import at_least, chosen
+from benchmarks.peer_process import Ask, FailedError, peer
 from benchmarks.settings import is_random, options
-from maskformer_jax.errors import InputError
+from benchmarks.tables import Table
+from benchmarks.turns import medians, timed
 from maskformer_jax.weighting import METHODS
 
 LAYER = ((128, 128), (128,), (128, 256), (256,))
-COLUMNS = {
-    "seconds": ("ms", 1e3, 9, ".3f"),
-    "to_equal": ("/equal", 1, 8, ".2f"),
-    "to_floor": ("/floor", 1, 8, ".2f"),
-    "float64": ("float64", 1, 9, ".0e"),
-    "peer_seconds": ("TorchJD ms", 1e3, 12, ".3f"),
-    "peer_ratio": ("ratio", 1, 8, ".3f"),
-    "peer_difference": ("difference", 1, 12, ".0e"),
-}
+COLUMNS = {"method": "", "ms": ".3f", "/equal": ".2f", "/floor": ".2f", "float64": ".0e"}
+OF_PEERS = {"TorchJD ms": ".3f", "ratio": ".3f", "difference": ".0e"}
 
 
 def run(
-    tasks: Sequence[int],
-    parameters: int,
-    methods: Sequence[str] | None,
-    *,
-    repeats: int,
-    peers: bool,
-    peer_python: str | None,
-    output: str | None,
-) -> str:
-    """A table per number of tasks, and all of its numbers as JSON.
+    tasks: Sequence[int] = (2, 4, 6, 16),
+    parameters: int = 1_800_000,
+    methods: Sequence[str] | None = None,
+    repeats: int = 15,
+    peers: bool = False,
+    peer_python: str | None = None,
+) -> Iterator[dict[str, Table]]:
+    """Seconds of every weighting method.
 
     Args:
-        tasks: numbers of tasks.
-        parameters: length of a task gradient.
-        methods: names; none: all. `equal` always comes along.
-        repeats: calls of each method, of which the median counts.
-        peers: whether TorchJD's methods run as well.
-        peer_python: interpreter that has torch and torchjd; none: this one.
-        output: JSON file; none: no file.
+        parameters: length of a gradient
+        methods: weightings; `equal` always comes along
     """
-    if min(*tasks, parameters, repeats) < 1:
-        given = list(tasks), parameters, repeats
-        raise InputError(
-            f"`--tasks`, `--parameters` and `--repeats` must be at least 1; got {given}"
-        )
+    at_least(1, tasks=tasks, parameters=parameters, repeats=repeats)
     names = list(dict.fromkeys(["equal", *chosen(methods)]))
-    with peer(peer_python) if peers else nullcontext() as ask:
-        found = [measure(number, parameters, names, repeats, ask) for number in tasks]
-    about = {"device": jax.devices()[0].device_kind, "machine": platform.platform(), "runs": found}
-    if output:
-        Path(output).parent.mkdir(parents=True, exist_ok=True)
-        Path(output).write_text(json.dumps(about, indent=1) + "\n")
-    return "\n\n".join(map(table, found))
+    with peer(peer_python, "peers") if peers else nullcontext() as ask:
+        for number in tasks:
+            yield {f"aggregators_{number}": measure(number, parameters, names, repeats, ask)}
 
 
 def measure(
-    num_tasks: int, parameters: int, names: Sequence[str], repeats: int, ask: Callable | None
-) -> dict[str, Any]:
+    num_tasks: int, parameters: int, names: Sequence[str], repeats: int, ask: Ask | None
+) -> Table:
     """Times and rounding errors of the methods for one number of tasks."""
     given = inputs(num_tasks, parameters)
     # The gradients can be read no faster than this, and are read twice: for the Gramian and for
     # the sum.
-    readers = {"array": reader(jnp.asarray(given["grads"])), "tree": reader(split(given["grads"]))}
-    calls, left_out, differences = {}, {}, {}
+    total = jax.jit(lambda tree: sum(jnp.sum(leaf) for leaf in jax.tree.leaves(tree)))
+    readers = {"one array": jnp.asarray(given["grads"]), "the tree": split(given["grads"])}
+    works = {kind: partial(seconds_of, total, tree) for kind, tree in readers.items()}
+    rows, notes = {}, []
     with tempfile.TemporaryDirectory() as folder:
         if ask:
             for field, array in given.items():
@@ -89,90 +65,48 @@ def measure(
             ask("load", folder)
         for name in names:
             try:
-                calls[name], update = prepare(name, num_tasks, given)
+                works[name], update = prepare(name, num_tasks, given)
             except ValueError as error:
-                left_out[name] = str(error)
+                notes.append(f"{name} left out: {error}")
                 continue
             fixed = not is_random(name, num_tasks)
-            differences[name] = {"float64": rounding(name, given, update) if fixed else None}
-            if ask:
-                theirs = theirs_of(name, ask, folder) if fixed else None
-                error = None if theirs is None else relative(update, theirs)
-                differences[name]["peer_difference"] = error
-        times = interleaved(calls, readers, repeats, ask)
-    return {
-        "tasks": num_tasks,
-        "parameters": parameters,
-        "read_seconds": {kind: times[f"read {kind}"] for kind in readers},
-        "rows": [row(name, times, differences[name]) for name in calls],
-        "left_out": left_out,
-    }
-
-
-def interleaved(
-    calls: dict[str, Callable[[], float]],
-    readers: dict[str, Callable[[], float]],
-    repeats: int,
-    ask: Callable | None,
-) -> dict[str, float]:
-    """Median seconds of rounds that run everything once, so that all share the disturbances."""
-    works = {f"read {kind}": read for kind, read in readers.items()}
-    for name, call in calls.items():
-        works[name] = call
-        if ask and ask("make", name, exact=False) is True and isinstance(ask("run", name), float):
-            works[f"TorchJD {name}"] = partial(ask, "run", name)
-    # The first round warms the caches.
-    rounds = [{name: work() for name, work in works.items()} for _ in range(repeats + 1)][1:]
-    return {name: float(np.median([times[name] for times in rounds])) for name in works}
-
-
-def row(name: str, times: dict[str, float], differences: dict[str, float | None]) -> dict:
-    """What is known about a method; the floor is two readings of the gradients."""
-    floor = 2 * min(times["read array"], times["read tree"])
-    found = {"method": name, "family": METHODS[name].family, "seconds": times[name]}
-    found |= {"to_equal": times[name] / times["equal"], "to_floor": times[name] / floor}
-    if f"TorchJD {name}" in times:
-        theirs = times[f"TorchJD {name}"]
-        found |= {"peer_seconds": theirs, "peer_ratio": times[name] / theirs}
-    return found | differences
-
-
-def table(run: dict[str, Any]) -> str:
-    """The numbers of one number of tasks, readable."""
-    read = run["read_seconds"]
-    rate = run["tasks"] * run["parameters"] * 4e-9 / min(read.values())
-    kind = "one array" if read["array"] <= read["tree"] else "the tree"
-    lines = [
-        f"{run['tasks']} tasks, {run['parameters']:,} parameters; floor: reading the gradients "
-        f"twice at {rate:.1f} GB/s (sum over {kind})",
-        f"{'method':14}" + "".join(f"{head:>{width}}" for head, _, width, _ in COLUMNS.values()),
-    ]
-    for values in run["rows"]:
-        cells = [f"{values['method']:14}"]
-        for field, (_, factor, width, form) in COLUMNS.items():
-            value = values.get(field)
-            cells.append(f"{'-':>{width}}" if value is None else f"{value * factor:{width}{form}}")
-        lines.append("".join(cells))
-    lines += [f"{name:14} left out: {reason}" for name, reason in run["left_out"].items()]
-    ratios = [values["peer_ratio"] for values in run["rows"] if "peer_ratio" in values]
+            theirs = theirs_of(name, ask, folder) if fixed and ask else None
+            rows[name] = [
+                rounding(name, given, update) if fixed else None,
+                None if theirs is None else relative(update, theirs),
+            ]
+            if ask and is_made(name, ask, exact=False):
+                works[f"TorchJD {name}"] = partial(ask, "run", name)
+        times = medians(works, repeats)
+    kind = min(readers, key=times.get)
+    rate = num_tasks * parameters * 4e-9 / times[kind]
+    title = (
+        f"{num_tasks} tasks, {parameters:,} parameters; floor: reading the gradients "
+        f"twice at {rate:.1f} GB/s (sum over {kind})"
+    )
+    cells = [row(name, times, 2 * times[kind], *differences) for name, differences in rows.items()]
+    ratios = [math.log(x[6]) for x in cells if x[6] is not None]
     if ratios:
-        mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
-        lines.append(
+        mean = math.exp(sum(ratios) / len(ratios))
+        notes.append(
             f"geometric mean of our time over TorchJD's, {len(ratios)} methods: {mean:.3f}"
         )
-    return "\n".join(lines)
+    columns = COLUMNS | OF_PEERS if ask else COLUMNS
+    return Table(title, columns, [x[: len(columns)] for x in cells], notes)
 
 
-def reader(tree: PyTree) -> Callable[[], float]:
-    """A function that reads every number of the tree, and returns its seconds."""
-    total = jax.jit(lambda tree: sum(jnp.sum(leaf) for leaf in jax.tree.leaves(tree)))
+def row(
+    name: str, times: dict[str, float], floor: float, rounded: float | None, apart: float | None
+) -> list[str | float | None]:
+    """Cells of a method; without TorchJD's there are no last three."""
+    ours, theirs = times[name], times.get(f"TorchJD {name}")
+    compared = [theirs and 1e3 * theirs, theirs and ours / theirs, apart]
+    return [name, 1e3 * ours, ours / times["equal"], ours / floor, rounded, *compared]
 
-    def read() -> float:
-        begin = time.perf_counter()
-        jax.block_until_ready(total(tree))
-        return time.perf_counter() - begin
 
-    return read
+def seconds_of(function: Callable, *arguments: PyTree) -> float:
+    """Seconds of a call."""
+    return timed(function, *arguments)[0]
 
 
 def inputs(num_tasks: int, parameters: int) -> dict[str, np.ndarray]:
@@ -216,14 +150,13 @@ def prepare(
     extra = {need: known[need] for need in METHODS[name].needs}
     extra["losses"] = jnp.asarray(given["losses"])
 
-    update = jax.jit(method.update)
-    first, state = update(grads, method.init(params), params, **extra)
+    update = partial(jax.jit(method.update), **extra)
+    first, state = update(grads, method.init(params), params)
 
     def call() -> float:
         nonlocal state
-        begin = time.perf_counter()
-        _, state = jax.block_until_ready(update(grads, state, params, **extra))
-        return time.perf_counter() - begin
+        took, (_, state) = timed(update, grads, state, params)
+        return took
 
     return call, np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(first)])
 
@@ -241,9 +174,17 @@ def relative(found: np.ndarray, expected: np.ndarray) -> float:
     return float(np.linalg.norm(found - expected.astype(np.float64)) / length)
 
 
-def theirs_of(name: str, ask: Callable, folder: str) -> np.ndarray | None:
+def theirs_of(name: str, ask: Ask, folder: str) -> np.ndarray | None:
     """TorchJD's first update, with settings that solve the method's problem; none: it has none."""
-    if ask("make", name, exact=True) is not True or not isinstance(ask("run", name), float):
+    if not is_made(name, ask, exact=True):
         return None
     ask("save", f"{folder}/update.npy")
     return np.load(f"{folder}/update.npy")
+
+
+def is_made(name: str, ask: Ask, *, exact: bool) -> bool:
+    """Whether TorchJD has the method and can run it on these matrices."""
+    try:
+        return ask("make", name, exact) and ask("run", name) > 0
+    except FailedError:
+        return False

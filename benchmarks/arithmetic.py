@@ -4,7 +4,7 @@ Nothing is compiled or timed, so that the numbers are the same on every machine.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -15,18 +15,18 @@ from jaxtyping import PyTree
 from numpy.polynomial import Polynomial
 
 from benchmarks import training
-from benchmarks.made import Made, batches_of, load, overlay, sums_of
+from benchmarks.made import Made, Settings, batches_of, sums_of
 from benchmarks.tables import Table
+from benchmarks.training import EQUAL
 from maskformer_jax.build import build
 from maskformer_jax.config import Config
 from maskformer_jax.data import example
-from maskformer_jax.errors import InputError
+from maskformer_jax.errors import check
 from maskformer_jax.gradients import Parts, weighted_gradient
 from maskformer_jax.training import method
 from maskformer_jax.training.batches import sample_of
 from maskformer_jax.training.config import WeightingConfig
 
-EQUAL = overlay("equal")
 # Numbers of constituents at which the arithmetic of a padded jet is counted. Attention and pairs
 # make it a parabola; the fourth number checks that.
 COUNTED_AT = (1, 8, 20, 40)
@@ -51,18 +51,12 @@ class Epoch(NamedTuple):
     layout: str
 
 
-def of_files(model: str, files: Mapping[str, str], batch_size: int) -> Table:
-    """Arithmetic of an epoch's gradients, packed and padded, over that of real constituents.
-
-    Args:
-        model: YAML file or name; it has one stream.
-        files: label -> training file.
-        batch_size: jets of a batch.
-    """
-    of_jet = arithmetic_of_jets(load(model, EQUAL), batch_size)
-    rows = []
-    for label, file in files.items():
-        config = load(model, EQUAL, file=file, batch_size=batch_size)
+def of_files(settings: Settings) -> Table:
+    """Arithmetic of an epoch's gradients, packed and padded, over that of real constituents."""
+    batch_size, rows = settings.batch_size, []
+    of_jet = arithmetic_of_jets(settings.config(EQUAL), batch_size)
+    for label in settings.files:
+        config = settings.config(EQUAL, label=label)
         epoch = read_epoch(config)
         jets, needed = len(epoch.counts), of_jet(epoch.counts).sum()
         width = int(epoch.layout.split()[-1])
@@ -76,54 +70,44 @@ def of_files(model: str, files: Mapping[str, str], batch_size: int) -> Table:
     columns |= {"parts x rows x jets x tracks": ""}
     columns |= {"MFLOP of a jet": ".1f", "packed": ".3f", "padded": ".3f", "one part more": ".1%"}
     title = "Arithmetic of an epoch's gradients over that of jets without padding"
-    return Table(f"{title}; {model}, batches of {batch_size} jets", columns, rows)
+    return Table(f"{title}; {settings.model}, batches of {batch_size} jets", columns, rows)
 
 
-def of_methods(model: str, file: str, batch_size: int) -> Table:
-    """Arithmetic of the update by CAGrad and its cheaper variants over that of a plain one.
-
-    Args:
-        model: YAML file or name.
-        file: training file.
-        batch_size: jets of a batch.
-    """
-    configs = training.configs_of(METHODS, model, file, batch_size)
-    epoch = read_epoch(configs["equal"], batches=1)
-    rows = []
+def of_methods(settings: Settings) -> Table:
+    """Arithmetic of the update by CAGrad and its cheaper variants over that of a plain one."""
+    files = settings.files.values()
+    configs = training.configs_of(METHODS, settings.model, next(iter(files)), settings.batch_size)
+    epoch, rows = read_epoch(configs["equal"], batches=1), []
     for label, config in configs.items():
-        found = of_update(config, epoch.part) * float(epoch.used[0])
-        plain = rows[0][1] * 1e9 if rows else found
+        found = of_update(config, epoch)
+        plain = rows[0][1] if rows else found
         # Between two renewals of the weights a step costs as much as a plain one.
         every = config.weighting.every
         found = (found + (every - 1) * plain) / every
-        rows.append([label, found / 1e9, found / plain])
+        rows.append([label, found, found / plain])
     columns = {"method": "", "GFLOP of a step": ".2f", "to equal": ".3f"}
     title = "Arithmetic of an update, without the optimiser"
-    return Table(f"{title}; {model}, batches of {batch_size} jets", columns, rows)
+    return Table(f"{title}; {settings.model}, batches of {settings.batch_size} jets", columns, rows)
 
 
-def of_networks(model: str, file: str, batch_size: int) -> Table:
+def of_networks(settings: Settings) -> Table:
     """Arithmetic of CAGrad's update over that of a plain one, for networks that share otherwise.
 
-    Args:
-        model: YAML file or name, beside which GN2 and the trunk of the MaskFormer are counted.
-        file: training file.
-        batch_size: jets of a batch.
+    Beside the model they are GN2 and the trunk of the MaskFormer.
     """
-    given = {"file": file, "batch_size": batch_size}
-    configs = {model: load(model, **given), "gn2": load("gn2", **given)}
-    configs[f"a trunk with {HEADS} heads"] = many_heads(load("maskformer_small", **given), HEADS)
+    configs = {name: settings._replace(model=name).config() for name in (settings.model, "gn2")}
+    trunk = settings._replace(model="maskformer_small").config()
+    configs[f"a trunk with {HEADS} heads"] = many_heads(trunk, HEADS)
     rows = []
     for label, config in configs.items():
-        losses, found = len(build(config).losses), {}
+        found = []
         for name in ("equal", "cagrad"):
             with_method = dataclasses.replace(config, weighting=WeightingConfig(name=name))
-            epoch = read_epoch(with_method, batches=1)
-            found[name] = of_update(with_method, epoch.part) * float(epoch.used[0]) / 1e9
-        rows.append([label, losses, *found.values(), found["cagrad"] / found["equal"]])
+            found.append(of_update(with_method, read_epoch(with_method, batches=1)))
+        rows.append([label, len(build(config).losses), *found, found[1] / found[0]])
     columns = {"network": "", "losses": "d", "equal, GFLOP": ".2f", "cagrad, GFLOP": ".2f"}
     title = "Arithmetic of an update by the gradients of all losses, without the optimiser"
-    title = f"{title}; batches of {batch_size} jets"
+    title = f"{title}; batches of {settings.batch_size} jets"
     return Table(title, {**columns, "cagrad, to equal": ".3f"}, rows)
 
 
@@ -157,11 +141,9 @@ def capped(config: Config, cap: int) -> Config:
     Raises:
         InputError: the model has not one stream.
     """
-    if len(config.data.streams) != 1:
-        raise InputError(
-            f"`--model` must have one stream of constituents; got {len(config.data.streams)}"
-        )
-    streams = {k: dataclasses.replace(x, cap=cap) for k, x in config.data.streams.items()}
+    streams = config.data.streams
+    check(len(streams) == 1, "--model", "have one stream of constituents", len(streams))
+    streams = {k: dataclasses.replace(x, cap=cap) for k, x in streams.items()}
     return dataclasses.replace(config, data=dataclasses.replace(config.data, streams=streams))
 
 
@@ -207,8 +189,8 @@ def _of_gradient(config: Config, part: PyTree) -> float:
     return count(jax.grad(loss), model.params, part)
 
 
-def of_update(config: Config, part: PyTree) -> float:
-    """Of losses, gradients and their combination, on a batch of one part."""
+def of_update(config: Config, epoch: Epoch) -> float:
+    """Of losses, gradients and their combination, on the first batch, in 10^9."""
     model = build(config)
     weighting = method.build(config, model, optax.sgd(1.0), 1)
     # A step in which weights are renewed.
@@ -221,4 +203,5 @@ def of_update(config: Config, part: PyTree) -> float:
         sample = sample_of(batch, labels, cheaper.fraction) if cheaper else None
         return weighted_gradient(sums_of(model), params, weighting, state, parts, sample=sample)
 
-    return count(update, model.params, weighting.method.init(model.params), part)
+    state = weighting.method.init(model.params)
+    return count(update, model.params, state, epoch.part) * float(epoch.used[0]) / 1e9

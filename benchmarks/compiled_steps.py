@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
+from itertools import cycle
 from typing import Any, NamedTuple
 
 import jax
@@ -13,10 +14,11 @@ import numpy as np
 from benchmarks.devices import copied
 from benchmarks.made import load, loader_of, weighted
 from benchmarks.training import loaded
-from maskformer_jax.build import Model, build
+from benchmarks.turns import timed
+from maskformer_jax.build import build
 from maskformer_jax.config import Config
 from maskformer_jax.data import JetFile, TrainLoader
-from maskformer_jax.errors import InputError
+from maskformer_jax.errors import check
 from maskformer_jax.training import loop
 from maskformer_jax.weighting import METHODS
 
@@ -40,6 +42,11 @@ class Case(NamedTuple):
     dtype: str
     batch_size: int
     loading: bool
+
+    @property
+    def halves(self) -> int:
+        """Batches that a step gets."""
+        return 2 if "task_grads_2" in METHODS[self.method].needs else 1
 
 
 class Prepared(NamedTuple):
@@ -69,8 +76,7 @@ class Steps:
             seconds: of a turn, about.
         """
         self._file, self._seconds = file, seconds
-        self._trainer = cache(self._build)
-        self._loader = cache(self._open)
+        self._trainer, self._loader = cache(self._build), cache(self._open)
         self._operations: dict[tuple, float] = {}
 
     def measure(self, cases: Sequence[Case], deadline: float, threads: int) -> list[dict[str, Any]]:
@@ -110,14 +116,12 @@ class Steps:
         with jax.default_device(jax.devices("cpu")[0]):
             return loop.build(config, build(config), TOTAL_STEPS)
 
-    def _open(self, model: str, batch_size: int, two_batches: bool) -> TrainLoader:
-        config = self._config(model, "modo" if two_batches else "equal", "float32", batch_size)
-        built: Model = build(config)
+    def _open(self, model: str, batch_size: int, halves: int) -> TrainLoader:
+        config = self._config(model, "modo" if halves == 2 else "equal", "float32", batch_size)
+        built = build(config)
         jets = JetFile(self._file, built.schema).num_jets
-        if jets < batch_size:
-            raise InputError(
-                f"`--batch_sizes` must be at most the {jets} jets of {self._file}; got {batch_size}"
-            )
+        rule = f"be at most the {jets} jets of {self._file}"
+        check(jets >= batch_size, "--batch_sizes", rule, batch_size)
         # Whole batches only, since a part of a batch takes as long as all of it.
         data = replace(config.data, train_jets=jets // batch_size * batch_size)
         return loader_of(replace(config, data=data), built)
@@ -125,61 +129,53 @@ class Steps:
     def _prepare(self, case: Case, pool: ThreadPoolExecutor) -> Prepared:
         entry, accelerator = METHODS[case.method], jax.devices()[0]
         trainer = self._trainer(case.model, case.method, case.dtype)
-        halves = 2 if "task_grads_2" in entry.needs else 1
-        batches = self._loader(case.model, case.batch_size, halves == 2).iterator()
+        loader = self._loader(case.model, case.batch_size, case.halves)
+        batches = loader.iterator()
         first, state = next(batches), copied(trainer.state, accelerator)
         lowered = trainer.step.lower(state, *jax.device_put(first, accelerator))
-        layout = self._loader(case.model, case.batch_size, halves == 2).layout
-        parts, rows = first[0].jet_valid.shape[0], layout.rows
         # What a method does with the gradients is a thousandth of the operations.
-        key = (case.model, entry.family, entry.needs, layout.jets)
+        key = (case.model, entry.family, entry.needs, loader.layout.jets)
         if key not in self._operations:
             # Loops over parts would be counted as if each had one turn.
-            one = jax.tree.map(lambda x: x[:: parts // halves], first)
+            parts = first[0].jet_valid.shape[0]
+            one = jax.tree.map(lambda x: x[:: parts // case.halves], first)
             cost = trainer.step.lower(trainer.state, *one).cost_analysis()
-            self._operations[key] = cost["flops"] / rows
-        compiled = pool.submit(lowered.compile)
-        return Prepared(compiled, state, batches, self._operations[key] * rows)
+            self._operations[key] = cost["flops"] / loader.layout.rows
+        operations = self._operations[key] * loader.layout.rows
+        return Prepared(pool.submit(lowered.compile), state, batches, operations)
 
     def _numbers(self, case: Case, prepared: Prepared) -> dict[str, Any]:
         step, state = prepared.step.result(), prepared.state
         given = [next(prepared.batches) for _ in range(BATCHES)]
-        jets = [int(batch.jet_valid.sum()) for batch, _ in given]
-        halves = 2 if "task_grads_2" in METHODS[case.method].needs else 1
-        used = np.mean([batch.jet_valid.any(axis=1).sum() for batch, _ in given]) / halves
-        placed = jax.device_put(given, jax.devices()[0])
-        state, _ = _turn(step, state, placed, 1)
-        state, once = _turn(step, state, placed, BATCHES)
-        number = BATCHES * max(round(self._seconds / once), 1)
-        times = []
+        jets = np.mean([batch.jet_valid.sum() for batch, _ in given])
+        used = np.mean([batch.jet_valid.any(axis=1).sum() for batch, _ in given]) / case.halves
+        placed = cycle(jax.device_put(given, jax.devices()[0]))
+        _, state = timed(_several, step, state, placed, BATCHES)
+        once, state = timed(_several, step, state, placed, BATCHES)
+        number, times = BATCHES * max(round(self._seconds / once), 1), []
         for _ in range(TURNS):
-            state, seconds = _turn(step, state, placed, number)
-            times.append(seconds / number)
-        seconds = float(np.median(times))
-        rates = {"jets_per_second": float(np.mean(jets)) / seconds, "step_seconds": times}
+            took, state = timed(_several, step, state, placed, number)
+            times.append(took / number)
+        seconds, operations = float(np.median(times)), prepared.operations * float(used)
+        rates = {"jets_per_second": float(jets) / seconds, "step_seconds": times}
         if case.loading:
             state, turn, _ = loaded(step, state, prepared.batches, number)
-            rates["loaded_jets_per_second"] = turn.jets / turn.seconds
+            rates["loaded_jets_per_second"] = turn.rate
             rates["waiting"] = turn.waiting / turn.seconds
         memory = step.memory_analysis()
         held = memory.argument_size_in_bytes + memory.output_size_in_bytes
-        held += memory.temp_size_in_bytes - memory.alias_size_in_bytes
         stats = jax.devices()[0].memory_stats() or {}
         return rates | {
             "finite": bool(state.finite),
-            "bytes": held,
+            "bytes": held + memory.temp_size_in_bytes - memory.alias_size_in_bytes,
             "peak_bytes_in_use": stats.get("peak_bytes_in_use"),
-            "operations": prepared.operations * float(used),
-            "operations_per_second": prepared.operations * float(used) / seconds,
+            "operations": operations,
+            "operations_per_second": operations / seconds,
         }
 
 
-def _turn(
-    step: Callable[..., tuple], state: Any, batches: Sequence[tuple], number: int
-) -> tuple[Any, float]:
-    """Steps on batches that are on the device; the state after them, and the seconds."""
-    begin = time.perf_counter()
-    for index in range(number):
-        state, _ = step(state, *batches[index % len(batches)])
-    jax.block_until_ready(state)
-    return state, time.perf_counter() - begin
+def _several(step: Callable[..., tuple], state: Any, batches: Iterator[tuple], number: int) -> Any:
+    """The state after steps on batches that are on the device."""
+    for _ in range(number):
+        state, _ = step(state, *next(batches))
+    return state

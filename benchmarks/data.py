@@ -5,96 +5,62 @@ With `--peers` batches of Salt's dataset are made in turn with ours.
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import h5py
-import numpy as np
 
-from benchmarks.made import load, loader_of
-from benchmarks.salt_peer import Ask, salt, settings
-from benchmarks.tables import Table, text
-from benchmarks.turns import bind, end_of_work
+from benchmarks.made import SAMPLE, at_least, load, loader_of
+from benchmarks.peer_process import Ask, peer, salt_settings
+from benchmarks.tables import Table
+from benchmarks.turns import bind, end_of_work, rounds, spread, timed
 from maskformer_jax.build import build
 from maskformer_jax.config import Config
 from maskformer_jax.data import JetFile
-from maskformer_jax.data.config import DataConfig
 from maskformer_jax.data.schema import Schema
-from maskformer_jax.errors import InputError
+from maskformer_jax.errors import check
 
-REPEATS = 3
-PAIRS, PASSES = 5, 5  # turns of ours and of Salt's, and passes through the file in each
+PASSES = 5  # through the file, in each turn
 
 
 def run(
-    model: str, file: str, jets: int, batch_size: int, *, peers: bool, peer_python: str | None
-) -> str:
-    """A table of jets/s, of the file and of an uncompressed copy of it.
+    model: str = "maskformer_small",
+    file: str = SAMPLE,
+    jets: int = 20_000,
+    batch_size: int = 500,
+    repeats: int = 5,
+    peers: bool = False,
+    peer_python: str | None = None,
+) -> Iterator[dict[str, Table]]:
+    """Reading and finished batches of a file and of an uncompressed copy, jets/s on one core.
 
     Args:
-        model: YAML file or name, which says what is read.
-        file: training file.
-        jets: jets of each measurement, at most.
-        batch_size: jets of a batch.
-        peers: whether Salt's dataset reads as well.
-        peer_python: interpreter that has Salt; none: this one.
+        jets: of the file, at most
     """
-    if jets < 1 or batch_size < 1:
-        raise InputError(f"`--jets` and `--batch_size` must be at least 1; got {jets, batch_size}")
+    at_least(1, jets=jets, batch_size=batch_size, repeats=repeats)
     config = load(model, file=file, batch_size=batch_size)
     jets = min(jets, JetFile(file, build(config).schema).num_jets)
-    if peers and jets < batch_size:
-        raise InputError(f"`--jets` must be at least `--batch_size`; got {jets, batch_size}")
-    data, training = config.data, replace(config.training, micro_batches=1)
+    check(not peers or jets >= batch_size, "--jets", f"be at least {batch_size}, a batch", jets)
+    columns = {"file": "", "layout": "", "reading": ",.0f", "batches": ",.0f", "of reading": ".2f"}
+    if peers:
+        columns |= {"Salt": ",.0f", "to Salt": ".2f", "least": ".2f", "most": ".2f"}
     bind(1)
-    with tempfile.TemporaryDirectory() as folder:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        peer(peer_python, "salt_process", cores=1) if peers else nullcontext() as ask,
+    ):
+        rows = []
         plain = copy_plain(Path(file), Path(folder) / "plain.h5", jets)
-        configs = {
-            name: replace(
+        for name, path in ((Path(file).name, file), ("uncompressed copy", plain)):
+            config = replace(
                 config,
-                data=replace(data, train_file=str(path), train_jets=jets),
-                training=training,
+                data=replace(config.data, train_file=str(path), train_jets=jets),
+                training=replace(config.training, micro_batches=1),
             )
-            for name, path in ((Path(file).name, file), ("uncompressed copy", plain))
-        }
-        return text(_compared(configs, peer_python) if peers else _measured(configs))
-
-
-def _compared(configs: dict[str, Config], peer_python: str | None) -> Table:
-    """Batches made in turn with Salt's."""
-    rows = []
-    with salt(peer_python, cores=1) as ask:
-        for name, config in configs.items():
-            rates = _rates(ask, config)
-            ratios = rates[:, 0] / rates[:, 1]
-            found = (*np.median(rates, axis=0), np.median(ratios), ratios.min(), ratios.max())
-            rows.append([name, *map(float, found)])
-    columns = {"file": "", "here": ",.0f", "Salt": ",.0f", "ratio": ".2f"}
-    return Table("Batches, jets/s", {**columns, "least": ".2f", "most": ".2f"}, rows)
-
-
-def _rates(ask: Ask, config: Config) -> np.ndarray:
-    """Jets/s [pair, ours and Salt's] of passes through the file."""
-    data, batch_size = config.data, config.training.batch_size
-    number = PASSES * (data.train_jets // batch_size)
-    ask("read", data.train_file, settings=settings(config))
-    batches = loader_of(config, build(config)).iterator()
-
-    def ours() -> float:
-        begin, found = time.perf_counter(), 0
-        for _ in range(number):
-            batch, _ = next(batches)
-            found += int(batch.jet_valid.sum())
-        return found / (end_of_work() - begin)
-
-    def theirs() -> float:
-        return number * batch_size / ask("next", data.train_file, batches=number)
-
-    rates = [(ours(), theirs()) for _ in range(1 + PAIRS)]
-    batches.close()
-    # The first pair warms the caches.
-    return np.array(rates[1:])
+            rows.append([name, *_row(config, repeats, ask)])
+    yield {"data": Table("Reading and batches, jets/s", columns, rows)}
 
 
 def copy_plain(source: Path, path: Path, jets: int) -> Path:
@@ -106,29 +72,34 @@ def copy_plain(source: Path, path: Path, jets: int) -> Path:
     return path
 
 
-def _measured(configs: dict[str, Config]) -> Table:
-    """Reading alone, and batches that are ready for a step."""
-    rows = []
-    for name, config in configs.items():
-        data, model = config.data, build(config)
-        loader = loader_of(config, model)
-        batches = loader.iterator()
+def _row(config: Config, repeats: int, ask: Ask | None) -> list[str | float]:
+    """What is in the file, and jets/s of reading alone, of batches, and of Salt's batches."""
+    data, model = config.data, build(config)
+    loader = loader_of(config, model)
+    batches, steps = loader.iterator(), PASSES * loader.steps_per_epoch
 
-        def epoch(batches=batches, steps=loader.steps_per_epoch) -> None:
-            for _ in range(steps):
-                next(batches)
+    def read() -> float:
+        return data.train_jets / timed(_read, config, model.schema)[0]
 
-        reading = _rate(data.train_jets, lambda d=data, s=model.schema: _read(d, s))
-        finished = _rate(loader.jets_per_epoch, epoch)
-        batches.close()
-        with h5py.File(data.train_file) as raw:
-            table = raw[_datasets(model.schema)[-1]]
-            packing = f"{table.compression}, {table.chunks[0]} rows" if table.chunks else "plain"
-            sizes = " x ".join(map(str, (*table.shape[1:], len(table.dtype))))
-        layout = f"{data.train_jets} jets, {sizes} fields, {packing}"
-        rows.append([name, layout, reading, finished, finished / reading])
-    columns = {"file": "", "layout": "", "reading": ",.0f", "batches": ",.0f", "ratio": ".2f"}
-    return Table("Reading and batches, jets/s", columns, rows)
+    def ours() -> float:
+        begin = time.perf_counter()
+        found = sum(int(next(batches)[0].jet_valid.sum()) for _ in range(steps))
+        return found / (end_of_work() - begin)
+
+    works: dict[str, Callable[[], float]] = {"reading": read, "batches": ours}
+    if ask:
+        ask("read", data.train_file, salt_settings(config))
+        whole = PASSES * (data.train_jets // config.training.batch_size)
+        made = whole * config.training.batch_size
+        works["Salt"] = lambda: made / ask("next", data.train_file, whole)
+    found = rounds(works, repeats)
+    batches.close()
+    rates = {name: spread(values).median for name, values in found.items()}
+    row = [_layout(config, model.schema), *rates.values()]
+    row.insert(3, rates["batches"] / rates["reading"])
+    if ask:
+        row += spread([a / b for a, b in zip(found["batches"], found["Salt"], strict=True)])
+    return row
 
 
 def _datasets(schema: Schema) -> list[str]:
@@ -137,20 +108,18 @@ def _datasets(schema: Schema) -> list[str]:
     return [*objects, schema.jets.dataset, *streams]
 
 
-def _rate(jets: int, work: Callable[[], None]) -> float:
-    """Jets/s of the fastest of a few runs, after one that warms the caches."""
-    work()
-    times = []
-    for _ in range(REPEATS):
-        begin = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - begin)
-    return jets / min(times)
+def _layout(config: Config, schema: Schema) -> str:
+    """Jets, shape and packing of the last dataset."""
+    with h5py.File(config.data.train_file) as raw:
+        table = raw[_datasets(schema)[-1]]
+        packing = f"{table.compression}, {table.chunks[0]} rows" if table.chunks else "plain"
+        sizes = " x ".join(map(str, (*table.shape[1:], len(table.dtype))))
+    return f"{config.data.train_jets} jets, {sizes} fields, {packing}"
 
 
-def _read(data: DataConfig, schema: Schema) -> None:
-    with h5py.File(data.train_file) as file:
-        for start in range(0, data.train_jets, schema.block_size):
-            stop = min(start + schema.block_size, data.train_jets)
+def _read(config: Config, schema: Schema) -> None:
+    with h5py.File(config.data.train_file) as file:
+        for start in range(0, config.data.train_jets, schema.block_size):
+            stop = min(start + schema.block_size, config.data.train_jets)
             for dataset in _datasets(schema):
                 file[dataset][start:stop]

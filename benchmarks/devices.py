@@ -1,22 +1,18 @@
-"""The accelerator: what it is, how fast it multiplies matrices, and whether it computes right."""
+"""The accelerator: how fast it multiplies matrices, and whether it computes right."""
 
-import platform
-import subprocess
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import jaxlib
 import optax
 from jaxtyping import PyTree
 
 from benchmarks.export import FAST_TO_COMPILE, difference, tiny
+from benchmarks.turns import rounds, timed
 
 PRODUCTS, ROUNDS = 10, 5
 STEPS = 2
@@ -36,29 +32,6 @@ class Differences(NamedTuple):
     losses: float
 
 
-def about() -> dict[str, Any]:
-    """Date, device and versions."""
-    device = jax.devices()[0]
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="minutes"),
-        "machine": platform.platform(),
-        "device": device.device_kind,
-        "driver": _driver(),
-        "platform_version": " ".join(device.client.platform_version.split()),
-        "jax": jax.__version__,
-        "jaxlib": jaxlib.__version__,
-        "python": platform.python_version(),
-    }
-
-
-def _driver() -> str | None:
-    """Version of NVIDIA's driver, where there is one."""
-    asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    with suppress(OSError):
-        return subprocess.run(asked, capture_output=True, text=True).stdout.strip() or None
-    return None
-
-
 def matrix_peak(dtype: str, width: int) -> float:
     """Operations per second of the product of two random square matrices.
 
@@ -72,12 +45,12 @@ def matrix_peak(dtype: str, width: int) -> float:
     keys = jax.random.split(jax.random.key(0))
     a, b = (jax.random.normal(key, (width, width), dtype) for key in keys)
     product = jax.jit(jnp.matmul)
-    seconds = []
-    for _ in range(ROUNDS + 1):
-        begin = time.perf_counter()
-        jax.block_until_ready([product(a, b) for _ in range(PRODUCTS)])
-        seconds.append(time.perf_counter() - begin)
-    return 2 * width**3 * PRODUCTS / min(seconds[1:])
+
+    def several() -> list[jax.Array]:
+        return [product(a, b) for _ in range(PRODUCTS)]
+
+    (found,) = rounds({dtype: lambda: timed(several)[0]}, ROUNDS).values()
+    return 2 * width**3 * PRODUCTS / min(found)
 
 
 def copied(tree: PyTree, device: jax.Device) -> PyTree:
@@ -123,13 +96,12 @@ def _both(model: str, file: str, name: str, pool: ThreadPoolExecutor) -> list[tu
     cpu = jax.devices("cpu")[0]
     with jax.default_device(cpu):
         made = tiny(model, file, name)
-        trainer = made.trainer
-        arguments = (trainer.state, *made.batch())
+        arguments = (made.trainer.state, *made.batch())
     sides = []
     for device in (jax.devices()[0], cpu):
         placed = copied(arguments, device)
         options = FAST_TO_COMPILE if device.platform == "cpu" else None
-        lowered = trainer.step.lower(*placed)
+        lowered = made.trainer.step.lower(*placed)
         sides.append((pool.submit(partial(lowered.compile, options)), placed))
     return sides
 

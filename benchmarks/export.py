@@ -1,8 +1,7 @@
 """The whole training step of every method, lowered for CPU, CUDA and TPU without having them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -10,43 +9,26 @@ from jax import export
 from jaxtyping import PyTree
 from tqdm import tqdm
 
-from benchmarks.made import Made, chosen, load, weighted
+from benchmarks.made import SAMPLE, Made, chosen, load, weighted
+from benchmarks.tables import Table
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 FAST_TO_COMPILE = {"xla_backend_optimization_level": 0}
 BATCH_SIZE, JETS = 8, 200
 
 
-class Exported(NamedTuple):
-    """What became of a step.
-
-    Attributes:
-        lowered: whether it could be lowered for each platform.
-        kilobytes: size of the serialised step, for all of them together.
-        difference: between the results of the step and of the one that was saved, loaded and run
-            on this machine's CPU, relative to the norm of each part of the state.
-    """
-
-    lowered: dict[str, bool]
-    kilobytes: float
-    difference: float
-
-
-def run(model: str, file: str, methods: Sequence[str] | None) -> str:
-    """A table of method and platform, each step serialised, loaded and run again on CPU.
+def run(
+    model: str = "quickstart", file: str = SAMPLE, methods: Sequence[str] | None = None
+) -> Iterator[dict[str, Table]]:
+    """Whether the step of every method, serialised, runs on other platforms; again on this CPU.
 
     Args:
-        model: YAML file or name, whose sizes are made tiny.
-        file: training file.
-        methods: names; none: all.
+        model: YAML file, or name of one in configs, whose sizes are made tiny
     """
-    names = chosen(methods)
-    lines = [f"{'method':14}" + "".join(f"{p:>6}" for p in PLATFORMS) + f"{'kB':>8}{'CPU':>9}"]
-    for name in tqdm(names, leave=False):
-        found = export_step(tiny(model, file, name))
-        marks = "".join(f"{'yes' if found.lowered[p] else 'no':>6}" for p in PLATFORMS)
-        lines.append(f"{name:14}{marks}{found.kilobytes:8.0f}{found.difference:9.0e}")
-    return "\n".join(lines)
+    names = tqdm(chosen(methods), leave=False)
+    rows = [[name, *export_step(tiny(model, file, name))] for name in names]
+    columns = {"method": "", **dict.fromkeys(PLATFORMS, ""), "kB": ".0f", "CPU": ".0e"}
+    yield {"export": Table("Steps that are lowered, saved, loaded and run", columns, rows)}
 
 
 def tiny(model: str, file: str, method: str) -> Made:
@@ -71,8 +53,13 @@ def tiny(model: str, file: str, method: str) -> Made:
     return Made(load(model, *sizes, file=file, batch_size=BATCH_SIZE))
 
 
-def export_step(made: Made) -> Exported:
-    """Lowers the step, saves and loads it, and makes one step with the result."""
+def export_step(made: Made) -> list[str | float]:
+    """Lowers the step, saves and loads it, and makes one step with the result.
+
+    Returns:
+        "yes" for each platform for which it could be lowered, or "no"; the kB that it has for all
+        of them together; and the `difference` between its results and those of the step itself.
+    """
     trainer = made.trainer
     arguments = (trainer.state, *made.batch())
     leaves, structure = jax.tree.flatten(arguments)
@@ -87,15 +74,11 @@ def export_step(made: Made) -> Exported:
         state, metrics = jax.tree.unflatten(results, step(*leaves))
         return [state.params, state.optimiser_state, state.weighting_state, metrics]
 
-    lowered = {platform: True for platform in PLATFORMS}
-    try:
-        saved = export.export(step, platforms=PLATFORMS)(*leaves).serialize()
-    except NotImplementedError:
-        lowered = {platform: _can_be_lowered(step, platform, leaves) for platform in PLATFORMS}
-        good = [platform for platform, fine in lowered.items() if fine]
-        saved = export.export(step, platforms=good)(*leaves).serialize()
+    good = [platform for platform in PLATFORMS if _can_be_lowered(step, platform, leaves)]
+    saved = export.export(step, platforms=good)(*leaves).serialize()
     loaded = jax.jit(export.deserialize(saved).call, compiler_options=FAST_TO_COMPILE)
-    return Exported(lowered, len(saved) / 1e3, difference(run(loaded), run(step)))
+    marks = ["yes" if platform in good else "no" for platform in PLATFORMS]
+    return [*marks, len(saved) / 1e3, difference(run(loaded), run(step))]
 
 
 def _can_be_lowered(step: jax.stages.Wrapped, platform: str, leaves: Sequence[jax.Array]) -> bool:

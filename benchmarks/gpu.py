@@ -1,99 +1,84 @@
 """Training on an accelerator: jets/s, memory and share of the matrix peak of every weighting.
 
 The most important measurements come first. Those that are not reached within the time limit are
-named at the end, and what has been measured is written after every group of them, so that a run
-that is killed leaves something behind.
+named at the end.
 """
 
-import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from benchmarks import devices
 from benchmarks.compiled_steps import TURNS, Case, Steps
-from benchmarks.made import chosen, load
-from benchmarks.salt_peer import VARIANTS as PEERS
-from benchmarks.salt_peer import Ask, salt, settings
-from benchmarks.tables import Table, text
+from benchmarks.devices import Differences, compare, matrix_peak
+from benchmarks.made import SAMPLE, at_least, chosen, load
+from benchmarks.peer_process import SALT as PEERS
+from benchmarks.peer_process import Ask, peer, salt_settings
+from benchmarks.tables import Table, about
 from maskformer_jax.errors import InputError
-from maskformer_jax.training.compilation import use_cache
 
 # One and K backward passes: the methods of the tables against batch size.
 FIRST = ("equal", "cagrad")
 PARTS = ("sizes", "correctness", "methods", "salt")
 CORRECTNESS, SALT = "correctness", "salt"
+DTYPES = ("bfloat16", "float32")
 COLUMNS = {"network": "", "type": "", "batch": "d", "method": "", "jets/s": ",.0f"}
 COLUMNS |= {"to equal": ".3f", "with loader": ",.0f", "waiting": ".1%", "GiB": ".2f"}
 COLUMNS |= {"of peak": ".1%"}
+PEAKS = {"type": "", "10^12 operations/s of matrix products": ".4g"}
 MOST = 8  # trainings that are compiled, and then measured, before the time is looked at
 
 
 def run(
-    models: Sequence[str],
-    file: str,
-    methods: Sequence[str] | None,
-    dtypes: Sequence[str],
-    batch_sizes: Sequence[int],
-    *,
-    parts: Sequence[str],
-    limit: float,
-    seconds: float,
-    matrix: int,
-    threads: int | None,
-    peer_python: str | None,
-    output: str,
-) -> str:
-    """Tables of what was measured, which are also written beside `output`, all numbers as JSON.
+    models: Sequence[str] = ("maskformer_small", "maskformer"),
+    file: str = SAMPLE,
+    methods: Sequence[str] | None = None,
+    dtypes: Sequence[str] = DTYPES,
+    batch_sizes: Sequence[int] = (4000, 16000, 1000, 2000, 8000),
+    parts: Sequence[str] = PARTS[:-1],
+    limit: float = 450,
+    seconds: float = 0.5,
+    matrix: int = 8192,
+    threads: int | None = None,
+    peer_python: str | None = None,
+) -> Iterator[dict[str, Table]]:
+    """Training on an accelerator: speed, memory, correctness.
 
     Args:
-        models: YAML files or names, the most important first.
-        file: training file.
-        methods: names; none: all.
-        dtypes: of the arithmetic, the most important first.
-        batch_sizes: jets of a batch, the most important first; it is that of all methods' table.
-        parts: of `PARTS`: against batch size, against the CPU, all methods, Salt.
-        limit: seconds after which nothing new is begun.
-        seconds: of one turn of a training.
-        matrix: rows of the square matrices whose product gives the peak.
-        threads: programs that are compiled at the same time; none: one per core.
-        peer_python: interpreter that has Salt; none: this one.
-        output: JSON file.
+        models: YAML files, or names of those in configs, the most important first
+        dtypes: of the arithmetic, bfloat16 or float32, the most important first
+        batch_sizes: jets of a batch, the most important first; it is that of all methods' table
+        parts: sizes, correctness, methods, and salt, which is another training
+        limit: seconds after which nothing new is begun
+        seconds: of a turn, of which three are made
+        matrix: rows of the square matrices whose product gives the peak
+        threads: programs that are compiled at the same time; none: one per core
     """
-    begin, names, threads = time.perf_counter(), chosen(methods), threads or os.cpu_count() or 1
-    if min(*batch_sizes, matrix, threads, seconds) <= 0:
-        raise InputError(
-            "`--batch_sizes`, `--matrix`, `--threads` and `--seconds` must be positive; got "
-            f"{batch_sizes}, {matrix}, {threads} and {seconds}"
-        )
-    use_cache()
-    found = {"about": devices.about(), "file": file, "limit": limit, "matrix": matrix}
-    found["peaks"] = {dtype: devices.matrix_peak(dtype, matrix) for dtype in dtypes}
-    found |= {"rows": [], "differences": {}, "missing": []}
+    begin, names, threads = time.perf_counter(), chosen(methods), threads or os.cpu_count()
+    at_least(1, batch_sizes=batch_sizes, matrix=matrix, threads=threads)
+    at_least(0.001, seconds=seconds)
+    dtypes, parts = chosen(dtypes, DTYPES, "type"), chosen(parts, PARTS, "part")
+    peaks = {dtype: matrix_peak(dtype, matrix) for dtype in dtypes}
     steps, deadline = Steps(file, seconds), begin + limit
-    written = ""
+    rows, differences, missing = [], {}, []
     for group in groups(models, names, dtypes, batch_sizes, parts, min(threads, MOST)):
         if group == CORRECTNESS:
-            found["differences"] = devices.compare(models[0], file, names, deadline, threads)
-            missing = [f"{CORRECTNESS} of {x}" for x in names if x not in found["differences"]]
+            differences = compare(models[0], file, names, deadline, threads)
+            missing += [f"{CORRECTNESS} of {x}" for x in names if x not in differences]
         elif group == SALT:
             cases = [(d, b) for b in batch_sizes for d in dtypes]
-            rows = trained_by_salt(peer_python, models[0], file, cases, seconds, deadline)
-            found["rows"] += rows
-            missing = [f"Salt {d} {b}" for d, b in cases[len(rows) // len(PEERS) :]]
+            found = trained_by_salt(peer_python, models[0], file, cases, seconds, deadline)
+            rows += found
+            missing += [f"Salt {d} {b}" for d, b in cases[len(found) // len(PEERS) :]]
         else:
-            rows = steps.measure(group, deadline, threads)
-            found["rows"] += rows
-            missing = [_name(case._asdict()) for case in group[len(rows) :]]
-        found["missing"] += missing
-        found["seconds"] = time.perf_counter() - begin
-        written = write(found, Path(output))
-    return written
+            found = steps.measure(group, deadline, threads)
+            rows += found
+            missing += [_name(case._asdict()) for case in group[len(found) :]]
+        yield tables(rows, differences, peaks, f"not measured within {limit:g} s", missing)
 
 
 def groups(
@@ -154,11 +139,11 @@ def trained_by_salt(
     """
     device = {"gpu": "cuda"}.get(jax.default_backend(), "cpu")
     rows = []
-    with salt(python, os.cpu_count() or 1) as ask:
+    with peer(python, "salt_process", os.cpu_count()) as ask:
         for dtype, batch_size in cases:
             if time.perf_counter() > deadline:
                 break
-            told = settings(load(model, file=file, batch_size=batch_size))
+            told = salt_settings(load(model, file=file, batch_size=batch_size))
             told |= {"device": device, "dtype": dtype}
             for label in PEERS:
                 row = {"model": model, "method": label, "dtype": dtype, "batch_size": batch_size}
@@ -170,50 +155,44 @@ def trained_by_salt(
 
 
 def _turn_of_salt(ask: Ask, label: str, told: dict[str, Any], seconds: float) -> dict[str, Any]:
-    parameters = ask("train", label, settings=told)
-    ask("turn", label, steps=2)
-    once = ask("turn", label, steps=2)["seconds"] / 2
-    turns = [ask("turn", label, steps=max(round(seconds / once), 2)) for _ in range(TURNS)]
+    parameters = ask("train", label, told)
+    once = [ask("turn", label, 2)["seconds"] / 2 for _ in range(2)][-1]
+    turns = [ask("turn", label, max(round(seconds / once), 2)) for _ in range(TURNS)]
     rates = [turn["jets"] / turn["seconds"] for turn in turns]
     waiting = sum(turn["waiting"] for turn in turns) / sum(turn["seconds"] for turn in turns)
     measured = {"loaded_jets_per_second": float(np.median(rates)), "waiting": waiting}
     return measured | {"parameters": parameters, "turns": turns}
 
 
-def write(found: dict[str, Any], output: Path) -> str:
-    """The tables, which are written beside the JSON."""
-    shown = table(found)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(found, indent=1) + "\n")
-    output.with_suffix(".txt").write_text(shown + "\n")
-    return shown
-
-
-def table(found: dict[str, Any]) -> str:
-    """Trainings by network, type and batch size; differences to the CPU; what is missing.
+def tables(
+    rows: Sequence[dict[str, Any]],
+    differences: Mapping[str, Differences | str],
+    peaks: Mapping[str, float],
+    limit: str,
+    missing: Sequence[str],
+) -> dict[str, Table]:
+    """The machine; trainings by network, type and batch size; differences to the CPU; the rest.
 
     Operations are those of the products and sums of the program, without the method's own, and the
     memory is what the compiled step holds, batch and state included.
     """
-    lines = [", ".join(f"{name} {value}" for name, value in found["about"].items() if value)]
-    peaks = (f"{name} {value / 1e12:.4g}" for name, value in found["peaks"].items())
-    lines.append(f"matrix peak, 10^12 operations/s: {', '.join(peaks)}")
-    rows = sorted(found["rows"], key=_setting)
+    machine = ", ".join(f"{name} {value}" for name, value in about().items() if value)
+    found = {"machine": Table(machine, PEAKS, [[name, x / 1e12] for name, x in peaks.items()])}
+    rows = sorted(rows, key=_setting)
     plain = {_setting(row): row.get("jets_per_second") for row in rows if row["method"] == "equal"}
-    cells = [_cells(x, plain.get(_setting(x)), found["peaks"]) for x in rows if "failed" not in x]
-    if cells:
-        lines += ["", text(Table("trainings", COLUMNS, cells))]
-    lines += [f"{_name(row)}: {row['failed']}" for row in rows if "failed" in row]
-    failed = {k: x for k, x in found["differences"].items() if isinstance(x, str)}
-    cells = [[k, *x] for k, x in found["differences"].items() if k not in failed]
-    if cells:
-        columns = {"method": "", **dict.fromkeys(devices.Differences._fields, ".1e")}
-        lines += ["", text(Table("to the CPU, float32 in full precision", columns, cells))]
-    lines += [f"{name}: {reason}" for name, reason in failed.items()]
-    if found["missing"]:
-        missing = "; ".join(found["missing"])
-        lines.append(f"\nnot measured within {found['limit']:g} s: {missing}")
-    return "\n".join(lines)
+    if rows:
+        cells = [_cells(x, plain.get(_setting(x)), peaks) for x in rows if "failed" not in x]
+        notes = [f"{_name(row)}: {row['failed']}" for row in rows if "failed" in row]
+        found["trainings"] = Table("trainings", COLUMNS, cells, notes, rows)
+    if differences:
+        failed = {k: x for k, x in differences.items() if isinstance(x, str)}
+        cells = [[k, *x] for k, x in differences.items() if k not in failed]
+        columns = {"method": "", **dict.fromkeys(Differences._fields, ".1e")}
+        notes = [f"{name}: {reason}" for name, reason in failed.items()]
+        title = "to the CPU, float32 in full precision"
+        found["differences"] = Table(title, columns, cells, notes)
+    found["missing"] = Table(f"{limit}: {'; '.join(missing) or 'nothing'}", {}, [])
+    return found
 
 
 def _cells(row: dict[str, Any], plain: float | None, peaks: dict[str, float]) -> list[Any]:

@@ -1,9 +1,11 @@
 """What every benchmark starts from: a configuration, and the training that it describes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import optax
 from jaxtyping import PyTree
 
@@ -12,8 +14,8 @@ from maskformer_jax import optimisers
 from maskformer_jax.build import Model, build
 from maskformer_jax.config import Config
 from maskformer_jax.data import JetFile, TrainLoader, fit_scaling
-from maskformer_jax.errors import InputError, known
-from maskformer_jax.experiment import training_layout
+from maskformer_jax.errors import check, known
+from maskformer_jax.experiment import training_loader
 from maskformer_jax.gradients import LossSums, SumsOf
 from maskformer_jax.training import loop
 from maskformer_jax.types import Batch, Labels
@@ -23,35 +25,55 @@ SHIPPED = Path("configs")
 SAMPLE = "data/sample/train.h5"
 
 
-def file_of(model: str) -> str:
-    """The YAML file that `--model` names: a file, or the name of one in `configs`.
+def arguments(model: str, *options: str, file: str | None = None, batch_size: int = 0) -> list[str]:
+    """The command line of train.py for a model.
+
+    Args:
+        model: YAML file, or name of one in `configs`.
+        *options: of train.py.
+        file: to train on; none: that of the configuration.
+        batch_size: jets of a batch; 0: that of the configuration.
 
     Raises:
         InputError: there is no such model.
     """
-    if model.endswith((".yaml", ".yml")):
-        return model
-    known(model, sorted(path.stem for path in SHIPPED.glob("*.yaml")), "model")
-    return str(SHIPPED / f"{model}.yaml")
+    if not model.endswith((".yaml", ".yml")):
+        known(model, sorted(path.stem for path in SHIPPED.glob("*.yaml")), "model")
+        model = str(SHIPPED / f"{model}.yaml")
+    found = [f"--config={model}", *([f"--data.train_file={file}"] if file else [])]
+    return [*found, *([f"--training.batch_size={batch_size}"] if batch_size else []), *options]
 
 
 def load(model: str, *options: str, file: str | None = None, batch_size: int = 0) -> Config:
-    """The configuration of a model.
+    """The configuration that these `arguments` describe."""
+    return configuration.load(arguments(model, *options, file=file, batch_size=batch_size))
 
-    Args:
-        model: as `file_of` takes it.
-        *options: of train.py.
-        file: to train on; none: that of the configuration.
-        batch_size: jets of a batch; 0: that of the configuration.
+
+class Settings(NamedTuple):
+    """What the cost of a step is measured with.
+
+    Attributes:
+        model: YAML file, or name of one in `configs`.
+        files: label -> training file; the first is the one that steps are made on.
+        batch_size: jets of a batch.
+        repeats: turns of everything that is timed; the median counts.
+        steps: of a turn.
     """
-    return configuration.load(
-        [
-            f"--config={file_of(model)}",
-            *([f"--data.train_file={file}"] if file else []),
-            *([f"--training.batch_size={batch_size}"] if batch_size else []),
-            *options,
-        ]
-    )
+
+    model: str
+    files: Mapping[str, str]
+    batch_size: int
+    repeats: int
+    steps: int
+
+    def options(self, *more: str, label: str | None = None) -> list[str]:
+        """Of train.py, and further ones; on the first file, or on that with a label."""
+        file = self.files[label or next(iter(self.files))]
+        return arguments(self.model, *more, file=file, batch_size=self.batch_size)
+
+    def config(self, *more: str, label: str | None = None) -> Config:
+        """The configuration that these describe."""
+        return configuration.load(self.options(*more, label=label))
 
 
 def overlay(method: str) -> str:
@@ -64,16 +86,23 @@ def weighted(config: Config, method: str) -> list[str]:
     return [] if config.weighting.name == method else [overlay(method)]
 
 
-def chosen(names: Sequence[str] | None) -> list[str]:
-    """The given names, each once, or all methods.
+def chosen(
+    names: Sequence[str] | None, there: Iterable[str] = METHODS, what: str = "method"
+) -> list[str]:
+    """The given names, each once, or all that there are.
 
     Raises:
         InputError: a name is unknown.
     """
-    unknown = sorted(set(names or ()) - set(METHODS))
-    if unknown:
-        raise InputError(f"`--methods`: no {', '.join(unknown)}; known: {', '.join(METHODS)}")
-    return list(dict.fromkeys(names or METHODS))
+    for name in names or ():
+        known(name, there, what)
+    return list(dict.fromkeys(names or there))
+
+
+def at_least(least: float, **options: float | Sequence[float]) -> None:
+    """Raises InputError unless every number that an option was given is as large as that."""
+    for name, value in options.items():
+        check(np.min(value) >= least, f"--{name}", f"be at least {least}", value)
 
 
 def sums_of(model: Model) -> SumsOf:
@@ -92,18 +121,11 @@ def loader_of(config: Config, model: Model) -> TrainLoader:
     Raises:
         InputError: the configuration names no file, or it does not fit.
     """
-    data, settings = config.data, config.training
-    if data.train_file is None:
-        raise InputError("`--file` must name a file to train on; got none")
+    data = config.data
+    check(data.train_file is not None, "--file", "name a file to train on", data.train_file)
     file = JetFile(data.train_file, model.schema)
-    return TrainLoader(
-        file,
-        fit_scaling(file, norm_file=data.norm_file, num_jets=data.train_jets),
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        num_jets=data.train_jets,
-        layout=training_layout(config, file, model.tokens),
-    )
+    scaling = fit_scaling(file, norm_file=data.norm_file, num_jets=data.train_jets)
+    return training_loader(config, model, file, scaling)
 
 
 def batches_of(loader: TrainLoader, number: int) -> Iterator[tuple[Batch, Labels]]:

@@ -4,8 +4,6 @@ Runs where torch and torchjd are installed (`requirements-peers.txt`), JAX not b
 `python -m benchmarks.peers` answers the requests of `python benchmark.py aggregators --peers`.
 """
 
-import json
-import sys
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -16,6 +14,7 @@ from torch import Tensor
 from torchjd import aggregation, scalarization
 from torchjd.linalg import QuadprogProjector
 
+from benchmarks.serving import serve
 from benchmarks.settings import options, static_weights
 
 
@@ -147,38 +146,32 @@ def peers(
     }
 
 
-def serve() -> None:
-    """Answers one JSON line on standard output for each on standard input.
+class TorchJD:
+    """Its methods on one sample; the process of `peer_process.peer`."""
 
-    `{"load": folder}` reads the arrays of a `Sample`; `{"make": label, "exact": bool}` makes its
-    step, answering whether there is one; `{"run": label}` runs that and answers with its seconds;
-    `{"save": file}` writes the last update.
-    """
-    torch.set_num_threads(2)
-    steps: dict[str, Step] = {}
-    sample = update = None
-    for line in sys.stdin:
-        (request, value), *rest = json.loads(line).items()
-        answer = None
-        try:
-            if request == "load":
-                arrays = (np.load(f"{value}/{name}.npy", mmap_mode="c") for name in Sample._fields)
-                sample = Sample(*map(torch.from_numpy, arrays))
-            elif request == "make":
-                known = peers(len(sample.losses), dtype=sample.grads.dtype, **dict(rest))
-                answer = value in known
-                steps |= {value: known[value]()} if answer else {}
-            elif request == "run":
-                begin = time.perf_counter()
-                update = steps[value](sample)
-                answer = time.perf_counter() - begin
-            elif request == "save":
-                np.save(value, update.detach().numpy())
-        except Exception as error:
-            # A method that fails on these matrices is a result, not the end of the table.
-            answer = {"failed": f"{type(error).__name__}: {error}".splitlines()[0]}
-        print(json.dumps(answer), flush=True)
+    def load(self, folder: str) -> None:
+        """Reads the arrays of a `Sample`."""
+        arrays = (np.load(f"{folder}/{name}.npy", mmap_mode="c") for name in Sample._fields)
+        self._sample, self._steps = Sample(*map(torch.from_numpy, arrays)), {}
+
+    def make(self, label: str, exact: bool) -> bool:
+        """Makes the step of a method; whether there is one."""
+        num_tasks, dtype = len(self._sample.losses), self._sample.grads.dtype
+        makers = peers(num_tasks, exact=exact, dtype=dtype)
+        if label in makers:
+            self._steps[label] = makers[label]()
+        return label in makers
+
+    def run(self, label: str) -> float:
+        """Seconds of a step."""
+        begin = time.perf_counter()
+        self._update = self._steps[label](self._sample)
+        return time.perf_counter() - begin
+
+    def save(self, path: str) -> None:
+        """Writes the last update."""
+        np.save(path, self._update.detach().numpy())
 
 
 if __name__ == "__main__":
-    serve()
+    serve(TorchJD())

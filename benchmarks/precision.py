@@ -1,6 +1,6 @@
 """Cosine between the bfloat16 and the float32 update of every method, on a network in training."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -11,7 +11,8 @@ import optax
 from jaxtyping import PyTree
 from tqdm import tqdm
 
-from benchmarks.made import Made, chosen, load, sums_of, weighted
+from benchmarks.made import SAMPLE, Made, chosen, load, sums_of, weighted
+from benchmarks.tables import Table
 from maskformer_jax.build import build
 from maskformer_jax.config import Config
 from maskformer_jax.gradients import LossGradients, Parts, gradients_of_losses
@@ -29,16 +30,13 @@ class Pair(NamedTuple):
     float32: Any
 
 
-def run(model: str, file: str, methods: Sequence[str] | None) -> str:
-    """A table of cosines at initialisation and after one epoch, for the third of three updates.
+def run(
+    model: str = "quickstart", file: str = SAMPLE, methods: Sequence[str] | None = None
+) -> Iterator[dict[str, Table]]:
+    """Cosines of bfloat16 with float32 updates of every method, for the third of three updates.
 
     The parameters stay where they are during the three updates, so that the two sides differ in
     nothing but the precision of the network; states of methods move on.
-
-    Args:
-        model: YAML file or name.
-        file: training file.
-        methods: names; none: all.
     """
     names = chosen(methods)
     made = Made(load(model, file=file))
@@ -46,12 +44,10 @@ def run(model: str, file: str, methods: Sequence[str] | None) -> str:
     gradients = Pair(*(_gradients(made.config, dtype) for dtype in Pair._fields))
     known = {"steps_per_epoch": 1, "optimiser": optax.adam(1e-3)}
     known |= method.parameters_of_losses(made.config, made.model, last_layer=True)
-
-    def method_of(name: str) -> optax.GradientTransformationExtraArgs:
+    ways = {}
+    for name in names:
         weighting = load(model, *weighted(made.config, name)).weighting
-        return method.make(weighting, made.model.losses, **known)
-
-    ways = {name: method_of(name) for name in names}
+        ways[name] = method.make(weighting, made.model.losses, **known)
     state, columns = made.trainer.state, []
     for steps in (0, epoch):
         for _ in tqdm(range(steps), leave=False):
@@ -59,12 +55,9 @@ def run(model: str, file: str, methods: Sequence[str] | None) -> str:
         params = jax.tree.map(jnp.copy, state.params)
         given = [next(batches) for _ in range(UPDATES + 1)]
         columns.append(_cosines(ways, made.model.losses, params, gradients, given))
-    rows = [
-        f"{label:28}" + "".join(f"{column[label]:16.5f}" for column in columns)
-        for label in columns[0]
-    ]
-    head = f"{'cosine of':28}{'initialisation':>16}{'after an epoch':>16}"
-    return "\n".join([head, *rows])
+    rows = [[label, *(column[label] for column in columns)] for label in columns[0]]
+    heads = {"cosine of": "", "initialisation": ".5f", "after an epoch": ".5f"}
+    yield {"precision": Table("Updates by bfloat16 against those by float32", heads, rows)}
 
 
 def _gradients(config: Config, dtype: str) -> Gradients:

@@ -1,12 +1,11 @@
 """Puts what was measured into docs/performance.md: tables between two marks each, and plots."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks import training
 from benchmarks.tables import Table, load, markdown
 from maskformer_jax.errors import InputError
 
@@ -16,24 +15,25 @@ BELOW = {"training": "training", "weights": "weights", "stages_cagrad": "stages"
 SIZES = ("batch_size", "tracks", "width", "tasks")
 
 
-def run(runs: str, docs: str) -> str:
-    """Which tables and plots were brought up to date.
+def run(runs: str = "runs", docs: str = "docs/performance.md") -> Iterator[dict[str, Table]]:
+    """Tables and plots of docs/performance.md, from the JSON files.
 
     Args:
-        runs: folder with what the other benchmarks wrote.
-        docs: Markdown file with the marks.
+        runs: folder of the JSON files
+        docs: Markdown file with the marks, which is filled in
     """
     folder, page = Path(runs), Path(docs)
     if not page.is_file():
         raise InputError(f"{page}: no such file")
-    tables = load(str(folder / "scaling.json")) | load(str(folder / "weights.json"))
-    if (folder / "training.json").is_file():
-        tables["training"] = training.load_table(folder / "training.json")
+    tables: dict[str, Table] = {}
+    for name in ("scaling", "weights", "training"):
+        tables |= load(str(folder / f"{name}.json"))
     before = page.read_text()
     names = [name for _, name, _ in MARKS.findall(before) if name in tables]
     drawn = draw(tables, page.with_suffix(""))
     page.write_text(filled(before, tables, {plot: f"{page.stem}/{plot}.png" for plot in drawn}))
-    return f"tables: {', '.join(names) or 'none'}; plots: {', '.join(drawn) or 'none'}"
+    rows = [[kind, ", ".join(x) or "none"] for kind, x in (("tables", names), ("plots", drawn))]
+    yield {"report": Table(f"{page} is up to date", {"kind": "", "names": ""}, rows)}
 
 
 def filled(page: str, tables: dict[str, Table], plots: dict[str, str]) -> str:

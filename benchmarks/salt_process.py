@@ -7,8 +7,6 @@ and of `data --peers`.
 
 import copy
 import itertools
-import json
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +17,7 @@ import h5py
 import numpy as np
 import torch
 import yaml
+from lightning.fabric.utilities import move_data_to_device
 from salt.data import SaltDataset
 from salt.data.samplers import RandomBatchSampler
 from salt.models import InputNorm
@@ -29,6 +28,7 @@ from torchjd.aggregation import CAGrad
 from torchjd.autojac import jac_to_grad, mtl_backward
 
 from benchmarks.salt_networks import GN2_PARAMETERS, configuration, model_of, tasks_of
+from benchmarks.serving import serve
 
 NORM_JETS = 5000
 SCHEDULE_STEPS = 1_000_000
@@ -165,7 +165,9 @@ class Training:
             inputs, pad_masks, labels = next(self._batches)
             waiting += time.perf_counter() - asked
             jets += len(inputs["jets"])
-            inputs, pad_masks, labels = self._placed((inputs, pad_masks, labels))
+            inputs, pad_masks, labels = move_data_to_device(
+                (inputs, pad_masks, labels), self._device
+            )
             with self._cast():
                 _, losses = self._model(self._norm(inputs), pad_masks, labels)
             self._optimiser.zero_grad()
@@ -179,47 +181,34 @@ class Training:
             raise FloatingPointError(f"a loss is not finite: {losses}")
         return {"jets": jets, "seconds": seconds, "waiting": waiting}
 
-    def _placed(self, node: Any) -> Any:
-        if isinstance(node, dict):
-            return {key: self._placed(value) for key, value in node.items()}
-        if isinstance(node, (list, tuple)):
-            return [self._placed(value) for value in node]
-        return node.to(self._device) if isinstance(node, Tensor) else node
 
+class Salt:
+    """Trainings and readers by name; the process of `peer_process.peer`."""
 
-def serve() -> None:
-    """Answers one JSON line on standard output for each on standard input.
+    def __init__(self):
+        self._trainings: dict[str, Training] = {}
+        self._readers: dict[str, Iterator[tuple]] = {}
 
-    `{"threads": number}` limits PyTorch; `{"train": variant, "settings": {...}}` makes a `Training`
-    and answers with its number of parameters; `{"turn": variant, "steps": number}` answers what
-    `Training.turn` returns; `{"read": name, "settings": {...}}` opens a file, and
-    `{"next": name, "batches": number}` answers with the seconds that so many batches of it took.
-    """
-    trainings, readers = {}, {}
-    # What Salt prints is no answer.
-    answers, sys.stdout = sys.stdout, sys.stderr
-    for line in sys.stdin:
-        (request, value), *rest = json.loads(line).items()
-        more, answer = dict(rest), None
-        try:
-            if request == "threads":
-                torch.set_num_threads(value)
-            elif request == "train":
-                trainings[value] = Training(value, more["settings"])
-                answer = trainings[value].parameters
-            elif request == "turn":
-                answer = trainings[value].turn(more["steps"])
-            elif request == "read":
-                readers[value] = batches(configuration(more["settings"]), more["settings"])
-            elif request == "next":
-                begin = time.perf_counter()
-                for _ in range(more["batches"]):
-                    next(readers[value])
-                answer = time.perf_counter() - begin
-        except Exception as error:
-            answer = {"failed": " ".join(f"{type(error).__name__}: {error}".split())}
-        print(json.dumps(answer), file=answers, flush=True)
+    def train(self, variant: str, settings: dict[str, Any]) -> int:
+        """Makes a training; its number of parameters."""
+        self._trainings[variant] = Training(variant, settings)
+        return self._trainings[variant].parameters
+
+    def turn(self, variant: str, steps: int) -> dict[str, float]:
+        """What `Training.turn` returns."""
+        return self._trainings[variant].turn(steps)
+
+    def read(self, file: str, settings: dict[str, Any]) -> None:
+        """Opens a file."""
+        self._readers[file] = batches(configuration(settings), settings)
+
+    def next(self, file: str, number: int) -> float:
+        """Seconds that so many batches of it take."""
+        begin = time.perf_counter()
+        for _ in range(number):
+            next(self._readers[file])
+        return time.perf_counter() - begin
 
 
 if __name__ == "__main__":
-    serve()
+    serve(Salt())

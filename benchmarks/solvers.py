@@ -1,7 +1,7 @@
 """How near the methods that solve a problem come to its solution, over thousands of Gramians."""
 
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -11,6 +11,8 @@ from jaxtyping import Float
 from tqdm import tqdm
 
 from benchmarks import reference_solvers as reference
+from benchmarks.made import at_least, chosen
+from benchmarks.tables import Table
 from maskformer_jax.errors import InputError
 from maskformer_jax.weighting.upgrad import weights as upgrad_weights
 
@@ -35,38 +37,34 @@ class Case(NamedTuple):
     excess: Callable[[Matrix, np.ndarray, dict[str, Any]], float]
 
 
-def run(tasks: Sequence[int], gramians: int, methods: Sequence[str] | None) -> str:
-    """A table of method and number of tasks.
+def run(
+    tasks: Sequence[int] = (2, 4, 6, 16), gramians: int = 2000, methods: Sequence[str] | None = None
+) -> Iterator[dict[str, Table]]:
+    """Weights that solve a problem against its solution.
 
     Args:
-        tasks: numbers of tasks K.
-        gramians: how many for each K, of every kind and of scales from 1e-12 to 1e12.
-        methods: names of methods that solve a problem; none: all.
-
-    Raises:
-        InputError: a number is too small, a method is unknown, or a package is missing.
+        gramians: how many for each number of tasks, of every kind and of scales 1e-12 to 1e12
+        methods: weightings that solve a problem
     """
     kinds = reference.number_of_kinds()
-    if min(tasks) < 2 or gramians < kinds:
-        rule = f"`--tasks` must be at least 2 and `--gramians` {kinds}"
-        raise InputError(f"{rule}; got {tasks}, {gramians}")
-    names = {label.split(":")[0] for label in CASES}
-    if unknown := sorted(set(methods or ()) - names):
-        known = ", ".join(sorted(names))
-        raise InputError(f"`--methods`: no {', '.join(unknown)}; known: {known}")
+    at_least(2, tasks=tasks)
+    at_least(kinds, gramians=gramians)
+    names = chosen(methods, [label.split(":")[0] for label in CASES])
     if importlib.util.find_spec("quadprog") is None:
         raise InputError("quadprog is missing; pip install -r requirements-dev.txt")
-    lines = [f"{'method':15}{'K':>3}{'solved':>9}{'worst':>9}{'missed':>8}{'residual > 0.5':>16}"]
-    labels = [label for label in CASES if not methods or label.split(":")[0] in methods]
+    rows = []
+    labels = [label for label in CASES if label.split(":")[0] in names]
     for k in tasks:
         matrices, _ = reference.gramians(k, -(-gramians // kinds), SEED, DECADES)
         for label in tqdm(labels, leave=False):
             excess, residuals = measure(label, matrices)
             there = ~np.isnan(excess)
-            worst, missed = excess[there].max(initial=0.0), (excess[there] > 1).sum()
-            large = (residuals[there] > LARGE).sum()
-            lines.append(f"{label:15}{k:3}{there.sum():9,}{worst:9.2f}{missed:8}{large:16}")
-    return "\n".join(lines)
+            worst, missed = excess[there].max(initial=0.0), int((excess[there] > 1).sum())
+            large = int((residuals[there] > LARGE).sum())
+            rows.append([label, k, int(there.sum()), float(worst), missed, large])
+    columns = {"method": "", "K": "d", "solved": ",d", "worst": ".2f", "missed": "d"}
+    columns[f"residual > {LARGE}"] = "d"
+    yield {"solvers": Table("Distance from the solution, 1 where float32 ends", columns, rows)}
 
 
 def measure(label: str, matrices: Float[np.ndarray, "N K K"]) -> tuple[np.ndarray, np.ndarray]:

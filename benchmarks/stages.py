@@ -6,7 +6,6 @@ the machine reaches in large matrix products and in copying an array are measure
 rounds.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -17,11 +16,9 @@ import numpy as np
 import optax
 from jaxtyping import PyTree
 
-from benchmarks.arithmetic import EQUAL
-from benchmarks.made import Made, optimiser_of, sums_of
-from benchmarks.sizes import Given, Work, medians
+from benchmarks.made import Made, Settings, optimiser_of, overlay, sums_of
 from benchmarks.tables import Table
-from benchmarks.training import CAGRAD
+from benchmarks.turns import medians, timed
 from maskformer_jax.build import Model
 from maskformer_jax.config import Config
 from maskformer_jax.gradients import LossSums, fill_rows, gradients_by_loss, micro_batches
@@ -32,6 +29,8 @@ MATRIX, ARRAY = 2048, 2**26
 COLUMNS = {"stage": "", "ms": ".1f", "share": ".1%", "GFLOP": ".2f", "GFLOP/s": ".1f"}
 COLUMNS |= {"of the peak": ".0%", "MB": ".0f", "GB/s": ".1f", "of the bandwidth": ".0%"}
 COLUMNS |= {"limit": "", "time to the limit": ".1f"}
+
+Work = Callable[[], float]
 
 
 class Program(NamedTuple):
@@ -74,26 +73,13 @@ class Machine(NamedTuple):
     bytes: float
 
 
-def both(given: Given, repeats: int, steps: int) -> dict[str, Table]:
-    """Tables of a plain step and of one with CAGrad.
-
-    Args:
-        given: the configuration with further options of train.py.
-        repeats: rounds, of which the median counts.
-        steps: runs of every program in a round.
-    """
-    return {
-        f"stages_{name}": stages(name, given(overlay), repeats, steps)
-        for name, overlay in (("equal", EQUAL), ("cagrad", CAGRAD))
-    }
-
-
-def stages(name: str, config: Config, repeats: int, steps: int) -> Table:
+def stages(name: str, settings: Settings) -> Table:
     """The table of one method."""
+    config, steps = settings.config(overlay(name)), settings.steps
     found = programs(config)
-    works = {label: program.work for label, program in found.items()} | machine_works()
+    works = {label: program.work for label, program in (found | machine_programs()).items()}
     several = {label: partial(_repeated, work, steps) for label, work in works.items()}
-    seconds = {label: total / steps for label, total in medians(several, repeats).items()}
+    seconds = {label: total / steps for label, total in medians(several, settings.repeats).items()}
     machine = Machine(2 * MATRIX**3 / seconds["product"], 8 * ARRAY / seconds["copy"])
     measured = {
         label: Stage(seconds[label], program.flops, program.bytes)
@@ -103,7 +89,7 @@ def stages(name: str, config: Config, repeats: int, steps: int) -> Table:
     rows = [row(*pair, whole.seconds, machine) for pair in differences(measured).items()]
     rows.append(row("whole step", whole, whole.seconds, machine))
     title = (
-        f"Stages of a step with {name}, {config.training.batch_size} jets, width "
+        f"Stages of a step with {name}, {settings.batch_size} jets, width "
         f"{config.model.embed_dim}; matrix products reach {machine.flops / 1e9:.0f} GFLOP/s, "
         f"copying {machine.bytes / 1e9:.1f} GB/s"
     )
@@ -188,12 +174,7 @@ def program(function: Callable[..., Any], *arguments: PyTree, times: int = 1) ->
     compiled = jax.jit(function).lower(*arguments).compile()
     cost = compiled.cost_analysis()
 
-    def work() -> float:
-        begin = time.perf_counter()
-        for _ in range(times):
-            jax.block_until_ready(compiled(*arguments))
-        return time.perf_counter() - begin
-
+    work = partial(_repeated, lambda: timed(compiled, *arguments)[0], times)
     return Program(work, times * cost["flops"], times * cost["bytes accessed"])
 
 
@@ -206,20 +187,18 @@ def _whole(trainer: loop.Trainer, batch: PyTree, used: int) -> Program:
 
     def work() -> float:
         nonlocal state
-        begin = time.perf_counter()
-        state, _ = jax.block_until_ready(compiled(state, *placed))
-        return time.perf_counter() - begin
+        seconds, (state, _) = timed(compiled, state, *placed)
+        return seconds
 
     # XLA counts a loop over the parts once.
     return Program(work, used * cost["flops"], used * cost["bytes accessed"])
 
 
-def machine_works() -> dict[str, Work]:
+def machine_programs() -> dict[str, Program]:
     """A product of large matrices, and a copy of a large array."""
     drawn = np.random.default_rng(0).standard_normal((MATRIX, MATRIX), np.float32)
     product = program(jnp.matmul, *2 * [jnp.asarray(drawn)])
-    copy = program(lambda x: x + 1.0, jnp.zeros(ARRAY))
-    return {"product": product.work, "copy": copy.work}
+    return {"product": product, "copy": program(lambda x: x + 1.0, jnp.zeros(ARRAY))}
 
 
 def differences(measured: dict[str, Stage]) -> dict[str, Stage]:

@@ -2,11 +2,16 @@
 
 import json
 import platform
+import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jaxlib
+from tabulate import tabulate
 
 from maskformer_jax.errors import InputError
 
@@ -20,11 +25,15 @@ class Table(NamedTuple):
         title: what they are, one line.
         columns: head of each column -> format of its numbers, empty for text.
         rows: cells of every row; none: there is no such number.
+        notes: lines below the table.
+        raw: what the numbers come from; it is kept, and not shown.
     """
 
     title: str
     columns: dict[str, str]
     rows: Sequence[Sequence[Cell]]
+    notes: Sequence[str] = ()
+    raw: Any = None
 
     def column(self, head: str) -> list[Any]:
         """The cells of one column."""
@@ -33,32 +42,30 @@ class Table(NamedTuple):
 
 
 def text(table: Table) -> str:
-    """The table with aligned columns."""
-    lines = [list(table.columns), *_cells(table)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    aligned = [
-        "  ".join(
-            cell.rjust(width) if form else cell.ljust(width)
-            for cell, width, form in zip(line, widths, table.columns.values(), strict=True)
-        ).rstrip()
-        for line in lines
-    ]
-    return "\n".join([table.title, *aligned])
+    """The table for a terminal."""
+    return "\n".join([table.title, *([_aligned(table, "plain")] * bool(table.rows)), *table.notes])
 
 
 def markdown(table: Table) -> str:
     """The table as Markdown, its title below it."""
-    rule = ["---:" if form else "---" for form in table.columns.values()]
-    lines = ["| " + " | ".join(line) + " |" for line in (table.columns, rule, *_cells(table))]
-    return "\n".join([*lines, "", table.title])
+    return f"{_aligned(table, 'pipe')}\n\n{table.title}"
+
+
+def _aligned(table: Table, style: str) -> str:
+    forms = table.columns.values()
+    rows = [
+        ["-" if x is None else format(x, form) for x, form in zip(row, forms, strict=True)]
+        for row in table.rows
+    ]
+    sides = ["right" if form else "left" for form in forms]
+    return tabulate(rows, list(table.columns), style, disable_numparse=True, colalign=sides)
 
 
 def keep(path: str, found: dict[str, Table]) -> None:
     """Writes tables into a JSON file, beside those of other names that are there."""
-    file = Path(path)
-    about = {"machine": platform.platform(), "device": jax.devices()[0].device_kind}
+    file, here = Path(path), about()
     kept = json.loads(file.read_text()) if file.exists() else {}
-    kept |= {name: {**about, **table._asdict()} for name, table in found.items()}
+    kept |= {name: {**here, **table._asdict()} for name, table in found.items()}
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(kept, indent=1) + "\n")
 
@@ -77,12 +84,24 @@ def load(path: str) -> dict[str, Table]:
         raise InputError(f"{path}: no tables of this benchmark; remove the file") from error
 
 
-def _cells(table: Table) -> list[list[str]]:
-    forms = list(table.columns.values())
-    return [[_cell(*pair) for pair in zip(row, forms, strict=True)] for row in table.rows]
+def about() -> dict[str, Any]:
+    """Date, device and versions."""
+    device = jax.devices()[0]
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="minutes"),
+        "machine": platform.platform(),
+        "device": device.device_kind,
+        "driver": _driver(),
+        "platform_version": " ".join(device.client.platform_version.split()),
+        "jax": jax.__version__,
+        "jaxlib": jaxlib.__version__,
+        "python": platform.python_version(),
+    }
 
 
-def _cell(value: Cell, form: str) -> str:
-    if value is None:
-        return "-"
-    return format(value, form) if form else str(value)
+def _driver() -> str | None:
+    """Version of NVIDIA's driver, where there is one."""
+    asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    with suppress(OSError):
+        return subprocess.run(asked, capture_output=True, text=True).stdout.strip() or None
+    return None

@@ -5,7 +5,7 @@ conflict, and where a plain sum of the gradients gets stuck; below lies the Pare
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jax
@@ -15,9 +15,9 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from benchmarks.made import chosen
+from benchmarks.made import at_least, chosen
 from benchmarks.settings import options
-from maskformer_jax.errors import InputError
+from benchmarks.tables import Table
 from maskformer_jax.weighting import METHODS
 
 STARTS = ((-8.5, 7.5), (-8.5, -5.0), (9.0, 9.0), (0.0, 0.0), (10.0, -8.0))
@@ -92,29 +92,30 @@ def trajectories(
     return jax.jit(jax.vmap(descend))(jnp.asarray(STARTS))
 
 
-def run(methods: Sequence[str] | None, steps: int, output: str | None) -> str:
-    """A table of how many of the five starts each method brings to the front, and a picture.
+def run(
+    methods: Sequence[str] | None = None, steps: int = 150_000, picture: str = "runs/toy.png"
+) -> Iterator[dict[str, Table]]:
+    """Two losses whose sum gets stuck: who of five starts finds the front.
 
     Args:
-        methods: names; none: all.
-        steps: of Adam, at least 500.
-        output: the picture; none: no picture.
+        steps: of Adam with rate 1e-3
+        picture: of the trajectories; empty: none
     """
-    if steps < POINTS:
-        raise InputError(f"`--steps` must be at least {POINTS}; got {steps}")
-    paths, lines = {}, [f"{'method':14} {'on the front':12} distances from it at the end"]
+    at_least(POINTS, steps=steps)
+    paths, rows, left_out = {}, [], []
     for name in chosen(methods):
         try:
             paths[name] = np.asarray(trajectories(name, steps))
         except ValueError as error:
-            lines.append(f"{name:14} left out: {error}")
+            left_out.append(f"{name} left out: {error}")
             continue
         away = np.asarray(distance(paths[name][:, -1]))
         ends = " ".join(f"{value:6.2f}" for value in away)
-        lines.append(f"{name:14} {(away < REACHED).sum()} of {len(away):<7} {ends}")
-    if output and paths:
-        draw(paths, Path(output))
-    return "\n".join(lines)
+        rows.append([name, f"{(away < REACHED).sum()} of {len(away)}", ends])
+    if picture and paths:
+        draw(paths, Path(picture))
+    columns = {"method": "", "on the front": "", "distances from it at the end": ""}
+    yield {"toy": Table("Starts that reach the Pareto front", columns, rows, left_out)}
 
 
 def draw(paths: dict[str, np.ndarray], output: Path) -> None:

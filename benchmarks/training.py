@@ -4,35 +4,29 @@ Every turn of a training follows one of the reference, on the same two cores, so
 disturbance of the machine meets both: the ratio of the two is what counts.
 """
 
-import json
-import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 import optax
 
-from benchmarks.made import Made, load, overlay, weighted
-from benchmarks.salt_peer import VARIANTS as PEERS
-from benchmarks.salt_peer import Ask, salt, settings
-from benchmarks.tables import Table, text
-from benchmarks.turns import bind, end_of_work
+from benchmarks.made import SAMPLE, Made, at_least, chosen, load, overlay, weighted
+from benchmarks.peer_process import SALT, Ask, peer, salt_settings
+from benchmarks.tables import Table
+from benchmarks.turns import bind, end_of_work, rounds, spread
 from maskformer_jax.config import Config
 from maskformer_jax.errors import InputError
-from maskformer_jax.training.compilation import use_cache
 from maskformer_jax.weighting import METHODS
 
 CORES = 2
 # Label -> what follows the model on the command line of train.py, beside the names of the methods,
 # which are labels, too. Turns of a multiple of ten steps renew the weights equally often.
-CAGRAD = overlay("cagrad")
+EQUAL, CAGRAD = overlay("equal"), overlay("cagrad")
 VARIANTS: dict[str, Sequence[str]] = {
-    "equal, padded": (overlay("equal"), "--training.pack=false"),
+    "equal, padded": (EQUAL, "--training.pack=false"),
     "cagrad, every 10": (CAGRAD, "--weighting.every=10"),
     "cagrad, fraction 1/8": (CAGRAD, "--weighting.gramian_fraction=0.125"),
     "cagrad, fraction 1/16": (CAGRAD, "--weighting.gramian_fraction=0.0625"),
@@ -55,6 +49,11 @@ class Turn(NamedTuple):
     seconds: float
     waiting: float
 
+    @property
+    def rate(self) -> float:
+        """Jets per second."""
+        return self.jets / self.seconds
+
 
 class Training(NamedTuple):
     """A network in training.
@@ -68,85 +67,47 @@ class Training(NamedTuple):
     turn: Callable[[int], Turn]
 
 
-class Row(NamedTuple):
-    """Turns of a training, each with the turn of the reference just before."""
-
-    label: str
-    turns: list[Turn]
-    before: list[Turn]
-
-
 def run(
-    model: str,
-    file: str,
-    methods: Sequence[str] | None,
-    *,
-    batch_size: int,
-    pairs: int,
-    steps: int,
-    peers: bool,
-    peer_python: str | None,
-    output: str | None,
-) -> str:
-    """A table of jets/s, and every turn as JSON.
+    model: str = "maskformer_small",
+    file: str = SAMPLE,
+    methods: Sequence[str] = DEFAULT,
+    batch_size: int = 500,
+    repeats: int = 5,
+    steps: int = 10,
+    peers: bool = False,
+    peer_python: str | None = None,
+) -> Iterator[dict[str, Table]]:
+    """Jets/s of training steps, loading included.
 
     The reference is Salt with `--peers`, the first of the methods without.
 
     Args:
-        model: YAML file or name; with `peers` a MaskFormer or GN2.
-        file: training file.
-        methods: names of methods or labels of `VARIANTS`; none: `DEFAULT`.
-        batch_size: jets of a batch.
-        pairs: turns of each training.
-        steps: of a turn.
-        peers: whether Salt is trained as well.
-        peer_python: interpreter that has Salt; none: this one.
-        output: JSON file; none: no file.
+        model: YAML file, or name of one in configs; with --peers a MaskFormer or GN2
+        methods: names of methods, or variants of them
     """
-    if min(batch_size, pairs, steps) < 1:
-        given = batch_size, pairs, steps
-        raise InputError(f"`--batch_size`, `--pairs` and `--steps` must be at least 1; got {given}")
+    at_least(1, batch_size=batch_size, repeats=repeats, steps=steps)
     configs = configs_of(methods, model, file, batch_size)
-    use_cache()
     bind(CORES)
-    with salt(peer_python, CORES) if peers else nullcontext() as ask:
-        trainings = {label: ours(label, value) for label, value in configs.items()}
-        if ask:
-            trainings = theirs(ask, next(iter(configs.values()))) | trainings
-        rows = interleaved(trainings, pairs, steps)
-    sizes = {label: training.parameters for label, training in trainings.items()}
-    if output:
-        about = {"machine": platform.platform(), "device": jax.devices()[0].device_kind}
-        about |= {
-            "model": model,
-            "file": file,
-            "batch_size": batch_size,
-            "steps": steps,
-            "parameters": sizes,
-        }
-        # By label: [jets, seconds, waiting] of every turn.
-        about["turns"] = {row.label: row.turns for row in rows}
-        about["reference_before"] = {row.label: row.before for row in rows}
-        Path(output).parent.mkdir(parents=True, exist_ok=True)
-        Path(output).write_text(json.dumps(about, indent=1) + "\n")
-    return text(table(rows, sizes, batch_size))
+    with peer(peer_python, "salt_process", CORES) if peers else nullcontext() as ask:
+        trainings = theirs(ask, next(iter(configs.values()))) if ask else {}
+        trainings |= {label: ours(label, config) for label, config in configs.items()}
+        found = interleaved(trainings, repeats, steps)
+    parameters = {label: training.parameters for label, training in trainings.items()}
+    yield {"training": table(found, parameters, batch_size)}
 
 
-def configs_of(
-    methods: Sequence[str] | None, model: str, file: str, batch_size: int
-) -> dict[str, Config]:
+def configs_of(methods: Sequence[str], model: str, file: str, batch_size: int) -> dict[str, Config]:
     """The configuration of every label that is asked for.
 
     Raises:
         InputError: a label is unknown, or the configuration wrong.
     """
-    labels = list(dict.fromkeys(methods or DEFAULT))
     base = load(model)
     known = {name: weighted(base, name) for name in METHODS} | VARIANTS
-    unknown = [label for label in labels if label not in known]
-    if unknown:
-        raise InputError(f"`--methods`: no {', '.join(unknown)}; known: {', '.join(known)}")
-    return {label: load(model, *known[label], file=file, batch_size=batch_size) for label in labels}
+    return {
+        label: load(model, *known[label], file=file, batch_size=batch_size)
+        for label in chosen(methods, known)
+    }
 
 
 def ours(label: str, config: Config) -> Training:
@@ -190,66 +151,51 @@ def loaded(
 
 def theirs(ask: Ask, config: Config) -> dict[str, Training]:
     """Salt's trainings of the same network, on the same inputs, file and batch size."""
-    told = settings(config)
+    told = salt_settings(config)
 
     def turn(label: str, steps: int) -> Turn:
-        return Turn(**ask("turn", label, steps=steps))
+        return Turn(**ask("turn", label, steps))
 
-    return {
-        label: Training(ask("train", label, settings=told), partial(turn, label)) for label in PEERS
-    }
+    return {label: Training(ask("train", label, told), partial(turn, label)) for label in SALT}
 
 
-def interleaved(trainings: dict[str, Training], pairs: int, steps: int) -> list[Row]:
-    """Turns of every training in turn with the first of them, which is the reference."""
-    reference, *others = trainings
+def interleaved(
+    trainings: Mapping[str, Training], repeats: int, steps: int
+) -> dict[str, list[tuple[Turn, Turn]]]:
+    """Turns of every training, each after one of the first of them, which is the reference."""
+    reference, *others = trainings.values()
     for training in trainings.values():
         training.turn(1)  # compiles
-    rows = {label: Row(label, [], []) for label in trainings}
-    for _ in range(pairs):
-        for label in others or [reference]:
-            before = trainings[reference].turn(steps)
-            rows[reference].turns.append(before)
-            if label != reference:
-                rows[label].before.append(before)
-                rows[label].turns.append(trainings[label].turn(steps))
-    return list(rows.values())
+
+    def pair(training: Training) -> tuple[Turn, Turn]:
+        before = reference.turn(steps)
+        return before, before if training is reference else training.turn(steps)
+
+    labels = list(trainings)[1:] if others else trainings
+    return rounds({label: partial(pair, trainings[label]) for label in labels}, repeats, warm=0)
 
 
-def table(rows: Sequence[Row], parameters: dict[str, int], batch_size: int) -> Table:
+def table(
+    pairs: Mapping[str, Sequence[tuple[Turn, Turn]]], parameters: dict[str, int], batch_size: int
+) -> Table:
     """Medians of the turns and of their ratios, and between which values all of them lie.
 
     Args:
-        rows: the reference first.
-        parameters: label -> number of them.
+        pairs: label -> turns, each behind the turn of the reference before it.
+        parameters: label -> number of them, the reference first.
         batch_size: jets of a batch.
     """
-    ratio = f"to {rows[0].label}"
-    columns = {"training": "", "parameters": ",d", "jets/s": ",.0f", "least": ",.0f"}
-    columns |= {"most": ",.0f", ratio: ".3f", "least ratio": ".3f", "most ratio": ".3f"}
+    reference = next(iter(parameters))
+    turns = {reference: [before for found in pairs.values() for before, _ in found]}
+    turns |= {label: [turn for _, turn in found] for label, found in pairs.items()}
     lines = []
-    for row in rows:
-        rates = _rates(row.turns)
-        ratios = _spread(rates / _rates(row.before)) if row.before else 3 * [None]
-        waiting = sum(turn.waiting for turn in row.turns) / sum(turn.seconds for turn in row.turns)
-        lines.append([row.label, parameters[row.label], *_spread(rates), *ratios, waiting])
-    title = f"Training on batches of {batch_size} jets"
-    return Table(title, columns | {"waiting for data": ".2%"}, lines)
-
-
-def load_table(path: Path) -> Table:
-    """The table of the turns that `run` wrote."""
-    found = json.loads(path.read_text())
-    rows = []
-    for label, turns in found["turns"].items():
-        before = found["reference_before"][label]
-        rows.append(Row(label, [Turn(*turn) for turn in turns], [Turn(*turn) for turn in before]))
-    return table(rows, found["parameters"], found["batch_size"])
-
-
-def _rates(turns: Sequence[Turn]) -> np.ndarray:
-    return np.array([turn.jets / turn.seconds for turn in turns])
-
-
-def _spread(values: np.ndarray) -> tuple[float, float, float]:
-    return float(np.median(values)), float(values.min()), float(values.max())
+    for label, found in turns.items():
+        ratios = [turn.rate / before.rate for before, turn in pairs.get(label, ())]
+        compared = 3 * [None] if label == reference else spread(ratios)
+        waiting = sum(turn.waiting for turn in found) / sum(turn.seconds for turn in found)
+        rates = spread([turn.rate for turn in found])
+        lines.append([label, parameters[label], *rates, *compared, waiting])
+    columns = {"training": "", "parameters": ",d", "jets/s": ",.0f", "least": ",.0f"}
+    columns |= {"most": ",.0f", f"to {reference}": ".3f", "least ratio": ".3f"}
+    columns |= {"most ratio": ".3f", "waiting for data": ".2%"}
+    return Table(f"Training on batches of {batch_size} jets", columns, lines, raw=pairs)

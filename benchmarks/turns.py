@@ -1,10 +1,60 @@
-"""What makes works that take turns comparable: the same cores, and nothing left over."""
+"""How works take turns, so that they can be compared: on the same cores, with nothing left over."""
 
 import os
 import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import numpy as np
 
 PAUSE = 0.01  # seconds; a process that works less than a tenth of it is at rest
 LONGEST = 5.0  # seconds; what still works after that, an accelerator's driver perhaps, never rests
+
+Label, Result = TypeVar("Label"), TypeVar("Result")
+
+
+class Spread(NamedTuple):
+    """The middle of some numbers, and between which values all of them lie."""
+
+    median: float
+    least: float
+    most: float
+
+
+def rounds(
+    works: Mapping[Label, Callable[[], Result]], repeats: int, warm: int = 1
+) -> dict[Label, list[Result]]:
+    """Results of each work, from rounds that run all of them, which share the disturbances so.
+
+    Args:
+        works: by label, in their order.
+        repeats: rounds that count.
+        warm: rounds before them, which compile and fill the caches.
+    """
+    found = [{label: work() for label, work in works.items()} for _ in range(warm + repeats)]
+    return {label: [results[label] for results in found[warm:]] for label in works}
+
+
+def medians(
+    works: Mapping[Label, Callable[[], float]], repeats: int, warm: int = 1
+) -> dict[Label, float]:
+    """Median of each work's results in `rounds`."""
+    return {label: float(np.median(x)) for label, x in rounds(works, repeats, warm).items()}
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Median, least and most."""
+    return Spread(float(np.median(values)), float(min(values)), float(max(values)))
+
+
+def timed(
+    function: Callable[..., Result], *arguments: Any, clock: Callable[[], float] = time.perf_counter
+) -> tuple[float, Result]:
+    """Seconds until the result of a function is there, and the result."""
+    begin = clock()
+    result = jax.block_until_ready(function(*arguments))
+    return clock() - begin, result
 
 
 def bind(cores: int) -> None:

@@ -5,7 +5,7 @@ the options `every`, `gramian_fraction` and `at` leave of the gradients; their u
 parameters follows from the exact Gramian.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -16,8 +16,17 @@ import optax
 from jaxtyping import Array, Float, PyTree
 from tqdm import tqdm
 
-from benchmarks.made import Made, batches_of, chosen, load, optimiser_of, sums_of
-from benchmarks.tables import Table, keep, text
+from benchmarks.made import (
+    SAMPLE,
+    Made,
+    at_least,
+    batches_of,
+    chosen,
+    load,
+    optimiser_of,
+    sums_of,
+)
+from benchmarks.tables import Table
 from maskformer_jax.build import Model
 from maskformer_jax.config import Config
 from maskformer_jax.errors import InputError
@@ -32,7 +41,6 @@ from maskformer_jax.gradients import (
 )
 from maskformer_jax.training import method
 from maskformer_jax.training.batches import sample_of
-from maskformer_jax.training.compilation import use_cache
 from maskformer_jax.training.config import WeightingConfig
 from maskformer_jax.weighting import SharedTransformation, TaskState, inner_products
 
@@ -72,35 +80,31 @@ Find = Callable[[PyTree, PyTree], Found]
 
 
 def run(
-    model: str, file: str, methods: Sequence[str] | None, steps: int, output: str | None
-) -> str:
-    """A table per method, and all cosines' means and lowest as JSON.
+    model: str = "quickstart",
+    file: str = SAMPLE,
+    methods: Sequence[str] = DEFAULT,
+    steps: int = 250,
+) -> Iterator[dict[str, Table]]:
+    """Cheaper weights against exact ones, in a training.
 
     Args:
-        model: YAML file or name.
-        file: training file.
-        methods: names; none: `DEFAULT`.
-        steps: of the training of each method.
-        output: JSON file; none: no file.
+        methods: weightings that find weights from a Gramian
+        steps: of each training
     """
-    if steps <= max(EVERY):
-        raise InputError(f"`--steps` must be greater than {max(EVERY)}; got {steps}")
-    use_cache()
-    names = chosen(methods or DEFAULT)
+    at_least(max(EVERY) + 1, steps=steps)
     config = load(model, file=file)
-    configs = {name: replace(config, weighting=WeightingConfig(name=name)) for name in names}
     made = Made(config)
-    ways = {name: weighting_of(with_method, made.model) for name, with_method in configs.items()}
+    ways = {
+        name: weighting_of(replace(config, weighting=WeightingConfig(name=name)), made.model)
+        for name in chosen(methods)
+    }
     batches = [used_parts(batch) for batch in batches_of(made.loader, steps)]
     first, spread = next(iter(ways.values())), made.loader.layout.spread
     find, optimise = finder(sums_of(made.model), first, spread), optimiser_of(config, steps)
     columns = {
         name: cosines(find, way, optimise, made.model.params, batches) for name, way in ways.items()
     }
-    found = table(columns)
-    if output:
-        keep(output, {"weights": found})
-    return text(found)
+    yield {"weights": table(columns)}
 
 
 def used_parts(batch: PyTree) -> PyTree:

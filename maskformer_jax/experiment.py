@@ -60,17 +60,9 @@ def train(
         scaling.check(model.schema)
     else:
         scaling = fit_scaling(train_file, norm_file=data.norm_file, num_jets=data.train_jets)
-    layout = training_layout(config, train_file, model.tokens)
-    loader = TrainLoader(
-        train_file,
-        scaling,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        num_jets=data.train_jets,
-        layout=layout,
-    )
+    loader = training_loader(config, model, train_file, scaling)
     total_steps = settings.epochs * loader.steps_per_epoch
-    trainer = loop.build(config, model, total_steps, spread=layout.spread)
+    trainer = loop.build(config, model, total_steps, spread=loader.layout.spread)
     if not resume:
         _create_run(config, run, train_file, scaling)
     print(_summary(loader, train_file, data.train_jets))
@@ -91,6 +83,18 @@ def train(
             yield from used_parts(*pair)
 
     return loop.train(config, run, trainer, loader, validation_batches, resume=resume)
+
+
+def training_loader(config: Config, model: Model, file: JetFile, scaling: Scaling) -> TrainLoader:
+    """The batches of a training on the jets of a file."""
+    return TrainLoader(
+        file,
+        scaling,
+        batch_size=config.training.batch_size,
+        seed=config.training.seed,
+        num_jets=config.data.train_jets,
+        layout=training_layout(config, file, model.tokens),
+    )
 
 
 def training_layout(config: Config, file: JetFile, tokens: int) -> Layout:

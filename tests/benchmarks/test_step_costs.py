@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,16 +14,20 @@ import optax
 import pytest
 
 import benchmark
-from benchmarks import compilation, fresh, sizes, stages, weights
+from benchmarks import compilation, stages, weights
 from benchmarks.arithmetic import capped, count, many_heads, parabola, read_epoch
+from benchmarks.compilation import Started
 from benchmarks.data import copy_plain
-from benchmarks.fresh import Started
-from benchmarks.made import SAMPLE
+from benchmarks.made import SAMPLE, Settings
 from benchmarks.made import load as load_config
+from benchmarks.peer_process import process
 from benchmarks.report import MARKS, filled
 from benchmarks.scaling import PARTS, labelled
 from benchmarks.stages import Machine, Stage
 from benchmarks.tables import Table, keep, load, markdown, text
+from benchmarks.training import Turn
+from benchmarks.training import table as training_table
+from benchmarks.turns import medians
 from maskformer_jax.build import build
 from maskformer_jax.data import JetFile
 from maskformer_jax.errors import InputError
@@ -34,18 +39,21 @@ TABLE = Table(
 
 
 def test_table_is_aligned_and_none_is_a_dash():
-    assert text(TABLE) == "Title\nname    ms  share\na     12.3    50%\nbb     1.0      -"
-    lines = ["| name | ms | share |", "| --- | ---: | ---: |", "| a | 12.3 | 50% |"]
-    assert markdown(TABLE) == "\n".join([*lines, "| bb | 1.0 | - |", "", "Title"])
+    lines = ["Title", "name      ms    share", "a       12.3      50%", "bb       1.0        -"]
+    assert text(TABLE._replace(notes=["note"])).splitlines() == [*lines, "note"]
+    rows = [re.findall(r"[^\s|]+", line) for line in markdown(TABLE).splitlines()]
+    assert rows[:1] + rows[2:] == [*(line.split() for line in lines[1:]), [], ["Title"]]
+    assert [cell.strip("-") for cell in rows[1]] == [":", ":", ":"]
 
 
 def test_tables_are_kept_beside_others(tmp_path):
     path = str(tmp_path / "made" / "tables.json")
     assert load(path) == {}
-    keep(path, {"a": TABLE, "b": TABLE})
-    keep(path, {"b": TABLE._replace(title="later")})
+    table = TABLE._replace(notes=["note"], raw={"a": [1.0]})
+    keep(path, {"a": table, "b": table})
+    keep(path, {"b": table._replace(title="later")})
     found = load(path)
-    assert found["a"] == TABLE and found["b"].title == "later" and list(found) == ["a", "b"]
+    assert found["a"] == table and found["b"].title == "later" and list(found) == ["a", "b"]
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"a": {}}', '{"a": 1}'])
@@ -131,7 +139,10 @@ def test_limit_is_what_takes_longer(stage, limit, above):
 
 def test_first_round_is_not_counted():
     times = iter([100.0, 1.0, 3.0, 2.0])
-    assert sizes.medians({"a": lambda: next(times)}, 3) == {"a": 2.0}
+    assert medians({"a": lambda: next(times)}, 3) == {"a": 2.0}
+
+
+SETTINGS = Settings("a.yaml", {"b": "c.h5"}, 10, repeats=2, steps=1)
 
 
 def test_first_steps_are_compared_with_the_padded_one(monkeypatch):
@@ -141,30 +152,30 @@ def test_first_steps_are_compared_with_the_padded_one(monkeypatch):
         calls.append(cache)
         is_first = calls.count(cache) == 1
         seconds = 4.0 if "--training.pack=false" in options else 6.0
-        return Started(1.0, seconds - 1.0 if is_first else 0.5, [0.1], 10)
+        return Started(1.0, seconds - 1.0 if is_first else 0.5, [0.1])
 
     monkeypatch.setattr(compilation, "measure", measure)
-    padded, packed, *_ = compilation.first_steps(["--config=a"], repeats=2).rows
+    padded, packed, *_ = compilation.first_steps(SETTINGS).rows
     assert padded == ["equal, padded", 1.0, 3.0, 4.0, 1.5, 1.0]
     assert packed == ["equal", 1.0, 5.0, 6.0, 1.5, 1.5]
 
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_process_of_its_own_answers_or_says_why(fails, monkeypatch, tmp_path):
-    answer = Started(1.0, 2.0, [0.5], 3)
+    answer = Started(1.0, 2.0, [0.5])
     program = [f"#!{sys.executable}", "import os, sys"]
-    program += ["assert sys.argv[1:3] == ['-m', 'benchmarks.fresh'], sys.argv"]
-    program += ["assert sys.argv[3:] == ['7', '--a', '--training.devices=2'], sys.argv"]
+    program += ["assert sys.argv[1:] == ['-m', 'benchmarks.compilation'], sys.argv"]
+    program += ["""assert input() == '["start", ["--a", "--training.devices=2"], 7]'"""]
     program += ["assert 'device_count=2' in os.environ['XLA_FLAGS'].split()[-1]"]
-    program += ["sys.exit('why')" if fails else f"print('''{json.dumps(answer._asdict())}''')"]
+    program += ["sys.exit('why')" if fails else f"print({json.dumps(answer)!r})"]
     (tmp_path / "python").write_text("\n".join(program))
     (tmp_path / "python").chmod(0o755)
-    monkeypatch.setattr(fresh.sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(compilation, "process", partial(process, python=tmp_path / "python"))
     if fails:
-        with pytest.raises(InputError, match="own process ended: why"):
-            fresh.measure(["--a"], 7, cache="none", devices=2)
+        with pytest.raises(InputError, match="ended with code 1: why"):
+            compilation.measure(["--a"], 7, cache="none", devices=2)
     else:
-        assert fresh.measure(["--a"], 7, cache="none", devices=2) == answer
+        assert compilation.measure(["--a"], 7, cache="none", devices=2) == answer
 
 
 def test_cosine_of_two_sums_of_gradients():
@@ -221,10 +232,10 @@ def _runs(folder):
     keep(str(folder / "scaling.json"), kept)
     cosines = {"every 2": np.array([0.5, 1.0])}
     keep(str(folder / "weights.json"), {"weights": weights.table({"cagrad": cosines})})
-    about = {"batch_size": 5, "parameters": {"a": 10, "b": 10}}
-    about["turns"] = {"a": [[100, 1.0, 0.1]], "b": [[100, 0.5, 0.0], [100, 0.25, 0.0]]}
-    about["reference_before"] = {"a": [], "b": [[100, 1.0, 0.1], [100, 1.0, 0.1]]}
-    (folder / "training.json").write_text(json.dumps(about))
+    before = Turn(100, 1.0, 0.1)
+    pairs = {"b": [(before, Turn(100, 0.5, 0.0)), (before, Turn(100, 0.25, 0.0))]}
+    trained = training_table(pairs, {"a": 10, "b": 10}, batch_size=5)
+    keep(str(folder / "training.json"), {"training": trained})
 
 
 def test_report_fills_in_tables_and_draws(capsys, tmp_path):
@@ -234,9 +245,11 @@ def test_report_fills_in_tables_and_draws(capsys, tmp_path):
     )
     _runs(tmp_path)
     assert benchmark.main(["report", "--runs", str(tmp_path), "--docs", str(page)]) == 0
-    expected = "tables: training, tasks; plots: training, stages, sizes, weights\n"
-    assert capsys.readouterr().out == expected
-    assert "| b | 10 | 300 | 200 | 400 | 3.000 | 2.000 | 4.000 | 0.00% |" in page.read_text()
+    *_, names, plots = capsys.readouterr().out.splitlines()
+    assert names.split()[1:] == ["training,", "tasks"]
+    assert plots.split()[1:] == ["training,", "stages,", "sizes,", "weights"]
+    cells = [re.split(r"[\s|]+", line)[1:-1] for line in page.read_text().splitlines()]
+    assert ["b", "10", "300", "200", "400", "3.000", "2.000", "4.000", "0.00%"] in cells
     assert re.findall(r"\]\((.*?)\)", page.read_text()) == [
         "page/training.png",
         "page/sizes.png",
@@ -253,10 +266,13 @@ def test_page_has_a_place_for_every_table():
 
 
 BAD = [
-    (["scaling", "--parts", "size"], r"`--parts`: no size; known: arithmetic, batch_size, "),
-    (["scaling", "--steps", "0"], r"must be at least 1; got \(500, 5, 0\)"),
-    (["weights", "--steps", "50"], r"`--steps` must be greater than 50; got 50"),
-    (["weights", "--methods", "equall"], r"`--methods`: no equall; known: equal, static, "),
+    (
+        ["scaling", "--parts", "size"],
+        r"no part is called 'size'; .*there are: arithmetic, batch_size, ",
+    ),
+    (["scaling", "--steps", "0"], r"`--steps` must be at least 1; got 0"),
+    (["weights", "--steps", "50"], r"`--steps` must be at least 51; got 50"),
+    (["weights", "--methods", "equall"], r"no method is called 'equall'; did you mean `equal`\?"),
     (["weights", "--methods", "equal"], r"`--methods`: equal finds no weights from a Gramian"),
     (["report", "--docs", "none.md"], r"none\.md: no such file"),
 ]
