@@ -12,8 +12,8 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
 
+from benchmarks.export import difference
 from benchmarks.made import at_least, chosen
 from benchmarks.peer_process import Ask, FailedError, peer
 from benchmarks.settings import is_random, options
@@ -23,7 +23,7 @@ from maskformer_jax.weighting import METHODS
 
 LAYER = ((128, 128), (128,), (128, 256), (256,))
 COLUMNS = {"method": "", "ms": ".3f", "/equal": ".2f", "/floor": ".2f", "float64": ".0e"}
-OF_PEERS = {"TorchJD ms": ".3f", "ratio": ".3f", "difference": ".0e"}
+COLUMNS |= {"TorchJD ms": ".3f", "ratio": ".3f"}
 
 
 def run(
@@ -56,8 +56,8 @@ def measure(
     # the sum.
     total = jax.jit(lambda tree: sum(jnp.sum(leaf) for leaf in jax.tree.leaves(tree)))
     readers = {"one array": jnp.asarray(given["grads"]), "the tree": split(given["grads"])}
-    works = {kind: partial(seconds_of, total, tree) for kind, tree in readers.items()}
-    rows, notes = {}, []
+    works = {kind: lambda tree=tree: timed(total, tree)[0] for kind, tree in readers.items()}
+    rounded, notes = {}, []
     with tempfile.TemporaryDirectory() as folder:
         if ask:
             for field, array in given.items():
@@ -70,12 +70,8 @@ def measure(
                 notes.append(f"{name} left out: {error}")
                 continue
             fixed = not is_random(name, num_tasks)
-            theirs = theirs_of(name, ask, folder) if fixed and ask else None
-            rows[name] = [
-                rounding(name, given, update) if fixed else None,
-                None if theirs is None else relative(update, theirs),
-            ]
-            if ask and is_made(name, ask, exact=False):
+            rounded[name] = rounding(name, given, update) if fixed else None
+            if ask and is_made(name, ask):
                 works[f"TorchJD {name}"] = partial(ask, "run", name)
         times = medians(works, repeats)
     kind = min(readers, key=times.get)
@@ -84,29 +80,23 @@ def measure(
         f"{num_tasks} tasks, {parameters:,} parameters; floor: reading the gradients "
         f"twice at {rate:.1f} GB/s (sum over {kind})"
     )
-    cells = [row(name, times, 2 * times[kind], *differences) for name, differences in rows.items()]
-    ratios = [math.log(x[6]) for x in cells if x[6] is not None]
+    rows = [row(name, times, 2 * times[kind], error) for name, error in rounded.items()]
+    ratios = [math.log(x[-1]) for x in rows if x[-1] is not None]
     if ratios:
         mean = math.exp(sum(ratios) / len(ratios))
         notes.append(
             f"geometric mean of our time over TorchJD's, {len(ratios)} methods: {mean:.3f}"
         )
-    columns = COLUMNS | OF_PEERS if ask else COLUMNS
-    return Table(title, columns, [x[: len(columns)] for x in cells], notes)
+    return Table(title, COLUMNS, rows, notes)
 
 
 def row(
-    name: str, times: dict[str, float], floor: float, rounded: float | None, apart: float | None
+    name: str, times: dict[str, float], floor: float, rounded: float | None
 ) -> list[str | float | None]:
-    """Cells of a method; without TorchJD's there are no last three."""
+    """Cells of a method."""
     ours, theirs = times[name], times.get(f"TorchJD {name}")
-    compared = [theirs and 1e3 * theirs, theirs and ours / theirs, apart]
+    compared = [1e3 * theirs, ours / theirs] if theirs else [None, None]
     return [name, 1e3 * ours, ours / times["equal"], ours / floor, rounded, *compared]
-
-
-def seconds_of(function: Callable, *arguments: PyTree) -> float:
-    """Seconds of a call."""
-    return timed(function, *arguments)[0]
 
 
 def inputs(num_tasks: int, parameters: int) -> dict[str, np.ndarray]:
@@ -162,29 +152,15 @@ def prepare(
 
 
 def rounding(name: str, given: dict[str, np.ndarray], update: np.ndarray) -> float:
-    """Difference of the first update from the same one computed in float64."""
+    """Difference of the first update from the same one computed in float64, over its length."""
     with jax.enable_x64(True):
         wide = {field: array.astype(np.float64) for field, array in given.items()}
-        return relative(update, prepare(name, len(given["losses"]), wide)[1])
+        return difference([update], [prepare(name, len(given["losses"]), wide)[1]])
 
 
-def relative(found: np.ndarray, expected: np.ndarray) -> float:
-    """Length of the difference relative to that of `expected`."""
-    length = np.linalg.norm(expected.astype(np.float64))
-    return float(np.linalg.norm(found - expected.astype(np.float64)) / length)
-
-
-def theirs_of(name: str, ask: Ask, folder: str) -> np.ndarray | None:
-    """TorchJD's first update, with settings that solve the method's problem; none: it has none."""
-    if not is_made(name, ask, exact=True):
-        return None
-    ask("save", f"{folder}/update.npy")
-    return np.load(f"{folder}/update.npy")
-
-
-def is_made(name: str, ask: Ask, *, exact: bool) -> bool:
+def is_made(name: str, ask: Ask) -> bool:
     """Whether TorchJD has the method and can run it on these matrices."""
     try:
-        return ask("make", name, exact) and ask("run", name) > 0
+        return ask("make", name) and ask("run", name) > 0
     except FailedError:
         return False

@@ -15,7 +15,7 @@ from jaxtyping import PyTree
 from numpy.polynomial import Polynomial
 
 from benchmarks import training
-from benchmarks.made import Made, Settings, batches_of, sums_of
+from benchmarks.made import Made, Settings, load, sums_of
 from benchmarks.tables import Table
 from benchmarks.training import EQUAL
 from maskformer_jax.build import build
@@ -55,8 +55,8 @@ def of_files(settings: Settings) -> Table:
     """Arithmetic of an epoch's gradients, packed and padded, over that of real constituents."""
     batch_size, rows = settings.batch_size, []
     of_jet = arithmetic_of_jets(settings.config(EQUAL), batch_size)
-    for label in settings.files:
-        config = settings.config(EQUAL, label=label)
+    for label, file in settings.files.items():
+        config = load(settings.model, EQUAL, file=file, batch_size=batch_size)
         epoch = read_epoch(config)
         jets, needed = len(epoch.counts), of_jet(epoch.counts).sum()
         width = int(epoch.layout.split()[-1])
@@ -161,9 +161,10 @@ def parabola(tracks: Sequence[int], found: Sequence[float]) -> Polynomial:
 
 def read_epoch(config: Config, batches: int | None = None) -> Epoch:
     """What is in the batches of the first epoch, or in the first of them."""
-    loader = Made(config).loader
+    made = Made(config)
+    loader = made.loader
     counts, used = [], []
-    for pair in batches_of(loader, batches or loader.steps_per_epoch):
+    for pair in made.batches(batches or loader.steps_per_epoch):
         batch = pair[0]
         of_streams = [stream.valid.sum(-1) for stream in batch.streams.values()]
         counts.append(sum(of_streams, np.zeros(batch.jet_valid.shape, int))[batch.jet_valid])

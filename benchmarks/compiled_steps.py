@@ -1,8 +1,8 @@
 """Training steps compiled many at a time, and then measured one by one."""
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from functools import cache
 from itertools import cycle
@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from benchmarks.devices import copied
-from benchmarks.made import load, loader_of, weighted
+from benchmarks.devices import Case, copied
+from benchmarks.made import Made, load, weighted
 from benchmarks.training import loaded
 from benchmarks.turns import timed
 from maskformer_jax.build import build
@@ -24,29 +24,6 @@ from maskformer_jax.weighting import METHODS
 
 TURNS, BATCHES = 3, 2
 TOTAL_STEPS = 10_000  # only the learning rate depends on it
-
-
-class Case(NamedTuple):
-    """A training that is measured.
-
-    Attributes:
-        model: YAML file or name.
-        method: weighting.
-        dtype: of the arithmetic.
-        batch_size: jets of a batch.
-        loading: whether it is measured with the loader as well.
-    """
-
-    model: str
-    method: str
-    dtype: str
-    batch_size: int
-    loading: bool
-
-    @property
-    def halves(self) -> int:
-        """Batches that a step gets."""
-        return 2 if "task_grads_2" in METHODS[self.method].needs else 1
 
 
 class Prepared(NamedTuple):
@@ -79,54 +56,8 @@ class Steps:
         self._trainer, self._loader = cache(self._build), cache(self._open)
         self._operations: dict[tuple, float] = {}
 
-    def measure(self, cases: Sequence[Case], deadline: float, threads: int) -> list[dict[str, Any]]:
-        """Numbers of every training that was begun before the deadline.
-
-        All steps are compiled first, so that no compilation disturbs a measurement. A training
-        that fails, for want of memory perhaps, has the reason instead of numbers.
-
-        Args:
-            cases: the trainings.
-            deadline: by `time.perf_counter`.
-            threads: steps that are compiled at the same time.
-        """
-        rows, begun = [], []
-        with ThreadPoolExecutor(threads) as pool:
-            for case in cases:
-                if time.perf_counter() < deadline:
-                    begun.append((case, self._prepare(case, pool)))
-        while begun:
-            case, prepared = begun.pop(0)
-            try:
-                numbers = self._numbers(case, prepared)
-            except jax.errors.JaxRuntimeError as error:
-                numbers = {"failed": str(error).splitlines()[0]}
-            finally:
-                prepared.batches.close()
-            rows.append(case._asdict() | numbers)
-        return rows
-
-    def _config(self, model: str, method: str, dtype: str, batch_size: int) -> Config:
-        options = [*weighted(load(model), method), f"--model.compute_dtype={dtype}"]
-        return load(model, *options, file=self._file, batch_size=batch_size)
-
-    def _build(self, model: str, method: str, dtype: str) -> loop.Trainer:
-        config = self._config(model, method, dtype, batch_size=2)
-        # Op by op on the host, where a small operation needs no compilation of its own.
-        with jax.default_device(jax.devices("cpu")[0]):
-            return loop.build(config, build(config), TOTAL_STEPS)
-
-    def _open(self, model: str, batch_size: int, halves: int) -> TrainLoader:
-        config = self._config(model, "modo" if halves == 2 else "equal", "float32", batch_size)
-        built = build(config)
-        jets = JetFile(self._file, built.schema).num_jets
-        rule = f"be at most the {jets} jets of {self._file}"
-        check(jets >= batch_size, "--batch_sizes", rule, batch_size)
-        # Whole batches only, since a part of a batch takes as long as all of it.
-        data = replace(config.data, train_jets=jets // batch_size * batch_size)
-        return loader_of(replace(config, data=data), built)
-
-    def _prepare(self, case: Case, pool: ThreadPoolExecutor) -> Prepared:
+    def prepare(self, case: Case, pool: ThreadPoolExecutor) -> Prepared:
+        """A step that is being compiled."""
         entry, accelerator = METHODS[case.method], jax.devices()[0]
         trainer = self._trainer(case.model, case.method, case.dtype)
         loader = self._loader(case.model, case.batch_size, case.halves)
@@ -144,6 +75,11 @@ class Steps:
         operations = self._operations[key] * loader.layout.rows
         return Prepared(pool.submit(lowered.compile), state, batches, operations)
 
+    def numbers(self, case: Case, prepared: Prepared) -> dict[str, Any]:
+        """Rates, memory and operations."""
+        with closing(prepared.batches):
+            return self._numbers(case, prepared)
+
     def _numbers(self, case: Case, prepared: Prepared) -> dict[str, Any]:
         step, state = prepared.step.result(), prepared.state
         given = [next(prepared.batches) for _ in range(BATCHES)]
@@ -158,8 +94,8 @@ class Steps:
             times.append(took / number)
         seconds, operations = float(np.median(times)), prepared.operations * float(used)
         rates = {"jets_per_second": float(jets) / seconds, "step_seconds": times}
-        if case.loading:
-            state, turn, _ = loaded(step, state, prepared.batches, number)
+        if case.part == "sizes":
+            state, turn = loaded(step, state, prepared.batches, number)
             rates["loaded_jets_per_second"] = turn.rate
             rates["waiting"] = turn.waiting / turn.seconds
         memory = step.memory_analysis()
@@ -172,6 +108,25 @@ class Steps:
             "operations": operations,
             "operations_per_second": operations / seconds,
         }
+
+    def _config(self, model: str, method: str, dtype: str, batch_size: int) -> Config:
+        options = [*weighted(load(model), method), f"--model.compute_dtype={dtype}"]
+        return load(model, *options, file=self._file, batch_size=batch_size)
+
+    def _build(self, model: str, method: str, dtype: str) -> loop.Trainer:
+        config = self._config(model, method, dtype, batch_size=2)
+        # Op by op on the host, where a small operation needs no compilation of its own.
+        with jax.default_device(jax.devices("cpu")[0]):
+            return loop.build(config, build(config), TOTAL_STEPS)
+
+    def _open(self, model: str, batch_size: int, halves: int) -> TrainLoader:
+        config = self._config(model, "modo" if halves == 2 else "equal", "float32", batch_size)
+        jets = JetFile(self._file, build(config).schema).num_jets
+        rule = f"be at most the {jets} jets of {self._file}"
+        check(jets >= batch_size, "--batch_sizes", rule, batch_size)
+        # Whole batches only, since a part of a batch takes as long as all of it.
+        data = replace(config.data, train_jets=jets // batch_size * batch_size)
+        return Made(replace(config, data=data)).loader
 
 
 def _several(step: Callable[..., tuple], state: Any, batches: Iterator[tuple], number: int) -> Any:

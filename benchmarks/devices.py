@@ -1,7 +1,5 @@
 """The accelerator: how fast it multiplies matrices, and whether it computes right."""
 
-import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
@@ -13,23 +11,11 @@ from jaxtyping import PyTree
 
 from benchmarks.export import FAST_TO_COMPILE, difference, tiny
 from benchmarks.turns import rounds, timed
+from maskformer_jax.weighting import METHODS
 
 PRODUCTS, ROUNDS = 10, 5
 STEPS = 2
-
-
-class Differences(NamedTuple):
-    """Between the default device and the CPU after two steps, |a - b|/|b|.
-
-    Attributes:
-        update: of the combined gradient, as the optimiser remembers it.
-        weights: of the task weights.
-        losses: of the losses.
-    """
-
-    update: float
-    weights: float
-    losses: float
+DIFFERENCES = ("update", "weights", "losses")
 
 
 def matrix_peak(dtype: str, width: int) -> float:
@@ -58,52 +44,61 @@ def copied(tree: PyTree, device: jax.Device) -> PyTree:
     return jax.tree.map(lambda x: jnp.copy(jax.device_put(x, device)), tree)
 
 
-def compare(
-    model: str, file: str, methods: Sequence[str], deadline: float, threads: int
-) -> dict[str, Differences | str]:
-    """Steps of a tiny network with every method on the default device and on the CPU.
+class Case(NamedTuple):
+    """Something that is measured.
+
+    Attributes:
+        part: of the benchmark.
+        model: YAML file or name.
+        method: weighting.
+        dtype: of the arithmetic.
+        batch_size: jets of a batch.
+    """
+
+    part: str
+    model: str
+    method: str
+    dtype: str
+    batch_size: int
+
+    @property
+    def halves(self) -> int:
+        """Batches that a step gets."""
+        return 2 if "task_grads_2" in METHODS[self.method].needs else 1
+
+
+class Correctness:
+    """Two steps of a tiny network on the default device and on the CPU.
 
     Both compute in float32 with products in full precision, from the same state and batch.
-
-    Args:
-        model: YAML file or name.
-        file: training file.
-        methods: names.
-        deadline: no method is begun after this moment of `time.perf_counter`.
-        threads: programs that are compiled at the same time.
-
-    Returns:
-        Those methods that were begun in time, or why one could not be compared.
     """
-    found = {}
-    with ThreadPoolExecutor(threads) as pool, jax.default_matmul_precision("highest"):
-        for start in range(0, len(methods), threads):
-            begun = {}
-            for name in methods[start : start + threads]:
-                if time.perf_counter() < deadline:
-                    begun[name] = _both(model, file, name, pool)
-            for name, sides in begun.items():
-                try:
-                    pairs = zip(*(_run(*side) for side in sides), strict=True)
-                    found[name] = Differences(*(difference([a], [b]) for a, b in pairs))
-                except jax.errors.JaxRuntimeError as error:
-                    found[name] = str(error).splitlines()[0]
-    return found
 
+    def __init__(self, file: str):
+        """Keeps the name of the training file."""
+        self._file = file
 
-def _both(model: str, file: str, name: str, pool: ThreadPoolExecutor) -> list[tuple]:
-    """What `_run` needs for the default device and for the CPU."""
-    cpu = jax.devices("cpu")[0]
-    with jax.default_device(cpu):
-        made = tiny(model, file, name)
-        arguments = (made.trainer.state, *made.batch())
-    sides = []
-    for device in (jax.devices()[0], cpu):
-        placed = copied(arguments, device)
-        options = FAST_TO_COMPILE if device.platform == "cpu" else None
-        lowered = made.trainer.step.lower(*placed)
-        sides.append((pool.submit(partial(lowered.compile, options)), placed))
-    return sides
+    def prepare(self, case: Case, pool: ThreadPoolExecutor) -> list[tuple]:
+        """Programs that are being compiled for the default device and for the CPU."""
+        cpu, sides = jax.devices("cpu")[0], []
+        with jax.default_device(cpu):
+            made = tiny(case.model, self._file, case.method)
+            arguments = (made.trainer.state, *made.batch())
+        for device in (jax.devices()[0], cpu):
+            placed = copied(arguments, device)
+            options = FAST_TO_COMPILE if device.platform == "cpu" else None
+            with jax.default_matmul_precision("highest"):
+                lowered = made.trainer.step.lower(*placed)
+            sides.append((pool.submit(partial(lowered.compile, options)), placed))
+        return sides
+
+    def numbers(self, case: Case, prepared: list[tuple]) -> dict[str, float]:
+        """Between the two, |a - b|/|b|: of the combined gradient, of the weights, of the losses.
+
+        The gradient is taken as the optimiser remembers it.
+        """
+        pairs = zip(*(_run(*side) for side in prepared), strict=True)
+        apart = (difference([a], [b]) for a, b in pairs)
+        return dict(zip(DIFFERENCES, apart, strict=True))
 
 
 def _run(compiled: Any, arguments: PyTree) -> tuple[PyTree, jax.Array, jax.Array]:

@@ -7,18 +7,24 @@ named at the end.
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
-from benchmarks.compiled_steps import TURNS, Case, Steps
-from benchmarks.devices import Differences, compare, matrix_peak
+from benchmarks.compiled_steps import TURNS, Steps
+from benchmarks.devices import DIFFERENCES, Case, Correctness, matrix_peak
+from benchmarks.export import BATCH_SIZE
 from benchmarks.made import SAMPLE, at_least, chosen, load
-from benchmarks.peer_process import SALT as PEERS
 from benchmarks.peer_process import Ask, peer, salt_settings
+from benchmarks.settings import SALT as PEERS
 from benchmarks.tables import Table, about
+from benchmarks.training import Turn
+from benchmarks.turns import spread
 from maskformer_jax.errors import InputError
 
 # One and K backward passes: the methods of the tables against batch size.
@@ -63,136 +69,135 @@ def run(
     at_least(0.001, seconds=seconds)
     dtypes, parts = chosen(dtypes, DTYPES, "type"), chosen(parts, PARTS, "part")
     peaks = {dtype: matrix_peak(dtype, matrix) for dtype in dtypes}
-    steps, deadline = Steps(file, seconds), begin + limit
-    rows, differences, missing = [], {}, []
-    for group in groups(models, names, dtypes, batch_sizes, parts, min(threads, MOST)):
-        if group == CORRECTNESS:
-            differences = compare(models[0], file, names, deadline, threads)
-            missing += [f"{CORRECTNESS} of {x}" for x in names if x not in differences]
-        elif group == SALT:
-            cases = [(d, b) for b in batch_sizes for d in dtypes]
-            found = trained_by_salt(peer_python, models[0], file, cases, seconds, deadline)
-            rows += found
-            missing += [f"Salt {d} {b}" for d, b in cases[len(found) // len(PEERS) :]]
-        else:
-            found = steps.measure(group, deadline, threads)
+    deadline, rows, missing = begin + limit, [], []
+    works = [x for x in cases(models, names, dtypes, batch_sizes) if x.part in parts]
+    most = min(threads, MOST)
+    with ExitStack() as stack:
+        steps, peers = Steps(file, seconds), SaltTurns(stack, peer_python, file, seconds)
+        measurers = {"sizes": steps, "methods": steps, SALT: peers, CORRECTNESS: Correctness(file)}
+        for group in (works[start : start + most] for start in range(0, len(works), most)):
+            found = measured(group, measurers, deadline, threads)
             rows += found
             missing += [_name(case._asdict()) for case in group[len(found) :]]
-        yield tables(rows, differences, peaks, f"not measured within {limit:g} s", missing)
+            yield tables(rows, peaks, f"not measured within {limit:g} s", missing)
 
 
-def groups(
+def cases(
     models: Sequence[str],
     methods: Sequence[str],
     dtypes: Sequence[str],
     batch_sizes: Sequence[int],
-    parts: Sequence[str],
-    most: int,
-) -> Iterator[list[Case] | str]:
-    """What is measured together, the most important first; two words stand for other work.
-
-    Args:
-        models: YAML files or names.
-        methods: names.
-        dtypes: of the arithmetic.
-        batch_sizes: jets of a batch.
-        parts: of `PARTS`.
-        most: trainings of a group.
-    """
+) -> list[Case]:
+    """What is measured, the most important first."""
     first = [name for name in FIRST if name in methods] or methods[:1]
-    others = [name for name in methods if name not in first]
+    model, *more = models
 
     def sizes(model: str, batch_sizes: Sequence[int]) -> list[Case]:
-        return [Case(model, m, d, b, True) for b in batch_sizes for d in dtypes for m in first]
+        every = product(batch_sizes, dtypes, first)
+        return [Case("sizes", model, method, dtype, size) for size, dtype, method in every]
 
-    found: list[tuple[str, list[Case]]] = [("sizes", sizes(m, batch_sizes[:1])) for m in models]
-    found += [("sizes", sizes(models[0], batch_sizes[1:]))]
-    found += [(SALT, []), (CORRECTNESS, [])]
-    for dtype in dtypes:
-        cases = [Case(models[0], name, dtype, batch_sizes[0], False) for name in others]
-        found.append(("methods", cases))
-    found += [("sizes", sizes(model, batch_sizes[1:])) for model in models[1:]]
-    for part, cases in found:
-        if part in parts and part in (CORRECTNESS, SALT):
-            yield part
-        elif part in parts:
-            yield from (cases[i : i + most] for i in range(0, len(cases), most))
+    found = [case for model in models for case in sizes(model, batch_sizes[:1])]
+    found += sizes(model, batch_sizes[1:])
+    every = product(batch_sizes, dtypes, PEERS)
+    found += [Case(SALT, model, label, dtype, size) for size, dtype, label in every]
+    found += [Case(CORRECTNESS, model, method, "float32", BATCH_SIZE) for method in methods]
+    others = product(dtypes, (method for method in methods if method not in first))
+    found += [Case("methods", model, method, dtype, batch_sizes[0]) for dtype, method in others]
+    return found + [case for model in more for case in sizes(model, batch_sizes[1:])]
 
 
-def trained_by_salt(
-    python: str | None,
-    model: str,
-    file: str,
-    cases: Sequence[tuple[str, int]],
-    seconds: float,
-    deadline: float,
+def measured(
+    group: Sequence[Case], measurers: Mapping[str, Any], deadline: float, threads: int
 ) -> list[dict[str, Any]]:
-    """Rows of Salt's trainings of the same network, loading included.
+    """Numbers of every case that was begun before the deadline.
+
+    All of them are compiled first, so that no compilation disturbs a measurement. What fails, for
+    want of memory perhaps, has the reason instead of numbers.
 
     Args:
-        python: interpreter that has Salt; none: this one.
-        model: YAML file or name, of a MaskFormer or GN2.
-        file: training file.
-        cases: types and batch sizes.
-        seconds: of a turn, at least.
-        deadline: no case is begun after this moment of `time.perf_counter`.
+        group: of cases.
+        measurers: part -> what prepares its cases, and then measures them.
+        deadline: by `time.perf_counter`.
+        threads: programs that are compiled at the same time.
     """
-    device = {"gpu": "cuda"}.get(jax.default_backend(), "cpu")
-    rows = []
-    with peer(python, "salt_process", os.cpu_count()) as ask:
-        for dtype, batch_size in cases:
-            if time.perf_counter() > deadline:
-                break
-            told = salt_settings(load(model, file=file, batch_size=batch_size))
-            told |= {"device": device, "dtype": dtype}
-            for label in PEERS:
-                row = {"model": model, "method": label, "dtype": dtype, "batch_size": batch_size}
-                try:
-                    rows.append(row | _turn_of_salt(ask, label, told, seconds))
-                except InputError as error:
-                    rows.append(row | {"failed": str(error)})
+    rows, begun = [], []
+    with ThreadPoolExecutor(threads) as pool:
+        for case in group:
+            if time.perf_counter() < deadline:
+                begun.append((case, measurers[case.part].prepare(case, pool)))
+    while begun:
+        case, prepared = begun.pop(0)
+        try:
+            numbers = measurers[case.part].numbers(case, prepared)
+        except (jax.errors.JaxRuntimeError, InputError) as error:
+            numbers = {"failed": str(error).splitlines()[0]}
+        rows.append(case._asdict() | numbers)
     return rows
 
 
-def _turn_of_salt(ask: Ask, label: str, told: dict[str, Any], seconds: float) -> dict[str, Any]:
-    parameters = ask("train", label, told)
-    once = [ask("turn", label, 2)["seconds"] / 2 for _ in range(2)][-1]
-    turns = [ask("turn", label, max(round(seconds / once), 2)) for _ in range(TURNS)]
-    rates = [turn["jets"] / turn["seconds"] for turn in turns]
-    waiting = sum(turn["waiting"] for turn in turns) / sum(turn["seconds"] for turn in turns)
-    measured = {"loaded_jets_per_second": float(np.median(rates)), "waiting": waiting}
-    return measured | {"parameters": parameters, "turns": turns}
+class SaltTurns:
+    """Salt's trainings of the same networks, loading included."""
+
+    def __init__(self, stack: ExitStack, python: str | None, file: str, seconds: float):
+        """Starts nothing yet.
+
+        Args:
+            stack: that ends Salt's process.
+            python: interpreter that has Salt; none: this one.
+            file: training file.
+            seconds: of a turn, at least.
+        """
+        self._file, self._seconds = file, seconds
+        self._start = cache(
+            lambda: stack.enter_context(peer(python, "salt_process", os.cpu_count()))
+        )
+
+    def prepare(self, case: Case, pool: ThreadPoolExecutor) -> Ask:
+        """Salt's process."""
+        return self._start()
+
+    def numbers(self, case: Case, prepared: Ask) -> dict[str, Any]:
+        """Median rate of a few turns."""
+        told = salt_settings(load(case.model, file=self._file, batch_size=case.batch_size))
+        told["device"] = {"gpu": "cuda"}.get(jax.default_backend(), "cpu")
+        parameters = prepared("train", case.method, told | {"dtype": case.dtype})
+        once = [prepared("turn", case.method, 2)["seconds"] / 2 for _ in range(2)][-1]
+        number = max(round(self._seconds / once), 2)
+        turns = [Turn(**prepared("turn", case.method, number)) for _ in range(TURNS)]
+        waiting = sum(turn.waiting for turn in turns) / sum(turn.seconds for turn in turns)
+        rate, *_ = spread([turn.rate for turn in turns])
+        found = {"parameters": parameters, "turns": turns, "waiting": waiting}
+        return found | {"loaded_jets_per_second": rate}
 
 
 def tables(
-    rows: Sequence[dict[str, Any]],
-    differences: Mapping[str, Differences | str],
-    peaks: Mapping[str, float],
-    limit: str,
-    missing: Sequence[str],
+    rows: Sequence[dict[str, Any]], peaks: Mapping[str, float], limit: str, missing: Sequence[str]
 ) -> dict[str, Table]:
     """The machine; trainings by network, type and batch size; differences to the CPU; the rest.
 
     Operations are those of the products and sums of the program, without the method's own, and the
     memory is what the compiled step holds, batch and state included.
     """
-    machine = ", ".join(f"{name} {value}" for name, value in about().items() if value)
-    found = {"machine": Table(machine, PEAKS, [[name, x / 1e12] for name, x in peaks.items()])}
-    rows = sorted(rows, key=_setting)
+    date, device, environment = about().values()
+    cells, notes = [[name, x / 1e12] for name, x in peaks.items()], environment.splitlines()
+    found = {"machine": Table(f"{device}, {date}", PEAKS, cells, notes)}
+    compared = [row for row in rows if row["part"] == CORRECTNESS]
+    rows = sorted((row for row in rows if row["part"] != CORRECTNESS), key=_setting)
     plain = {_setting(row): row.get("jets_per_second") for row in rows if row["method"] == "equal"}
     if rows:
         cells = [_cells(x, plain.get(_setting(x)), peaks) for x in rows if "failed" not in x]
-        notes = [f"{_name(row)}: {row['failed']}" for row in rows if "failed" in row]
-        found["trainings"] = Table("trainings", COLUMNS, cells, notes, rows)
-    if differences:
-        failed = {k: x for k, x in differences.items() if isinstance(x, str)}
-        cells = [[k, *x] for k, x in differences.items() if k not in failed]
-        columns = {"method": "", **dict.fromkeys(Differences._fields, ".1e")}
-        notes = [f"{name}: {reason}" for name, reason in failed.items()]
+        found["trainings"] = Table("trainings", COLUMNS, cells, _failures(rows), rows)
+    if compared:
+        cells = [[x["method"], *(x[y] for y in DIFFERENCES)] for x in compared if "failed" not in x]
+        columns = {"method": "", **dict.fromkeys(DIFFERENCES, ".1e")}
         title = "to the CPU, float32 in full precision"
-        found["differences"] = Table(title, columns, cells, notes)
+        found["differences"] = Table(title, columns, cells, _failures(compared))
     found["missing"] = Table(f"{limit}: {'; '.join(missing) or 'nothing'}", {}, [])
     return found
+
+
+def _failures(rows: Sequence[dict[str, Any]]) -> list[str]:
+    return [f"{_name(row)}: {row['failed']}" for row in rows if "failed" in row]
 
 
 def _cells(row: dict[str, Any], plain: float | None, peaks: dict[str, float]) -> list[Any]:
@@ -211,4 +216,6 @@ def _setting(row: dict[str, Any]) -> tuple[str, str, int]:
 
 
 def _name(row: dict[str, Any]) -> str:
+    if row["part"] == CORRECTNESS:
+        return f"{CORRECTNESS} of {row['method']}"
     return f"{Path(row['model']).stem} {row['method']} {row['dtype']} {row['batch_size']}"

@@ -7,17 +7,15 @@ import itertools
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.made import SAMPLE, Made, chosen, load
+from benchmarks.made import SAMPLE, Made, chosen, load, overlay
 from benchmarks.tables import Table
 from benchmarks.turns import rounds, timed
 from maskformer_jax.config import Config
-from maskformer_jax.training.config import WeightingConfig
 from maskformer_jax.training.interactions import Recorder
 
 EVERY = 100
@@ -37,7 +35,9 @@ def run(
     """
     rows = []
     for name in chosen(methods):
-        found = np.array(measure(load(model, file=file), name, points, repeats))
+        options = overlay(name), "--training.record_interactions=1"
+        curved = f"--training.record_curvature={points}"
+        found = np.array(measure(load(model, *options, curved, file=file), repeats))
         plain, *recorded = found[:, 1:]
         record, curvature = (float(np.median(x / plain - 1)) for x in recorded)
         milliseconds = 1e3 * float(np.median(plain))
@@ -49,17 +49,14 @@ def run(
     yield {"interactions": Table("Cost of records of the task interactions", columns, rows)}
 
 
-def measure(config: Config, method: str, points: int, repeats: int) -> list[list[float]]:
+def measure(config: Config, repeats: int) -> list[list[float]]:
     """CPU seconds of steps of one training in turn: plain, recorded, and with the curvature.
 
     Args:
-        config: of the training.
-        method: weighting.
-        points: of the curvature.
+        config: of the training, which records both.
         repeats: turns, after one that compiles and comes first in each list.
     """
-    settings = replace(config.training, record_interactions=1, record_curvature=points)
-    made = Made(replace(config, weighting=WeightingConfig(name=method), training=settings))
+    made = Made(config)
     trainer, batch = made.trainer, made.batch()
     without, numbers = trainer.measures._replace(curvature=None), itertools.count(1)
     with tempfile.TemporaryDirectory() as folder:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from maskformer_jax import config as configuration
 from maskformer_jax import optimisers
 from maskformer_jax.build import Model, build
 from maskformer_jax.config import Config
-from maskformer_jax.data import JetFile, TrainLoader, fit_scaling
+from maskformer_jax.data import JetFile, fit_scaling
 from maskformer_jax.errors import check, known
 from maskformer_jax.experiment import training_loader
 from maskformer_jax.gradients import LossSums, SumsOf
@@ -66,14 +67,14 @@ class Settings(NamedTuple):
     repeats: int
     steps: int
 
-    def options(self, *more: str, label: str | None = None) -> list[str]:
-        """Of train.py, and further ones; on the first file, or on that with a label."""
-        file = self.files[label or next(iter(self.files))]
+    def options(self, *more: str) -> list[str]:
+        """Of train.py, and further ones."""
+        file = next(iter(self.files.values()))
         return arguments(self.model, *more, file=file, batch_size=self.batch_size)
 
-    def config(self, *more: str, label: str | None = None) -> Config:
+    def config(self, *more: str) -> Config:
         """The configuration that these describe."""
-        return configuration.load(self.options(*more, label=label))
+        return configuration.load(self.options(*more))
 
 
 def overlay(method: str) -> str:
@@ -115,36 +116,6 @@ def sums_of(model: Model) -> SumsOf:
     return found
 
 
-def loader_of(config: Config, model: Model) -> TrainLoader:
-    """The batches of a training.
-
-    Raises:
-        InputError: the configuration names no file, or it does not fit.
-    """
-    data = config.data
-    check(data.train_file is not None, "--file", "name a file to train on", data.train_file)
-    file = JetFile(data.train_file, model.schema)
-    scaling = fit_scaling(file, norm_file=data.norm_file, num_jets=data.train_jets)
-    return training_loader(config, model, file, scaling)
-
-
-def batches_of(loader: TrainLoader, number: int) -> Iterator[tuple[Batch, Labels]]:
-    """The first batches."""
-    batches = loader.iterator()
-    try:
-        for _ in range(number):
-            yield next(batches)
-    finally:
-        batches.close()
-
-
-def optimiser_of(config: Config, steps: int) -> optax.GradientTransformation:
-    """The optimiser of a training of so many steps."""
-    settings = config.training
-    chosen = (settings.optimiser, settings.schedule, settings.max_gradient_norm)
-    return optimisers.build(*chosen, steps)[0]
-
-
 class Made:
     """A training as train.py makes it, without validation and checkpoints.
 
@@ -156,8 +127,16 @@ class Made:
     """
 
     def __init__(self, config: Config):
-        self.config, self.model = config, build(config)
-        self.loader = loader_of(config, self.model)
+        """Reads the file that the configuration names.
+
+        Raises:
+            InputError: it names none, or one that does not fit.
+        """
+        self.config, self.model, data = config, build(config), config.data
+        check(data.train_file is not None, "--file", "name a file to train on", data.train_file)
+        file = JetFile(data.train_file, self.model.schema)
+        scaling = fit_scaling(file, norm_file=data.norm_file, num_jets=data.train_jets)
+        self.loader = training_loader(config, self.model, file, scaling)
         self.steps = config.training.epochs * self.loader.steps_per_epoch
 
     @cached_property
@@ -166,7 +145,19 @@ class Made:
         spread = self.loader.layout.spread
         return loop.build(self.config, self.model, self.steps, spread=spread)
 
+    def optimiser(self, steps: int) -> optax.GradientTransformation:
+        """Of a training of so many steps."""
+        settings = self.config.training
+        chosen = (settings.optimiser, settings.schedule, settings.max_gradient_norm)
+        return optimisers.build(*chosen, steps)[0]
+
+    def batches(self, number: int) -> Iterator[tuple[Batch, Labels]]:
+        """The first batches."""
+        batches = self.loader.iterator()
+        yield from islice(batches, number)
+        batches.close()
+
     def batch(self) -> tuple[Batch, Labels]:
         """The first batch."""
-        (batch,) = batches_of(self.loader, 1)
+        (batch,) = self.batches(1)
         return batch

@@ -17,7 +17,6 @@ from maskformer_jax.errors import InputError, check
 INSTALL = "make a Python that can with benchmarks/peers.sh, and name it: --peer_python"
 # The file of `benchmarks/` that the second Python runs -> packages that it must have.
 HALVES = {"peers": "quadprog, torch, torchjd", "salt_process": "salt, torchjd"}
-SALT = ("Salt", "Salt, flash attention", "Salt, TorchJD CAGrad")
 # Kind of a task -> the network of Salt that has it.
 NETWORKS = {"objects": "MaskFormer", "edges": "GN2"}
 

@@ -154,10 +154,9 @@ class TorchJD:
         arrays = (np.load(f"{folder}/{name}.npy", mmap_mode="c") for name in Sample._fields)
         self._sample, self._steps = Sample(*map(torch.from_numpy, arrays)), {}
 
-    def make(self, label: str, exact: bool) -> bool:
+    def make(self, label: str) -> bool:
         """Makes the step of a method; whether there is one."""
-        num_tasks, dtype = len(self._sample.losses), self._sample.grads.dtype
-        makers = peers(num_tasks, exact=exact, dtype=dtype)
+        makers = peers(len(self._sample.losses), exact=False, dtype=self._sample.grads.dtype)
         if label in makers:
             self._steps[label] = makers[label]()
         return label in makers
@@ -165,12 +164,8 @@ class TorchJD:
     def run(self, label: str) -> float:
         """Seconds of a step."""
         begin = time.perf_counter()
-        self._update = self._steps[label](self._sample)
+        self._steps[label](self._sample)
         return time.perf_counter() - begin
-
-    def save(self, path: str) -> None:
-        """Writes the last update."""
-        np.save(path, self._update.detach().numpy())
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
 """Cosine between the bfloat16 and the float32 update of every method, on a network in training."""
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,19 +14,12 @@ from benchmarks.made import SAMPLE, Made, chosen, load, sums_of, weighted
 from benchmarks.tables import Table
 from maskformer_jax.build import build
 from maskformer_jax.config import Config
-from maskformer_jax.gradients import LossGradients, Parts, gradients_of_losses
+from maskformer_jax.gradients import LossGradients, gradients_of_losses
 from maskformer_jax.training import method
+from maskformer_jax.training.batches import parts_of
 from maskformer_jax.weighting import METHODS
 
 UPDATES = 3
-Gradients = Callable[[PyTree, PyTree], LossGradients]
-
-
-class Pair(NamedTuple):
-    """The same thing computed in two precisions."""
-
-    bfloat16: Any
-    float32: Any
 
 
 def run(
@@ -41,7 +33,7 @@ def run(
     names = chosen(methods)
     made = Made(load(model, file=file))
     epoch, batches = made.loader.steps_per_epoch, made.loader.iterator()
-    gradients = Pair(*(_gradients(made.config, dtype) for dtype in Pair._fields))
+    gradients = [_gradients(made.config, dtype) for dtype in ("bfloat16", "float32")]
     known = {"steps_per_epoch": 1, "optimiser": optax.adam(1e-3)}
     known |= method.parameters_of_losses(made.config, made.model, last_layer=True)
     ways = {}
@@ -54,66 +46,49 @@ def run(
             state, _ = made.trainer.step(state, *next(batches))
         params = jax.tree.map(jnp.copy, state.params)
         given = [next(batches) for _ in range(UPDATES + 1)]
-        columns.append(_cosines(ways, made.model.losses, params, gradients, given))
+        sides = [[of_batch(params, batch) for batch in given] for of_batch in gradients]
+        columns.append(_cosines(ways, params, sides))
     rows = [[label, *(column[label] for column in columns)] for label in columns[0]]
     heads = {"cosine of": "", "initialisation": ".5f", "after an epoch": ".5f"}
     yield {"precision": Table("Updates by bfloat16 against those by float32", heads, rows)}
 
 
-def _gradients(config: Config, dtype: str) -> Gradients:
+def _gradients(config: Config, dtype: str) -> Callable[[PyTree, PyTree], LossGradients]:
     model = build(replace(config, model=replace(config.model, compute_dtype=dtype)))
 
     @jax.jit
     def gradients(params: PyTree, pair: PyTree) -> LossGradients:
-        parts = Parts(pair, pair[0].jet_valid.any(axis=1).sum())
-        return gradients_of_losses(sums_of(model), params, parts)
+        return gradients_of_losses(sums_of(model), params, parts_of(*pair))
 
     return gradients
 
 
 def _cosines(
-    methods: Mapping[str, optax.GradientTransformationExtraArgs],
-    losses: Sequence[str],
+    ways: Mapping[str, optax.GradientTransformationExtraArgs],
     params: PyTree,
-    gradients: Pair,
-    batches: Sequence[PyTree],
+    sides: Sequence[list[LossGradients]],
 ) -> dict[str, float]:
-    """Cosine of every loss's gradient on the last batch, and of every method's last update."""
-    found = [Pair(*(function(params, batch) for function in gradients)) for batch in batches]
-    cosine = jax.jit(_cosine)
-    columns = {}
-    for number, name in enumerate(losses):
-        last = found[UPDATES - 1]
-        sides = (jax.tree.map(lambda g, k=number: g[k], side.gradients) for side in last)
-        columns[f"gradient of {name}"] = float(cosine(*sides))
-    for name, way in tqdm(methods.items(), leave=False):
-        sides = Pair(*([step[side] for step in found] for side in range(2)))
-        update = partial(_last_update, way, METHODS[name].needs, params)
-        columns[name] = float(cosine(*map(update, sides)))
-    return columns
+    """Cosine of every method's last update; of a second batch it is told the next one."""
+    found = {}
+    for name, way in tqdm(ways.items(), leave=False):
+
+        @jax.jit
+        def update(state: PyTree, here: LossGradients, other: LossGradients, name=name, way=way):
+            known = {"losses_after": other.sums.mean(), "task_grads_2": other.gradients}
+            extra = {need: known[need] for need in METHODS[name].needs}
+            losses = here.sums.mean()
+            return way.update(here.gradients, state, params, losses=losses, **extra)
+
+        last = []
+        for side in sides:
+            state = way.init(params)
+            for here, other in itertools.pairwise(side):
+                direction, state = update(state, here, other)
+            last.append(direction)
+        found[name] = _cosine(*last)
+    return found
 
 
-def _last_update(
-    transformation: optax.GradientTransformationExtraArgs,
-    needs: Sequence[str],
-    params: PyTree,
-    found: Sequence[LossGradients],
-) -> PyTree:
-    """The update on the last batch; what a method wants of a second batch is that of the next."""
-
-    @jax.jit
-    def update(state: PyTree, this: LossGradients, other: LossGradients) -> tuple[PyTree, PyTree]:
-        known = {"losses_after": other.sums.mean(), "task_grads_2": other.gradients}
-        extra = {name: known[name] for name in needs}
-        losses = this.sums.mean()
-        return transformation.update(this.gradients, state, params, losses=losses, **extra)
-
-    state = transformation.init(params)
-    for number in range(UPDATES):
-        direction, state = update(state, found[number], found[number + 1])
-    return direction
-
-
-def _cosine(a: PyTree, b: PyTree) -> jax.Array:
+def _cosine(a: PyTree, b: PyTree) -> float:
     product = optax.tree.vdot(a, b)
-    return product / (optax.tree.norm(a) * optax.tree.norm(b))
+    return float(product / (optax.tree.norm(a) * optax.tree.norm(b)))

@@ -1,18 +1,24 @@
 """Puts what was measured into docs/performance.md: tables between two marks each, and plots."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from benchmarks.tables import Table, load, markdown
 from maskformer_jax.errors import InputError
 
 MARKS = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
-# The table that each plot stands below.
-BELOW = {"training": "training", "weights": "weights", "stages_cagrad": "stages", "tasks": "sizes"}
 SIZES = ("batch_size", "tracks", "width", "tasks")
+# Plot -> the tables that it shows; it stands below the last of them.
+PLOTS = {
+    "training": ("training",),
+    "stages": ("stages_equal", "stages_cagrad"),
+    "sizes": SIZES,
+    "weights": ("weights",),
+}
 
 
 def run(runs: str = "runs", docs: str = "docs/performance.md") -> Iterator[dict[str, Table]]:
@@ -45,36 +51,30 @@ def filled(page: str, tables: dict[str, Table], plots: dict[str, str]) -> str:
         plots: name -> file, seen from the page.
     """
 
+    below = {PLOTS[plot][-1]: f"\n![{plot}]({file})\n" for plot, file in plots.items()}
+
     def fill(found: re.Match) -> str:
         begin, name, end = found.groups()
         if name not in tables:
             return found[0]
-        plot = BELOW.get(name)
-        picture = f"\n![{plot}]({plots[plot]})\n" if plot in plots else ""
-        return f"{begin}{markdown(tables[name])}\n{picture}{end}"
+        return f"{begin}{markdown(tables[name])}\n{below.get(name, '')}{end}"
 
     return MARKS.sub(fill, page)
 
 
 def draw(tables: dict[str, Table], folder: Path) -> list[str]:
     """Plots of the tables that there are, and their names."""
-    works: dict[str, tuple[bool, Callable]] = {
-        "training": ("training" in tables, _draw_training),
-        "stages": ("stages_equal" in tables and "stages_cagrad" in tables, _draw_stages),
-        "sizes": (all(name in tables for name in SIZES), _draw_sizes),
-        "weights": ("weights" in tables, _draw_weights),
-    }
-    drawn = [name for name, (is_there, _) in works.items() if is_there]
+    draws = (_draw_training, _draw_stages, _draw_sizes, _draw_weights)
+    drawn: list[str] = []
     folder.mkdir(parents=True, exist_ok=True)
-    for name in drawn:
-        figure = works[name][1](tables)
-        figure.savefig(folder / f"{name}.png", dpi=100)
+    for (name, shown), draw_one in zip(PLOTS.items(), draws, strict=True):
+        if tables.keys() >= set(shown):
+            draw_one(tables).savefig(folder / f"{name}.png", dpi=100)
+            drawn.append(name)
     return drawn
 
 
 def _axes(columns: int = 1, width: float = 7.0, height: float = 3.5):
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(1, columns, squeeze=False)[0]
 
@@ -115,9 +115,7 @@ def _draw_sizes(tables: dict[str, Table]):
         for head in table.columns:
             if head.endswith(", ms"):
                 axes.plot(sizes, table.column(head), "o-", label=head)
-        axes.set_xlabel(axis)
-        axes.set_xscale("log")
-        axes.set_xticks(sizes, sizes)
+        axes.set(xlabel=axis, xscale="log", xticks=sizes, xticklabels=sizes)
         axes.minorticks_off()
         axes.set_yscale("log")
         axes.legend(fontsize="small")

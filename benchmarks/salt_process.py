@@ -29,6 +29,7 @@ from torchjd.autojac import jac_to_grad, mtl_backward
 
 from benchmarks.salt_networks import GN2_PARAMETERS, configuration, model_of, tasks_of
 from benchmarks.serving import serve
+from benchmarks.settings import SALT
 
 NORM_JETS = 5000
 SCHEDULE_STEPS = 1_000_000
@@ -115,11 +116,7 @@ def torchjd(model: nn.Module) -> Backward:
     return backward
 
 
-VARIANTS = {
-    "Salt": weighted_sum,
-    "Salt, flash attention": flash_attention,
-    "Salt, TorchJD CAGrad": torchjd,
-}
+VARIANTS = dict(zip(SALT, (weighted_sum, flash_attention, torchjd), strict=True))
 
 
 class Training:

@@ -1,10 +1,12 @@
-"""Options with which methods are measured, and compared with TorchJD where it has the method.
+"""Options with which methods are measured, and what they are compared with where others have it.
 
 Imports neither JAX nor PyTorch: both sides of a comparison read this file.
 """
 
 from typing import Any
 
+# Trainings of Salt's network.
+SALT = ("Salt", "Salt, flash attention", "Salt, TorchJD CAGrad")
 # Label -> options for K tasks; a label is a method's name, or name:variant. Methods that are not
 # here have their defaults.
 OPTIONS = {

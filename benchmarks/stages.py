@@ -16,7 +16,7 @@ import numpy as np
 import optax
 from jaxtyping import PyTree
 
-from benchmarks.made import Made, Settings, optimiser_of, overlay, sums_of
+from benchmarks.made import Made, Settings, overlay, sums_of
 from benchmarks.tables import Table
 from benchmarks.turns import medians, timed
 from maskformer_jax.build import Model
@@ -48,7 +48,7 @@ class Program(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """What a stage takes.
+    """What a stage takes, or what the machine does in a second.
 
     Attributes:
         seconds: measured.
@@ -61,18 +61,6 @@ class Stage(NamedTuple):
     bytes: float
 
 
-class Machine(NamedTuple):
-    """Rates that the machine reaches.
-
-    Attributes:
-        flops: operations per second of a product of large matrices.
-        bytes: read and written per second of a copy.
-    """
-
-    flops: float
-    bytes: float
-
-
 def stages(name: str, settings: Settings) -> Table:
     """The table of one method."""
     config, steps = settings.config(overlay(name)), settings.steps
@@ -80,7 +68,7 @@ def stages(name: str, settings: Settings) -> Table:
     works = {label: program.work for label, program in (found | machine_programs()).items()}
     several = {label: partial(_repeated, work, steps) for label, work in works.items()}
     seconds = {label: total / steps for label, total in medians(several, settings.repeats).items()}
-    machine = Machine(2 * MATRIX**3 / seconds["product"], 8 * ARRAY / seconds["copy"])
+    machine = Stage(1.0, 2 * MATRIX**3 / seconds["product"], 8 * ARRAY / seconds["copy"])
     measured = {
         label: Stage(seconds[label], program.flops, program.bytes)
         for label, program in found.items()
@@ -164,7 +152,7 @@ def _gradients(
 
 def _optimise(made: Made, gradient: PyTree, params: PyTree) -> PyTree:
     """An update from the moments' start, which costs as much as any other."""
-    optimise = optimiser_of(made.config, made.steps)
+    optimise = made.optimiser(made.steps)
     updates, state = optimise.update(gradient, optimise.init(params), params)
     return optax.apply_updates(params, updates), state
 
@@ -213,7 +201,7 @@ def differences(measured: dict[str, Stage]) -> dict[str, Stage]:
     return found
 
 
-def row(label: str, stage: Stage, whole: float, machine: Machine) -> list[Any]:
+def row(label: str, stage: Stage, whole: float, machine: Stage) -> list[Any]:
     """A stage beside the time that the machine would need at its rates."""
     seconds, flops, size = stage
     by_flops, by_bytes = flops / machine.flops, size / machine.bytes

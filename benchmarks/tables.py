@@ -1,16 +1,12 @@
 """Tables of numbers: readable, as Markdown, and kept in a JSON file for the documentation."""
 
 import json
-import platform
-import subprocess
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jaxlib
 from tabulate import tabulate
 
 from maskformer_jax.errors import InputError
@@ -84,24 +80,10 @@ def load(path: str) -> dict[str, Table]:
         raise InputError(f"{path}: no tables of this benchmark; remove the file") from error
 
 
-def about() -> dict[str, Any]:
-    """Date, device and versions."""
-    device = jax.devices()[0]
+def about() -> dict[str, str]:
+    """Date, device, and versions of everything down to the driver."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="minutes"),
-        "machine": platform.platform(),
-        "device": device.device_kind,
-        "driver": _driver(),
-        "platform_version": " ".join(device.client.platform_version.split()),
-        "jax": jax.__version__,
-        "jaxlib": jaxlib.__version__,
-        "python": platform.python_version(),
+        "device": jax.devices()[0].device_kind,
+        "environment": jax.print_environment_info(return_string=True),
     }
-
-
-def _driver() -> str | None:
-    """Version of NVIDIA's driver, where there is one."""
-    asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    with suppress(OSError):
-        return subprocess.run(asked, capture_output=True, text=True).stdout.strip() or None
-    return None

@@ -122,22 +122,18 @@ def draw(paths: dict[str, np.ndarray], output: Path) -> None:
     """One panel per method: contours of the mean loss, the front, and the five trajectories."""
     columns = min(7, len(paths))
     rows = math.ceil(len(paths) / columns)
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(1.7 * columns, 1.8 * rows + 0.2),
-        sharex=True,
-        sharey=True,
-        squeeze=False,
-    )
+    size = (1.7 * columns, 1.8 * rows + 0.2)
+    shared = {"sharex": True, "sharey": True, "squeeze": False}
+    figure, axes = plt.subplots(rows, columns, figsize=size, **shared)
     grid = np.stack(np.meshgrid(np.linspace(-11, 11, 150), np.linspace(-11, 11, 150)), -1)
     height = jax.jit(jax.vmap(jax.vmap(lambda x: losses(x).mean())))(grid)
     pareto = np.asarray(front())
+    colours = plt.get_cmap("plasma")(np.linspace(0.0, 0.85, len(STARTS)))
     contours = {"colors": "0.8", "linewidths": 0.4, "linestyles": "solid"}
     for axis, (name, points) in zip(axes.flat, paths.items(), strict=False):
         axis.contour(grid[..., 0], grid[..., 1], height, 12, **contours)
         axis.plot(*pareto.T, color="0.45", linewidth=4, solid_capstyle="round", alpha=0.6)
-        for path, colour in zip(points, _colours(len(points)), strict=True):
+        for path, colour in zip(points, colours, strict=True):
             axis.plot(*path.T, color=colour, linewidth=1.0)
             axis.plot(*path[0], "o", color="black", markersize=2.5)
             axis.plot(*path[-1], "*", color=colour, markersize=7, markeredgecolor="black", mew=0.4)
@@ -155,7 +151,3 @@ def draw(paths: dict[str, np.ndarray], output: Path) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(output, dpi=115)
     plt.close(figure)
-
-
-def _colours(count: int) -> np.ndarray:
-    return plt.get_cmap("plasma")(np.linspace(0.0, 0.85, count))

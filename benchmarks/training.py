@@ -14,7 +14,8 @@ import jax
 import optax
 
 from benchmarks.made import SAMPLE, Made, at_least, chosen, load, overlay, weighted
-from benchmarks.peer_process import SALT, Ask, peer, salt_settings
+from benchmarks.peer_process import Ask, peer, salt_settings
+from benchmarks.settings import SALT
 from benchmarks.tables import Table
 from benchmarks.turns import bind, end_of_work, rounds, spread
 from maskformer_jax.config import Config
@@ -118,8 +119,8 @@ def ours(label: str, config: Config) -> Training:
 
     def turn(steps: int) -> Turn:
         nonlocal state
-        state, found, finite = loaded(made.trainer.step, state, batches, steps)
-        if not finite:
+        state, found = loaded(made.trainer.step, state, batches, steps)
+        if not state.finite:
             raise InputError(f"{label}: a loss or gradient was not finite")
         return found
 
@@ -128,12 +129,8 @@ def ours(label: str, config: Config) -> Training:
 
 def loaded(
     step: Callable[..., tuple], state: Any, batches: Iterator[tuple], number: int
-) -> tuple[Any, Turn, bool]:
-    """Steps on batches of a loader, whose reading ahead is paid for.
-
-    Returns:
-        The state after them, what they took, and whether the last one was finite.
-    """
+) -> tuple[Any, Turn]:
+    """The state after steps on batches of a loader, whose reading ahead is paid for."""
     end_of_work()
     begin, jets, waiting, before = time.perf_counter(), 0, 0.0, None
     for _ in range(number):
@@ -146,7 +143,7 @@ def loaded(
         jax.block_until_ready(before)
         before = metrics
     jax.block_until_ready(state)
-    return state, Turn(jets, end_of_work() - begin, waiting), bool(metrics.finite)
+    return state, Turn(jets, end_of_work() - begin, waiting)
 
 
 def theirs(ask: Ask, config: Config) -> dict[str, Training]:

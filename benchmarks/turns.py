@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -12,14 +12,6 @@ PAUSE = 0.01  # seconds; a process that works less than a tenth of it is at rest
 LONGEST = 5.0  # seconds; what still works after that, an accelerator's driver perhaps, never rests
 
 Label, Result = TypeVar("Label"), TypeVar("Result")
-
-
-class Spread(NamedTuple):
-    """The middle of some numbers, and between which values all of them lie."""
-
-    median: float
-    least: float
-    most: float
 
 
 def rounds(
@@ -43,9 +35,9 @@ def medians(
     return {label: float(np.median(x)) for label, x in rounds(works, repeats, warm).items()}
 
 
-def spread(values: Sequence[float]) -> Spread:
-    """Median, least and most."""
-    return Spread(float(np.median(values)), float(min(values)), float(max(values)))
+def spread(values: Sequence[float]) -> tuple[float, float, float]:
+    """The median, and the least and the most of the values."""
+    return float(np.median(values)), float(min(values)), float(max(values))
 
 
 def timed(

@@ -6,7 +6,6 @@ parameters follows from the exact Gramian.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -16,16 +15,7 @@ import optax
 from jaxtyping import Array, Float, PyTree
 from tqdm import tqdm
 
-from benchmarks.made import (
-    SAMPLE,
-    Made,
-    at_least,
-    batches_of,
-    chosen,
-    load,
-    optimiser_of,
-    sums_of,
-)
+from benchmarks.made import SAMPLE, Made, at_least, chosen, load, overlay, sums_of
 from benchmarks.tables import Table
 from maskformer_jax.build import Model
 from maskformer_jax.config import Config
@@ -33,15 +23,13 @@ from maskformer_jax.errors import InputError
 from maskformer_jax.gradients import (
     CheaperWeights,
     LossSums,
-    Parts,
     SumsOf,
     Weighting,
     gradients_of_losses,
     weighted_gradient,
 )
 from maskformer_jax.training import method
-from maskformer_jax.training.batches import sample_of
-from maskformer_jax.training.config import WeightingConfig
+from maskformer_jax.training.batches import parts_of, sample_of
 from maskformer_jax.weighting import SharedTransformation, TaskState, inner_products
 
 DEFAULT = ("cagrad", "nash_mtl", "mgda", "upgrad", "aligned_mtl")
@@ -62,21 +50,9 @@ class Given(NamedTuple):
     gramian: Float[Array, "K K"]
 
 
-class Found(NamedTuple):
-    """Of one batch.
-
-    Attributes:
-        gradients: of the tasks, leaves `[K, ...]`.
-        exact: losses and Gramian of the whole batch over the shared parameters.
-        cheap: label -> what a cheaper option leaves of them.
-    """
-
-    gradients: PyTree
-    exact: Given
-    cheap: dict[str, Given]
-
-
-Find = Callable[[PyTree, PyTree], Found]
+# From parameters and a batch: gradients of the tasks, leaves `[K, ...]`; losses and Gramian of the
+# whole batch over the shared parameters; and, by label, what cheaper options leave of them.
+Find = Callable[[PyTree, PyTree], tuple[PyTree, Given, dict[str, Given]]]
 
 
 def run(
@@ -92,18 +68,16 @@ def run(
         steps: of each training
     """
     at_least(max(EVERY) + 1, steps=steps)
-    config = load(model, file=file)
-    made = Made(config)
+    made = Made(load(model, file=file))
     ways = {
-        name: weighting_of(replace(config, weighting=WeightingConfig(name=name)), made.model)
+        name: weighting_of(load(model, overlay(name), file=file), made.model)
         for name in chosen(methods)
     }
-    batches = [used_parts(batch) for batch in batches_of(made.loader, steps)]
+    batches = [used_parts(batch) for batch in made.batches(steps)]
     first, spread = next(iter(ways.values())), made.loader.layout.spread
-    find, optimise = finder(sums_of(made.model), first, spread), optimiser_of(config, steps)
-    columns = {
-        name: cosines(find, way, optimise, made.model.params, batches) for name, way in ways.items()
-    }
+    find = finder(sums_of(made.model), first, spread)
+    given = made.optimiser(steps), made.model.params, batches
+    columns = {name: cosines(find, way, *given) for name, way in ways.items()}
     yield {"weights": table(columns)}
 
 
@@ -143,8 +117,7 @@ def finder(sums_of: SumsOf, way: SharedTransformation, spread: int | None = None
 
     @jax.jit
     def exact(params: PyTree, batch: PyTree) -> tuple[PyTree, Given]:
-        parts = Parts(batch, batch[0].jet_valid.any(axis=1).sum())
-        sums, gradients = gradients_of_losses(sums_of, params, parts)
+        sums, gradients = gradients_of_losses(sums_of, params, parts_of(*batch))
         return gradients, given(params, sums, gradients)
 
     @partial(jax.jit, static_argnums=2)
@@ -154,14 +127,14 @@ def finder(sums_of: SumsOf, way: SharedTransformation, spread: int | None = None
 
     @jax.jit
     def at_cut(params: PyTree, batch: PyTree) -> Given:
-        parts = Parts(batch, batch[0].jet_valid.any(axis=1).sum())
         weighting = Weighting(way, False, cheaper=CheaperWeights(at_representation=True))
-        found = weighted_gradient(sums_of, params, weighting, way.init(params), parts)
+        state, parts = way.init(params), parts_of(*batch)
+        found = weighted_gradient(sums_of, params, weighting, state, parts)
         return Given(found.losses, found.weighting_state.gramian)
 
-    def find(params: PyTree, batch: PyTree) -> Found:
+    def find(params: PyTree, batch: PyTree) -> tuple[PyTree, Given, dict[str, Given]]:
         cheap = {f"fraction 1/{n}": of_fraction(params, batch, 1 / n) for n in FRACTIONS}
-        return Found(*exact(params, batch), cheap | {REPRESENTATION: at_cut(params, batch)})
+        return *exact(params, batch), cheap | {REPRESENTATION: at_cut(params, batch)}
 
     return find
 
@@ -188,15 +161,15 @@ def cosines(
 
     moving = (way.init(params), optimise.init(params))
     for number, batch in enumerate(tqdm(batches, leave=False)):
-        here = find(params, batch)
-        params, moving, weights = move(params, moving, here.gradients, here.exact.losses)
+        gradients, here, cheap = find(params, batch)
+        params, moving, weights = move(params, moving, gradients, here.losses)
         for n in EVERY:
             if number % n == 0:
-                states[f"every {n}"] = weigh(here.exact, states[f"every {n}"])
-        for label, given in here.cheap.items():
+                states[f"every {n}"] = weigh(here, states[f"every {n}"])
+        for label, given in cheap.items():
             states[label] = weigh(given, states[label])
         for label, state in states.items():
-            found[label].append(cosine(here.exact.gramian, weights, state))
+            found[label].append(cosine(here.gramian, weights, state))
     return {label: np.array(values) for label, values in found.items()}
 
 
@@ -213,10 +186,10 @@ def table(columns: dict[str, dict[str, np.ndarray]]) -> Table:
     for name in columns:
         heads |= {f"{name}, mean": ".3f", f"{name}, lowest": ".3f"}
     first = next(iter(columns.values()))
-    rows = []
-    for label in first:
-        cells = [(float(x[label].mean()), float(x[label].min())) for x in columns.values()]
-        rows.append([label, *(value for pair in cells for value in pair)])
+    rows = [
+        [label, *(float(of(x[label])) for x in columns.values() for of in (np.mean, np.min))]
+        for label in first
+    ]
     steps = len(next(iter(first.values())))
     title = f"Cosine of the update of the shared parameters with the exact one, {steps} steps"
     return Table(title, heads, rows)

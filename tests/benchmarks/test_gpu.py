@@ -4,6 +4,8 @@ import json
 import os
 import re
 import subprocess
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -18,8 +20,9 @@ import pytest
 
 import benchmark
 from benchmarks import devices
-from benchmarks.compiled_steps import Case, Steps
-from benchmarks.gpu import CORRECTNESS, PARTS, SALT, groups, tables
+from benchmarks.devices import Case, Correctness
+from benchmarks.gpu import cases, measured, tables
+from benchmarks.settings import SALT
 from benchmarks.tables import text
 from maskformer_jax.errors import InputError
 from maskformer_jax.weighting import METHODS
@@ -92,37 +95,34 @@ def test_salt_has_rows_of_its_own(network, capsys, monkeypatch, tmp_path):
 
 def test_the_most_important_comes_first_and_all_comes_once():
     arguments = (["a", "b"], list(METHODS), ["bfloat16", "float32"], [4, 16, 1])
-    found = [group for group in groups(*arguments, PARTS, most=8) if group != SALT]
-    first = [Case("a", m, t, 4, True) for t in arguments[2] for m in ("equal", "cagrad")]
-    assert found[0] == first and found.count(CORRECTNESS) == 1
-    cases = [case for group in found if group != CORRECTNESS for case in group]
-    assert len(set(cases)) == len(cases) == 2 * 3 * 2 * 2 + 2 * (len(METHODS) - 2)
-    assert max(len(group) for group in found if group != CORRECTNESS) <= 8
-    assert list(groups(*arguments, [CORRECTNESS], most=8)) == [CORRECTNESS]
+    found = cases(*arguments)
+    first = [
+        Case("sizes", model, method, dtype, 4)
+        for model in ("a", "b")
+        for dtype in arguments[2]
+        for method in ("equal", "cagrad")
+    ]
+    assert found[:8] == first and len(set(found)) == len(found)
+    expected = {"sizes": 2 * 3 * 2 * 2, "methods": 2 * (len(METHODS) - 2)}
+    expected |= {"correctness": len(METHODS), "salt": 3 * 2 * len(SALT)}
+    assert Counter(case.part for case in found) == expected
 
 
-def test_a_training_that_fails_says_why_and_the_others_go_on(monkeypatch):
-    class Batches:
-        def close(self):
-            pass
-
-    def prepare(self, case, pool):
-        return type("Prepared", (), {"batches": Batches()})()
-
-    def numbers(self, case, prepared):
+def test_a_training_that_fails_says_why_and_the_others_go_on():
+    def numbers(case, prepared):
         if case.batch_size == 16:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory\ntrace")
         return {"jets_per_second": 2.0}
 
-    monkeypatch.setattr(Steps, "_prepare", prepare)
-    monkeypatch.setattr(Steps, "_numbers", numbers)
-    cases = [Case("a.yaml", "equal", "float32", size, False) for size in (16, 8)]
-    failed, good = Steps("none", 1.0).measure(cases, deadline=np.inf, threads=1)
+    measurer = SimpleNamespace(prepare=lambda case, pool: None, numbers=numbers)
+    group = [Case("sizes", "a.yaml", "equal", "float32", size) for size in (16, 8)]
+    failed, good = measured(group, {"sizes": measurer}, deadline=np.inf, threads=1)
     assert good["jets_per_second"] == 2.0
-    found = tables([failed], {"uw": "no solver"}, {}, "within 1 s", [])
+    compared = Case("correctness", "a", "uw", "float32", 8)._asdict() | {"failed": "no solver"}
+    found = tables([failed, compared], {}, "within 1 s", [])
     reason = "a equal float32 16: RESOURCE_EXHAUSTED: out of memory"
     assert text(found["trainings"]).splitlines()[1:] == [reason]
-    assert text(found["differences"]).splitlines()[1:] == ["uw: no solver"]
+    assert text(found["differences"]).splitlines()[1:] == ["correctness of uw: no solver"]
 
 
 class State(NamedTuple):
@@ -161,10 +161,12 @@ def test_differences_are_relative_to_the_cpu(case, monkeypatch):
     trainer = SimpleNamespace(state=state, step=SimpleNamespace(lower=lower))
     made = SimpleNamespace(trainer=trainer, batch=lambda: (jnp.array([3.0, 4.0]),))
     monkeypatch.setattr(devices, "tiny", lambda *_: made)
-    (found,) = devices.compare("none", "none", ["equal"], np.inf, 1).values()
-    np.testing.assert_allclose(found.update, expected, rtol=1e-6)
-    assert found.weights == 0.0
-    assert found.losses < 1e-6 or case == "not finite"
+    given, correctness = Case("correctness", "none", "equal", "float32", 8), Correctness("none")
+    with ThreadPoolExecutor(1) as pool:
+        found = correctness.numbers(given, correctness.prepare(given, pool))
+    np.testing.assert_allclose(found["update"], expected, rtol=1e-6)
+    assert found["weights"] == 0.0
+    assert found["losses"] < 1e-6 or case == "not finite"
 
 
 BAD = [
