@@ -75,7 +75,7 @@ def run(
     with ExitStack() as stack:
         steps, peers = Steps(file, seconds), SaltTurns(stack, peer_python, file, seconds)
         measurers = {"sizes": steps, "methods": steps, SALT: peers, CORRECTNESS: Correctness(file)}
-        for group in (works[start : start + most] for start in range(0, len(works), most)):
+        for group in (works[start : start + most] for start in range(0, max(len(works), 1), most)):
             found = measured(group, measurers, deadline, threads)
             rows += found
             missing += [_name(case._asdict()) for case in group[len(found) :]]

@@ -15,6 +15,7 @@ import pytest
 import benchmark
 from benchmarks import interactions
 from benchmarks.aggregators import split
+from benchmarks.command_line import PARTS, parse
 from benchmarks.data import copy_plain
 from benchmarks.export import tiny
 from benchmarks.made import SAMPLE, arguments, load
@@ -267,6 +268,16 @@ def test_wrong_input_is_one_line_and_exit_code_2(options, message, capsys):
     assert benchmark.main(options) == 2
     error = capsys.readouterr().err
     assert re.match(rf"error: .*{message}", error) and error.count("\n") == 1
+
+
+def test_every_option_has_a_meaning_and_the_type_of_its_argument(capsys):
+    for part in PARTS:
+        with pytest.raises(SystemExit, match="0"):
+            parse([part, "--help"], "description")
+    assert "--gramians GRAMIANS" in capsys.readouterr().out
+    given = parse(["aggregators", "--tasks", "2", "4", "--methods", "mgda", "--peers"], "")
+    assert given["tasks"] == [2, 4] and given["methods"] == ["mgda"] and given["peers"] is True
+    assert given["output"] == "runs/aggregators.json" and given["repeats"] == 15
 
 
 def test_leaves_hold_every_number_once():
