@@ -162,7 +162,7 @@ def interleaved(
     """Turns of every training, each after one of the first of them, which is the reference."""
     reference, *others = trainings.values()
     for training in trainings.values():
-        training.turn(1)  # compiles
+        training.turn(2)  # compiles, and again for a state that a step has left on its device
 
     def pair(training: Training) -> tuple[Turn, Turn]:
         before = reference.turn(steps)

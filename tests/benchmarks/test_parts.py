@@ -124,8 +124,8 @@ def test_training_takes_turns_with_salt(model, capsys, fake_trainer, jets, pytho
     cells = [re.split("  +", line)[:2] for line in lines]
     assert cells == [*([label, "1,000"] for label in SALT), ["equal", "1,234"]]
     found = json.loads(output.read_text())["training"]["raw"]
-    # Batches of 25, 25 and 10 jets, the first of which is not measured.
-    assert [jets for _, (jets, *_) in found["equal"]] == [35, 50]
+    # Batches of 25, 25 and 10 jets, the first two of which are not measured.
+    assert [jets for _, (jets, *_) in found["equal"]] == [35, 35]
     assert [before for before, _ in found["equal"]] == 2 * [[20, 0.5, 0.01]]
 
 
