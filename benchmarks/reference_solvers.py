@@ -75,13 +75,12 @@ def gramians(k, each=EACH, seed=0, decades=0):
 
 def solve(name, matrices, **options):
     """Weights and residuals for a batch of Gramians, in float32."""
-    method = METHODS[name].factory(matrices.shape[-1], **options)
+    method = METHODS[name](matrices.shape[-1], **options)
     state = method.init(jnp.zeros(1))
-    found, state = jax.jit(jax.vmap(lambda m: method.weights(m, state)))(
-        jnp.asarray(matrices, jnp.float32)
-    )
-    assert np.isfinite(found).all()
-    return np.asarray(found, np.float64), np.asarray(state.residual, np.float64)
+    weigh = jax.jit(jax.vmap(lambda m: method.weigh(m, state)))
+    found = weigh(jnp.asarray(matrices, jnp.float32))
+    assert np.isfinite(found.weights).all()
+    return np.asarray(found.weights, np.float64), np.asarray(found.residual, np.float64)
 
 
 def given_cosines(matrix):

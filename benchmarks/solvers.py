@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from benchmarks import reference_solvers as reference
 from maskformer_jax.errors import InputError
-from maskformer_jax.weighting.upgrad import weights as upgrad_weights
+from maskformer_jax.weighting._upgrad import weights as upgrad_weights
 
 Matrix = Float[np.ndarray, "K K"]
 Weights = Float[np.ndarray, "K"]
@@ -80,15 +80,14 @@ def measure(label: str, matrices: Float[np.ndarray, "N K K"]) -> tuple[np.ndarra
 
 def solve_projections(name: str, matrices: Float[np.ndarray, "N K K"]) -> tuple:
     """Weights [N, K, K] of the projection of every single gradient, and the largest residual."""
-    num_tasks = matrices.shape[-1]
-    state = reference.METHODS[name].factory(num_tasks).init(None)
 
     def project(matrix: jax.Array, preference: jax.Array):
-        return upgrad_weights(matrix, state, preference=preference)
+        return upgrad_weights(matrix, preference=preference)
 
     each = jax.jit(jax.vmap(jax.vmap(project, (None, 0)), (0, None)))
-    parts, after = each(jnp.asarray(matrices, jnp.float32), jnp.eye(num_tasks))
-    return np.asarray(parts, np.float64), np.asarray(after.residual).max(1)
+    narrow = jnp.asarray(matrices, jnp.float32)
+    parts, residuals = each(narrow, jnp.eye(matrices.shape[-1]))
+    return np.asarray(parts, np.float64), np.asarray(residuals).max(1)
 
 
 def mgda(matrix: Matrix, u: Weights, options: dict) -> float:

@@ -49,12 +49,14 @@ def test_every_method_gives_the_weights_of_one_device():
             more = {}
             if "losses_after" in METHODS[row.name].needs:
                 more["losses_after"] = jnp.linspace(0.1, 0.5, K)
-            state = method.init(params)
-            for _ in range(2):
-                parts = halves if two else whole
+            parts = halves if two else whole
+
+            def step(state, _, weighting=weighting, parts=parts, more=more):
                 found = weighted_gradient(sums_of, params, weighting, state, parts, **more)
-                state = found.weighting_state
-            results[name] = (state.weights, found.gradient)
+                return found.weighting_state, found.gradient
+
+            state, gradients = jax.lax.scan(step, method.init(params), length=2)
+            results[name] = (state.weights, jax.tree.map(lambda x: x[-1], gradients))
         return results
 
     mesh = jax.make_mesh(
