@@ -84,9 +84,7 @@ def test_upgrad_projects_every_gradient(k):
     assert (error <= 1e-5 * (scale * total).max(1, keepdims=True)).all()
 
 
-@pytest.mark.parametrize(
-    ("k", "c"), [*((k, 0.5) for k in TASKS), (3, 0.2), (3, 1.5), (6, 0.2), (6, 1.5)]
-)
+@pytest.mark.parametrize(("k", "c"), [*((k, 0.5) for k in TASKS), (6, 0.2), (6, 1.5)])
 def test_cagrad_reaches_its_dual_value(k, c):
     """min_k g_k.d is a lower bound of the objective for every d in the ball, so also for ours."""
     matrices, names = gramians(k, each=3 * EACH // 2)
@@ -130,7 +128,7 @@ def test_nash_mtl_solves_its_equations_where_they_have_a_solution(k):
 
 
 @pytest.mark.parametrize(
-    ("k", "alpha"), [*((6, a) for a in (0.25, 0.5, 1.0, 2.0, 5.0, 10.0)), (2, 0.25), (16, 2.0)]
+    ("k", "alpha"), [(2, 0.25), (6, 0.25), (6, 1.0), (6, 2.0), (6, 10.0), (16, 2.0)]
 )
 def test_fairgrad_solves_its_equations_where_they_have_a_solution(k, alpha):
     matrices, names = gramians(k)
