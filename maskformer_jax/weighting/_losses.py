@@ -21,8 +21,8 @@ Derivatives = Callable[..., tuple[Float[Array, " K"], Float[Array, " K"]]]
 class Weighting(optax.GradientTransformationExtraArgs):
     """A method: the pair of `init` and `update` that optax takes, and what else it can do.
 
-    Functions of the Gramian with one set of weights for the model have the attributes as well,
-    others none of them; those of `weights` and `weigh` are pure.
+    A method on the Gramian with one set of weights for the model has all of the attributes, which
+    are pure functions; they are none for others.
 
     Attributes:
         weights: `weights(gramian, state.method, losses=None) -> (weights, state.method)`, in the
