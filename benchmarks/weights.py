@@ -30,7 +30,8 @@ from maskformer_jax.gradients import (
 )
 from maskformer_jax.training import method
 from maskformer_jax.training.batches import parts_of, sample_of
-from maskformer_jax.weighting import SharedTransformation, TaskState, inner_products
+from maskformer_jax.weighting import TaskState, inner_products
+from maskformer_jax.weighting import Weighting as Method
 
 DEFAULT = ("cagrad", "nash_mtl", "mgda", "upgrad", "aligned_mtl")
 EVERY = (2, 5, 10, 50)
@@ -87,19 +88,19 @@ def used_parts(batch: PyTree) -> PyTree:
     return jax.tree.map(lambda x: x[:used], batch)
 
 
-def weighting_of(config: Config, model: Model) -> SharedTransformation:
+def weighting_of(config: Config, model: Model) -> Method:
     """The method of a configuration, which is one on the Gramian.
 
     Raises:
         InputError: it has no weights that could be found more cheaply.
     """
     way = method.build(config, model, optax.sgd(1.0), 1).method
-    if not isinstance(way, SharedTransformation):
+    if way.weigh is None:
         raise InputError(f"`--methods`: {config.weighting.name} finds no weights from a Gramian")
     return way
 
 
-def finder(sums_of: SumsOf, way: SharedTransformation, spread: int | None = None) -> Find:
+def finder(sums_of: SumsOf, way: Method, spread: int | None = None) -> Find:
     """What finds the gradients of a batch, and losses and Gramians of all options.
 
     Every option is a program of its own: together they would take minutes to compile.
@@ -141,7 +142,7 @@ def finder(sums_of: SumsOf, way: SharedTransformation, spread: int | None = None
 
 def cosines(
     find: Find,
-    way: SharedTransformation,
+    way: Method,
     optimise: optax.GradientTransformation,
     params: PyTree,
     batches: Sequence[PyTree],

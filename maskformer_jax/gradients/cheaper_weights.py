@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PyTree
 from maskformer_jax.gradients import micro_batches, reverse_pass
 from maskformer_jax.gradients.micro_batches import Backward, LossSums, Parts, SumsOf
 from maskformer_jax.gradients.reverse_pass import Pullback
-from maskformer_jax.weighting import SharedTransformation, TaskState, inner_products
+from maskformer_jax.weighting import TaskState, Weighting, inner_products
 
 SumsAndGramian = tuple[LossSums, Float[Array, "K K"]]
 
@@ -51,7 +51,7 @@ class CheaperWeights(NamedTuple):
 def weigh_sample(
     sums_of: SumsOf,
     params: PyTree,
-    method: SharedTransformation,
+    method: Weighting,
     state: TaskState,
     sample: Parts,
     *,
@@ -71,7 +71,7 @@ def weigh_sample(
 
 
 def with_weights_of(
-    sums_of: SumsOf, params: PyTree, method: SharedTransformation, state: TaskState, parts: Parts
+    sums_of: SumsOf, params: PyTree, method: Weighting, state: TaskState, parts: Parts
 ) -> WeightedGradient:
     """The gradients added up with the weights of the state, in one backward pass."""
     sums_of_batch = micro_batches.known_before(micro_batches.stacked_of(sums_of, params), parts)
@@ -85,7 +85,7 @@ def with_weights_of(
 
 
 def _pull_sum(
-    params: PyTree, method: SharedTransformation, state: TaskState, sums: LossSums, pull: Pullback
+    params: PyTree, method: Weighting, state: TaskState, sums: LossSums, pull: Pullback
 ) -> PyTree:
     return reverse_pass.sum_of_gradients(
         pull,
@@ -118,7 +118,7 @@ def _at_representation(
 
 
 def by_representation(
-    sums_of: SumsOf, params: PyTree, method: SharedTransformation, state: TaskState, parts: Parts
+    sums_of: SumsOf, params: PyTree, method: Weighting, state: TaskState, parts: Parts
 ) -> WeightedGradient:
     """Weights from the representation and the weighted sum from one forward pass."""
     of_part = _at_representation(sums_of, params, parts)

@@ -15,12 +15,13 @@ from maskformer_jax.errors import InputError
 from maskformer_jax.gradients import CheaperWeights, Weighting, find_reach
 from maskformer_jax.training.config import WeightingConfig
 from maskformer_jax.types import Batch, Labels
-from maskformer_jax.weighting import METHODS, SharedTransformation, options_in_order
+from maskformer_jax.weighting import METHODS, options_in_order
+from maskformer_jax.weighting import Weighting as Method
 
 
 def make(
     weighting: WeightingConfig, losses: Sequence[str], without: Sequence[str] = (), **filled: Any
-) -> optax.GradientTransformationExtraArgs:
+) -> Method:
     """The method for these losses.
 
     Args:
@@ -33,7 +34,7 @@ def make(
         InputError: one of its options is wrong, or the method needs more losses.
     """
     entry = METHODS[weighting.name]
-    known = {name: value for name, value in filled.items() if entry.accepts(name)}
+    known = {name: value for name, value in filled.items() if name in entry.from_caller}
     left = {name: _without(value, without) for name, value in weighting.options.items()}
     try:
         options = options_in_order(weighting.name, left, losses)
@@ -85,13 +86,13 @@ def build(
     entry = METHODS[config.weighting.name]
     known: dict[str, Any] = {"steps_per_epoch": steps_per_epoch, "optimiser": optimiser}
     if entry.family != "loss":
-        last_layer = entry.accepts("norm_params")
+        last_layer = "norm_params" in entry.from_caller
         known |= parameters_of_losses(config, model, last_layer=last_layer)
     left_out = tasks.left_out(config.tasks, config.without)
     method = make(config.weighting, model.losses, left_out, **known)
     two_batches = "task_grads_2" in entry.needs
     cheaper = _cheaper(config.weighting)
-    if cheaper != CheaperWeights() and not isinstance(method, SharedTransformation):
+    if cheaper != CheaperWeights() and method.weigh is None:
         raise InputError(
             "`weighting.every`, `weighting.gramian_fraction` and `weighting.at` need a method on "
             "the Gramian with one set of weights for the model (`granularity: model`); got "

@@ -8,23 +8,18 @@ import typing
 from typing import Any
 
 from maskformer_jax.configuration import chosen_by, options_of
-from maskformer_jax.weighting import METHODS, Method, on_shared_parameters
+from maskformer_jax.weighting import METHODS, Method, SharedOptions
 
-# Arguments that training fills in.
-FILLED_IN = (
-    *("num_tasks", "methods", "method", "own", "shared"),
-    *("optimiser", "steps_per_epoch", "norm_params"),
-)
 # How an option of each form of `Method.per_loss` is written.
 BY_NAME = {"values": dict[str, float], "names": list[str], "name": str}
 
 
 def _options(method: Method) -> type:
-    shared = () if method.family == "loss" else (on_shared_parameters,)
+    shared = () if method.family == "loss" else (SharedOptions,)
     base = {"base_options": chosen_by("base", "methods", options=True)}
-    found = options_of(method.factory, *shared, leave_out=FILLED_IN, choices=base)
-    forms = dict(method.per_loss) | ({"preference": "values"} if shared else {})
-    made = []
+    left_out = ("num_tasks", "methods", "options", *method.from_caller)
+    found = options_of(method.factory, *shared, leave_out=left_out, choices=base)
+    forms, made = method.per_loss, []
     for f in dataclasses.fields(found):
         annotation = _by_name(f.type, forms[f.name]) if forms.get(f.name) in BY_NAME else f.type
         default = {} if f.default is dataclasses.MISSING else {"default": f.default}

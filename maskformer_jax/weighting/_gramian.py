@@ -1,81 +1,19 @@
-"""The Gramian of task gradients, and methods that need nothing else of them.
+"""The Gramian of task gradients as lengths and directions, and arithmetic that stays exact on it.
 
 M = G G^T holds the inner products of the K task gradients. A method that is a function w(M) costs
-K x K arithmetic once M is there, whatever the number of parameters.
+K x K arithmetic once M is there, whatever the number of parameters. Where gradients nearly cancel,
+all that is left of their sum is in the smallest eigenvalues of the cosine matrix, which are found
+to more digits than float32 arithmetic would leave.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
-from jaxtyping import Array, Float, PyTree
-
-from maskformer_jax.weighting._combine import check_rows, separate, sum_dtype, weighted_sum
-
-# Longer rows are multiplied piece by piece: a product with so long an inner axis is slow on CPU.
-PIECE = 65_536
+from jaxtyping import Array, Bool, Float
 
 Gramian = Float[Array, "K K"]
-Weights = Callable[..., tuple[Float[Array, " K"], PyTree]]
-
-
-class SolverState(NamedTuple):
-    """State of a method whose weights solve a problem on the Gramian, and that remembers nothing.
-
-    Attributes:
-        weights: the last weights.
-        residual: how far the solver was from the solution; each method says in which measure.
-    """
-
-    weights: Float[Array, " K"]
-    residual: Float[Array, ""]
-
-
-class GramianTransformation(optax.GradientTransformationExtraArgs):
-    """An optax transformation that also exposes its weights as a function of the Gramian.
-
-    Attributes:
-        weights: `weights(gramian, state, losses=None) -> (weights, state)`, pure; `update` is built
-            on it, and a Gramian from elsewhere may be given to either.
-    """
-
-    weights: Weights
-
-    def __new__(cls, init: Callable, update: Callable, weights: Weights):
-        transformation = super().__new__(cls, init, update)
-        transformation.weights = weights
-        return transformation
-
-
-def inner_products(a: PyTree, b: PyTree) -> Float[Array, "K K"]:
-    """a_i . b_j for two sets of task gradients with leaves `[K, ...]`, leaf by leaf.
-
-    The Gramian is `inner_products(task_grads, task_grads)`. Sums are float32, or float64 where a
-    leaf is float64.
-    """
-    return sum(jax.tree.leaves(jax.tree.map(_leaf_products, a, b)))
-
-
-def _leaf_products(a: Float[Array, "K ..."], b: Float[Array, "K ..."]) -> Float[Array, "K K"]:
-    num_tasks, dtype = a.shape[0], sum_dtype(a.dtype)
-    a, b = a.reshape(num_tasks, -1), b.reshape(num_tasks, -1)
-
-    def product(x: Array, y: Array) -> Array:
-        return jnp.einsum("ip,jp->ij", x.astype(dtype), y.astype(dtype), precision="highest")
-
-    pieces, rest = divmod(a.shape[1], PIECE)
-    if pieces == 0 or (pieces == 1 and rest == 0):
-        return product(a, b)
-
-    def add(piece: Array, total: Array) -> Array:
-        start, size = (0, piece * PIECE), (num_tasks, PIECE)
-        x, y = (jax.lax.dynamic_slice(side, start, size) for side in (a, b))
-        return total + product(x, y)
-
-    tail = product(a[:, pieces * PIECE :], b[:, pieces * PIECE :])
-    return jax.lax.fori_loop(0, pieces, add, tail)
+Vector = Float[Array, " K"]
 
 
 def norms(gramian: Float[Array, "*G K K"]) -> Float[Array, "*G K"]:
@@ -95,7 +33,7 @@ def cosines(gramian: Gramian) -> Gramian:
     return jnp.clip(gramian * scale[:, None] * scale, -1.0, 1.0)
 
 
-def pseudo_solve(matrix: Float[Array, "K K"], values: Float[Array, " K"]) -> Float[Array, " K"]:
+def pinv_dot(matrix: Float[Array, "K K"], values: Float[Array, " K"]) -> Float[Array, " K"]:
     """Solution of smallest length of a symmetric system; null directions don't count.
 
     A direction is null where its eigenvalue is below K eps times the largest.
@@ -107,39 +45,102 @@ def pseudo_solve(matrix: Float[Array, "K K"], values: Float[Array, " K"]) -> Flo
     return jnp.einsum("ij,j->i", vectors, inverse * project, precision="highest")
 
 
-def from_gramian(
-    num_tasks: int, initial: Callable[[], PyTree], weights: Weights
-) -> GramianTransformation:
-    """A method of family `gramian` from its weights.
+def dot(a: Array, b: Array) -> Array:
+    """Product of matrices or vectors with all digits of their type."""
+    return jnp.matmul(a, b, precision="highest")
 
-    Args:
-        num_tasks: number of tasks K.
-        initial: makes the state before the first step.
-        weights: `weights(gramian, state, losses=None) -> (weights, state)`. The weights keep the
-            type of the Gramian, the state its own.
 
-    Returns:
-        A transformation whose `update` returns sum_k w_k g_k; given `gramian`, it uses that one.
+class Unit(NamedTuple):
+    """Task gradients as directions and lengths.
+
+    Attributes:
+        root: S with columns of length 1 that have the cosines C as inner products. Eigenvalues of C
+            below half a rounding count as that much, which makes all problems strictly convex.
+        cosines: C.
+        lengths: norms of the task gradients over that of the longest.
+        present: whether the gradient is not zero. One that is gets a direction of its own.
     """
 
-    def init(params: PyTree) -> PyTree:
-        del params
-        return separate(initial())
+    root: Float[Array, "K K"]
+    cosines: Gramian
+    lengths: Vector
+    present: Bool[Array, " K"]
 
-    def update(
-        task_grads: PyTree,
-        state: PyTree,
-        params: PyTree | None = None,
-        *,
-        losses: Float[Array, " K"] | None = None,
-        gramian: Gramian | None = None,
-        **extra,
-    ) -> tuple[PyTree, PyTree]:
-        del params, extra
-        check_rows(num_tasks, task_grads)
-        if gramian is None:
-            gramian = inner_products(task_grads, task_grads)
-        values, state = weights(gramian, state, losses)
-        return weighted_sum(task_grads, values), state
 
-    return GramianTransformation(init, update, weights)
+def equilibrate(gramian: Gramian) -> tuple[Gramian, Vector]:
+    """Inner products of task gradients over their lengths, as powers of two that round nothing.
+
+    Returns:
+        Inner products of vectors shorter than 1 and not below 1/2; a gradient of zero gets a
+        direction of its own. And the powers of two; 1 for a gradient of zero.
+    """
+    sizes = norms(gramian)
+    exponents = jnp.frexp(sizes)[1]
+    shrink = jnp.ldexp(jnp.ones_like(sizes), -exponents)
+    # One factor at a time: the product of two overflows where gradients are tiny.
+    scaled = gramian * shrink[:, None] * shrink
+    scaled = jnp.where(jnp.diag(sizes == 0), 1.0, scaled)
+    return scaled, jnp.ldexp(jnp.ones_like(sizes), exponents)
+
+
+@jax.jit
+def split(gramian: Gramian) -> Unit:
+    """Directions and lengths of task gradients with the given inner products."""
+    sizes = norms(gramian)
+    longest = jnp.max(sizes)
+    longest = jnp.where(longest == 0, 1.0, longest)
+    present = sizes > 0
+    matrix = jnp.where(jnp.diag(~present), 1.0, cosines(gramian))
+    return Unit(_root(gramian, matrix), matrix, sizes / longest, present)
+
+
+def _root(gramian: Gramian, matrix: Gramian) -> Float[Array, "K K"]:
+    """S of `Unit`, by the eigenvectors V of C.
+
+    C and the eigenvalues that `eigh` finds are off by a few roundings, and where gradients nearly
+    cancel there is no more than that. So the small eigenvalues are found once more, those of V^T C
+    V, without rounding C and with exact sums.
+    """
+    eps = jnp.finfo(gramian.dtype).eps
+    eigenvalues, vectors = jnp.linalg.eigh(matrix)
+    small = eigenvalues < jnp.sqrt(eps)
+
+    # V takes up what the powers of two leave of the lengths.
+    scaled, _ = equilibrate(gramian)
+    rows = vectors / norms(scaled)[:, None]
+    projected = dot(rows.T, exact_product(scaled, rows)) / jnp.sqrt(eps)
+
+    # The others stand behind, above the largest that is small.
+    block = small[:, None] & small
+    others = jnp.diag(jnp.where(small, 0.0, 2.0 + eigenvalues))
+    refined, turn = jnp.linalg.eigh(jnp.where(block, projected, others))
+    turn = jnp.where(block, turn, jnp.eye(len(small), dtype=turn.dtype))
+    eigenvalues = jnp.where(small, refined * jnp.sqrt(eps), eigenvalues)
+    return jnp.sqrt(jnp.maximum(eigenvalues, 0.5 * eps))[:, None] * dot(vectors, turn).T
+
+
+def exact_product(a: Float[Array, "I J"], b: Float[Array, "J K"]) -> Float[Array, "I K"]:
+    """The product of two matrices, each entry rounded once, however much its terms cancel.
+
+    Halves of the digits have exact products, so fused multiplication and addition does no harm;
+    the error of each sum of two is found exactly (Knuth's TwoSum) and added at the end.
+    """
+    terms = jnp.concatenate(
+        [x.T[:, :, None] * y[:, None, :] for x in _halves(a) for y in _halves(b)]
+    )
+    lost = jnp.zeros(terms.shape[1:], terms.dtype)
+    while len(terms) > 1:
+        pairs = len(terms) // 2
+        x, y, rest = terms[:pairs], terms[pairs : 2 * pairs], terms[2 * pairs :]
+        total = x + y
+        other = total - x
+        lost += jnp.sum((x - (total - other)) + (y - other), axis=0)
+        terms = jnp.concatenate([total, rest])
+    return terms[0] + lost
+
+
+def _halves(values: Array) -> tuple[Array, Array]:
+    """Two parts with half the digits each, whose sum is the number."""
+    kind = jnp.finfo(values.dtype)
+    high = jax.lax.reduce_precision(values, kind.nexp, (kind.nmant - 1) // 2)
+    return high, values - high

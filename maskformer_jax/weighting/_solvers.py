@@ -1,8 +1,8 @@
-"""The active set that solves the quadratic problems on directions of task gradients.
+"""Solvers of the problems on directions of task gradients, with loops that are bounded.
 
-It stays accurate in float32, since it works on a root S of the cosine matrix, S^T S = C, by QR: the
-condition number of S is the square root of that of C. K is the number of tasks; the loop is
-bounded, so each function can be traced, batched and given singular matrices.
+Each function can be traced, batched and given singular matrices. The active set of the quadratic
+problems stays accurate in float32, since it works on a root S of the cosine matrix, S^T S = C, by
+QR: the condition number of S is the square root of that of C. K is the number of tasks.
 """
 
 from collections.abc import Callable
@@ -11,16 +11,39 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import solve_triangular
+import optax
+from jax.scipy.linalg import cho_factor, cho_solve, solve_triangular
 from jaxtyping import Array, Bool, Float, Int
 
-from maskformer_jax.weighting._directions import Vector, dot
-from maskformer_jax.weighting._gramian import Gramian, SolverState, reciprocal
+from maskformer_jax.weighting._gramian import Gramian, Vector, dot, exact_product, reciprocal
+from maskformer_jax.weighting._losses import Weights
+
+
+class SolverState(NamedTuple):
+    """State of a method whose weights solve a problem on the Gramian, and that remembers nothing.
+
+    Attributes:
+        weights: the last weights.
+        residual: how far the solver was from the solution; each method says in which measure.
+    """
+
+    weights: Float[Array, " K"]
+    residual: Float[Array, ""]
 
 
 def solver_state(num_tasks: int) -> Callable[[], SolverState]:
     """Makes the state of a method that solves a problem and remembers nothing."""
     return lambda: SolverState(jnp.ones(num_tasks, jnp.float32), jnp.zeros((), jnp.float32))
+
+
+def solved(num_tasks: int, solve: Callable) -> tuple[Callable[[], SolverState], Weights]:
+    """`solve(gramian) -> (w, residual)` as a method: its first state, and its step."""
+
+    def step(gramian: Gramian, state: SolverState, *_) -> tuple[Vector, SolverState]:
+        found = SolverState(*solve(gramian))
+        return found.weights, found
+
+    return solver_state(num_tasks), step
 
 
 class Solution(NamedTuple):
@@ -193,3 +216,73 @@ def cone(
         allowed: which entries may be positive.
     """
     return _active_set(root, offset, bounds, radius, allowed)
+
+
+@partial(jax.jit, static_argnames="fairness")
+def bargain(
+    matrix: Gramian, alone: Vector, fairness: float = 1.0
+) -> tuple[Vector, Float[Array, ""]]:
+    """The y > 0 with (C y)_k = s_k (s_k / y_k)^(1/alpha), by damped Newton.
+
+    It is the minimum of the convex 1/2 y.C y - sum_k s_k^(1 + 1/alpha) y_k^(1 - 1/alpha) /
+    (1 - 1/alpha), a logarithm at alpha = 1, and exists unless a combination of the gradients with
+    weights that are not negative is zero. It then runs off, and is stopped where y is such a
+    combination up to rounding. A y_k too small for float32 ends at 1e-30 s_k, and its equation
+    doesn't count.
+
+    Args:
+        matrix: C, inner products of gradients that are 1/2 to 1 long.
+        alone: s, positive: the solution of a task of length 1 without others.
+        fairness: alpha, positive.
+
+    Returns:
+        y, and the largest relative error of the equations.
+    """
+    eps = jnp.finfo(matrix.dtype).eps
+    power, ridge = 1 - 1 / fairness, 2 * len(alone) * eps
+    order = max(1.0, (1 + 1 / fairness) / 2)
+    # With logarithms Newton's steps don't depend on how far the solution is; others take longer.
+    limit = 50 if fairness == 1 else 400
+    lowest = 1e-30 * alone
+
+    def pull(y: Vector) -> Vector:
+        return alone * alone * (y / alone) ** power
+
+    def gain(y: Vector) -> Vector:
+        return y * exact_product(matrix, y[:, None])[:, 0]
+
+    def step(carry):
+        y, previous, _, count = carry
+        target, gains = pull(y), gain(y)
+        size = jnp.sqrt((1 + ridge) * y * y + target / fairness)
+        # Relative steps, and a unit diagonal: the condition does not depend on the scales.
+        hessian = matrix * (y / size)[:, None] * (y / size) + jnp.diag(
+            (ridge * y * y + target / fairness) / size**2
+        )
+        slope = (target - gains - 0.5 * eps * y * y) / size
+        relative = cho_solve(cho_factor(hessian), slope) / size
+        relative = jnp.where((y <= lowest) & (relative < 0), 0.0, relative)
+        largest = order * jnp.max(jnp.abs(relative))
+        whole = largest < 0.25
+        # Whole steps get shorter until they are rounding, whose size depends on the Gramian.
+        settled = whole & ((largest >= previous) | (largest < 4 * eps))
+        vanishing = jnp.sum(gains) < eps * jnp.sum(y) ** 2
+        y = jnp.maximum(y * (1 + relative * jnp.where(whole, 1.0, 1 / (1 + largest))), lowest)
+        return y, jnp.where(whole, largest, jnp.inf), settled | vanishing, count + 1
+
+    together = jnp.maximum(dot(alone, dot(matrix, alone)), eps * dot(alone, alone))
+    start = alone * (dot(alone, alone) / together) ** (fairness / (1 + fairness))
+    carry = (start, jnp.full((), jnp.inf, start.dtype), jnp.asarray(False), jnp.asarray(0))
+    y, _, _, _ = jax.lax.while_loop(lambda c: ~c[2] & (c[3] < limit), step, carry)
+    errors = jnp.abs(gain(y) / pull(y) - 1)
+    return y, jnp.max(jnp.where(y > lowest, errors, 0.0))
+
+
+def project_simplex(values: Vector) -> Vector:
+    """The nearest point with entries that are not negative and add up to 1.
+
+    A common shift of the values does not move it, nor does where values lie that are more than 1
+    below the largest: values of any size stay exact.
+    """
+    near = jnp.maximum(values - values.max(), -1.0)
+    return optax.projections.projection_simplex(near).astype(values.dtype)

@@ -18,14 +18,13 @@ def gradients(num_tasks, seed=0, size=7, rank=None):
 
 
 @cache
-def factory_of(name, num_tasks, options):
-    """The method and its weights, compiled once."""
-    factory = METHODS[name].factory(num_tasks, **literal_eval(options))
-    return factory, jax.jit(factory.weights)
+def method_of(name, num_tasks, options):
+    """The method's first state and its weights, compiled once."""
+    method = METHODS[name](num_tasks, **literal_eval(options))
+    return method.init(jnp.zeros(1)).method, jax.jit(method.weights)
 
 
 def weights_of(name, grads, state=None, **options):
-    """Weights of the method on the Gramian, in the type of the gradients."""
-    factory, weights = factory_of(name, len(grads), repr(options))
-    state = factory.init(None) if state is None else state
-    return weights(jnp.asarray(grads) @ jnp.asarray(grads).T, state)
+    """Weights of the method on the Gramian, in the type of the gradients, and its state."""
+    first, weights = method_of(name, len(grads), repr(options))
+    return weights(jnp.asarray(grads) @ jnp.asarray(grads).T, first if state is None else state)

@@ -53,12 +53,6 @@ ROWS = [
         laws=frozenset({"linear", "homogeneous"}),
     ),
     Row(
-        "random",
-        "loss",
-        wrong=(({"seed": True}, r"`seed` must be an integer from 0 .*got True"),),
-        laws=frozenset({"linear", "homogeneous"}),
-    ),
-    Row(
         "uw",
         "loss",
         wrong=(

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from maskformer_jax.weighting import METHODS
-from maskformer_jax.weighting.upgrad import weights as upgrad_weights
+from maskformer_jax.weighting._upgrad import weights as upgrad_weights
 
 Matrix, Weights = Float[np.ndarray, "K K"], Float[np.ndarray, "K"]
 
@@ -82,12 +82,12 @@ def gramians(k, each=EACH, seed=0, decades=0):
 
 def solve(name, matrices, **options):
     """Weights and residuals for a batch of Gramians, in float32."""
-    method = METHODS[name].factory(matrices.shape[-1], **options)
+    method = METHODS[name](matrices.shape[-1], **options)
     state = method.init(jnp.zeros(1))
-    weigh = jax.jit(jax.vmap(lambda matrix: method.weights(matrix, state)))
-    found, state = weigh(jnp.asarray(matrices, jnp.float32))
-    assert np.isfinite(found).all()
-    return np.asarray(found, np.float64), np.asarray(state.residual, np.float64)
+    weigh = jax.jit(jax.vmap(lambda matrix: method.weigh(matrix, state)))
+    found = weigh(jnp.asarray(matrices, jnp.float32))
+    assert np.isfinite(found.weights).all()
+    return np.asarray(found.weights, np.float64), np.asarray(found.residual, np.float64)
 
 
 def given_cosines(matrix):
@@ -189,15 +189,13 @@ def measure(label: str, matrices: Float[np.ndarray, "N K K"]) -> tuple[np.ndarra
 
 def solve_projections(name: str, matrices: Float[np.ndarray, "N K K"]) -> tuple:
     """Weights [N, K, K] of the projection of every single gradient, and the largest residual."""
-    num_tasks = matrices.shape[-1]
-    state = METHODS[name].factory(num_tasks).init(None)
 
     def project(matrix: jax.Array, preference: jax.Array):
-        return upgrad_weights(matrix, state, preference=preference)
+        return upgrad_weights(matrix, preference=preference)
 
     each = jax.jit(jax.vmap(jax.vmap(project, (None, 0)), (0, None)))
-    parts, after = each(jnp.asarray(matrices, jnp.float32), jnp.eye(num_tasks))
-    return np.asarray(parts, np.float64), np.asarray(after.residual).max(1)
+    parts, residuals = each(jnp.asarray(matrices, jnp.float32), jnp.eye(matrices.shape[-1]))
+    return np.asarray(parts, np.float64), np.asarray(residuals).max(1)
 
 
 def mgda(matrix: Matrix, u: Weights, options: dict) -> float:

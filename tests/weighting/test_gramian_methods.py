@@ -7,7 +7,7 @@ import pytest
 from gramian_runs import gradients, weights_of
 
 from maskformer_jax.weighting import METHODS
-from maskformer_jax.weighting.krum import scores
+from maskformer_jax.weighting._krum import scores
 
 
 def align(gramian, preference, scale):
@@ -110,9 +110,9 @@ def test_krum_of_equal_gradients_takes_the_first():
     row = np.random.default_rng(0).normal(size=50).astype(np.float32)
     grads = np.stack([-row, row, row, row, row]) * np.float32(0.1)
     gramian = (grads @ grads.T) * (1 + 1e-8 * np.arange(25).reshape(5, 5))
-    factory = METHODS["krum"].factory(5, n_byzantine=1)
-    weights, _ = factory.weights(jnp.asarray(gramian, jnp.float32), factory.init(None))
-    np.testing.assert_array_equal(weights, [0, 1, 0, 0, 0])
+    method = METHODS["krum"](5, n_byzantine=1)
+    state = method.weigh(jnp.asarray(gramian, jnp.float32), method.init(jnp.zeros(1)))
+    np.testing.assert_array_equal(state.weights, [0, 1, 0, 0, 0])
 
 
 def test_cr_mogm_is_the_running_mean_of_its_base():
@@ -140,3 +140,12 @@ def test_cr_mogm_keeps_the_state_of_its_base():
 def test_cr_mogm_refuses_options_that_its_base_lacks():
     with pytest.raises(TypeError, match="no_such_option"):
         METHODS["cr_mogm"](4, base="config", base_options={"no_such_option": 1})
+    with pytest.raises(ValueError, match=r"`base_options` must leave .*\['granularity'\]"):
+        METHODS["cr_mogm"](4, base="config", base_options={"granularity": "layer"})
+
+
+def test_cr_mogm_scales_the_gradients_of_its_base():
+    options = {"base": "pcgrad", "base_options": {"preference": [1.0, 2.0, 3.0, 4.0]}}
+    found, _ = weights_of("cr_mogm", gradients(4), **options)
+    expected, _ = weights_of("pcgrad", gradients(4), preference=[1.0, 2.0, 3.0, 4.0])
+    np.testing.assert_array_equal(found, expected)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from rows import K, close
 
-from maskformer_jax.weighting import METHODS, Method
-from maskformer_jax.weighting._gramian import SolverState, from_gramian
-from maskformer_jax.weighting._groups import group_index
+from maskformer_jax.weighting import METHODS
+from maskformer_jax.weighting._gradients import from_gramian
+from maskformer_jax.weighting._options import group_index
+from maskformer_jax.weighting._solvers import solved
 
 PREFERENCE = [1.0, 0.5, 2.0, 3.0]
 # Leaves in order: encoder b, encoder w, head inner w, head w.
@@ -86,15 +87,8 @@ def test_each_group_is_weighted_by_itself(granularity, options):
 
 
 def test_residual_of_groups_is_the_largest():
-    def weights(gramian, state, losses=None):
-        return state.weights, SolverState(state.weights, gramian.trace())
-
-    def factory(num_tasks):
-        initial = SolverState(jnp.ones(num_tasks), jnp.zeros(()))
-        return from_gramian(num_tasks, lambda: initial, weights)
-
-    grads = grouped_grads()
-    method = Method(factory, family="gramian")(K, granularity="tensor")
+    step = solved(K, lambda gramian: (jnp.ones(K), gramian.trace()))
+    method, grads = from_gramian(K, *step, granularity="tensor"), grouped_grads()
     _, state = method.update(grads, method.init(TREE))
     traces = [(leaf**2).sum() for leaf in jax.tree.leaves(grads)]
     np.testing.assert_allclose(state.method.residual, traces, rtol=1e-5)

@@ -10,9 +10,8 @@ import pytest
 from gramian_runs import gradients, weights_of
 
 from maskformer_jax.weighting import METHODS
-from maskformer_jax.weighting._projection import random_orders
-from maskformer_jax.weighting.gradvac import vaccinate
-from maskformer_jax.weighting.pcgrad import project
+from maskformer_jax.weighting._gradvac import vaccinate
+from maskformer_jax.weighting._pcgrad import project, random_orders
 
 CONFLICT = np.array([[-4.0, 1.0, 1.0], [6.0, 1.0, 1.0]])
 
@@ -100,7 +99,8 @@ def test_orders_are_permutations_of_the_other_tasks_that_differ_from_task_to_tas
 
 
 def test_seeds_draw_different_orders():
-    keys = {METHODS["pcgrad"].factory(4, seed=s).init(None).key.tobytes() for s in range(5)}
+    states = [METHODS["pcgrad"](4, seed=s).init(jnp.zeros(1)) for s in range(5)]
+    keys = {state.method.key.tobytes() for state in states}
     assert len(keys) == 5
 
 
@@ -136,7 +136,7 @@ def test_gradvac_takes_the_cosine_before_its_correction_for_the_target():
 
 def test_gradvac_reaches_its_target():
     targets = jnp.asarray([[0.0, 0.4], [0.4, 0.0]])
-    start = METHODS["gradvac"].factory(2).init(None)._replace(targets=targets)
+    start = METHODS["gradvac"](2).init(jnp.zeros(1)).method._replace(targets=targets)
     weights, _ = weights_of("gradvac", CONFLICT, start)
     expected = 0
     for own, other in (CONFLICT, CONFLICT[::-1]):

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from rows import K, close, kinds, losses, params, task_grads
 
-from maskformer_jax.weighting import METHODS, Method
+from maskformer_jax.weighting import METHODS
+from maskformer_jax.weighting._gradients import from_gramian
+from maskformer_jax.weighting._losses import plain
 
 PREFERENCE = [1.0, 0.5, 2.0, 3.0]
 
@@ -141,9 +143,8 @@ def test_own_weights_by_the_definition_of_a_method(granularity):
     def own(weights, state, losses):
         return 10 * state.weights + losses
 
-    method = Method(METHODS["pcgrad"].factory, family="gramian", own=own)
-    method = method(K, shared=SHARED, granularity=granularity)
-    grads = own_grads()
+    options = {"own": own, "shared": SHARED, "granularity": granularity}
+    method, grads = from_gramian(K, *plain(K, jnp.diagonal), **options), own_grads()
     update, state = method.update(grads, method.init(params()), losses=losses())
     expected = 3.0 * (10 * state.weights[2] + losses()[2])
     np.testing.assert_allclose(update["b"][0], expected, rtol=1e-5)
@@ -169,7 +170,7 @@ def test_states_do_not_hold_own_parameters():
 def test_gramian_from_elsewhere_takes_the_place_of_that_of_the_gradients():
     grads, gramian = task_grads(), jnp.diag(jnp.arange(1.0, K + 1)) - 0.1
     update, state = update_of("config", grads, {"gramian": gramian})
-    weights, _ = METHODS["config"].factory(K).weights(gramian, state.method)
+    weights, _ = METHODS["config"](K).weights(gramian, state.method)
     close(update, combination(grads, weights), 1e-5, 1e-5)
     close(state.gramian, gramian)
 
@@ -209,12 +210,12 @@ def test_gramian_of_another_shape_is_refused(granularity, shape):
     ],
     ids=lambda x: str(x) if isinstance(x, dict) else "",
 )
-@pytest.mark.parametrize("name", ["pcgrad", "graddrop"])
-def test_wrong_options_are_refused(name, options, message, monkeypatch):
+def test_wrong_options_are_refused(options, message, monkeypatch):
     # Users have no checker of types that would refuse some of them earlier.
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
-    with pytest.raises(ValueError, match=message):
-        METHODS[name](K, **options)
+    for name in ("pcgrad", "graddrop"):
+        with pytest.raises(ValueError, match=message):
+            METHODS[name](K, **options)
 
 
 def test_groups_are_refused_without_a_gramian():

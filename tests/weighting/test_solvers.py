@@ -20,7 +20,7 @@ from solutions import (
 from benchmarks import solvers as benchmark
 from maskformer_jax.errors import InputError
 from maskformer_jax.weighting import METHODS
-from maskformer_jax.weighting._directions import exact_product
+from maskformer_jax.weighting._gramian import exact_product
 
 TASKS = (2, 3, 6, 16)
 ALPHAS = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0)

@@ -8,8 +8,9 @@ from method_rows import claiming
 
 from benchmarks import toy
 
-# Twice the papers' learning rate, half the steps; with five times the rate the sum jumps across.
-LEARNING_RATE, STEPS = 2e-3, 75_000
+# Learning rate and steps: four times the papers' rate, and less than a third of the steps. With so
+# high a rate the sum of the gradients would jump across.
+QUICK, SLOW = (4e-3, 45_000), (2e-3, 75_000)
 
 
 @pytest.fixture(scope="module")
@@ -39,15 +40,15 @@ def test_no_point_is_better_than_the_front_in_both_losses(front):
     assert not (elsewhere[:, None] < best - 1e-4).all(-1).any()
 
 
-def arrived(name):
-    points = toy.trajectories(name, STEPS, LEARNING_RATE, num_points=1)
+def arrived(name, learning_rate, steps):
+    points = toy.trajectories(name, steps, learning_rate, num_points=1)
     return np.asarray(toy.distance(points[:, -1])) < 0.1
 
 
 @claiming("pareto")
 def test_front_is_reached_from_every_start(row):
-    assert arrived(row.name).all()
+    assert arrived(row.name, *QUICK).all()
 
 
 def test_sum_of_the_gradients_gets_stuck():
-    assert arrived("equal").tolist() == [False, True, False, True, True]
+    assert arrived("equal", *SLOW).tolist() == [False, True, False, True, True]

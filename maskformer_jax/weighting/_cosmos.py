@@ -1,0 +1,57 @@
+"""COSMOS: weighted sum of the losses, kept near the ray of the weights (arXiv 2103.13392)."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from maskformer_jax.weighting import _checks as check
+from maskformer_jax.weighting._losses import Weighting, from_losses, plain
+
+# Below this length losses have no direction.
+SHORTEST = 1e-12
+
+
+def cosmos_weights(
+    losses: Float[Array, " K"], *, lam: float, ray: Sequence[float]
+) -> Float[Array, " K"]:
+    """w = r - lam d cos(r, L)/dL."""
+    r = jnp.asarray(ray, losses.dtype)
+    length = jnp.linalg.norm(losses)
+    has_direction = length > SHORTEST
+    per_length = jnp.where(has_direction, 1.0 / jnp.where(has_direction, length, 1.0), 0.0)
+    unit_r, unit_losses = r / jnp.linalg.norm(r), losses * per_length
+    across = unit_r - jnp.sum(unit_r * unit_losses) * unit_losses
+    return r - lam * across * per_length
+
+
+def cosmos(num_tasks: int, *, lam: float, weights: Sequence[float] | None = None) -> Weighting:
+    """Weighted sum of the losses less lam times the cosine between losses and weights.
+
+    S = r.L - lam cos(r, L), so w = r - lam (r/(|r| |L|) - (r.L) L/(|r| |L|^3)): the second term
+    turns the losses towards the ray r and vanishes on it. Weights may be negative.
+
+    Args:
+        num_tasks: number of tasks K.
+        lam: not negative; 0 is the weighted sum alone, a large one counts the direction most.
+        weights: r, not negative and not all zero; none: 1/K for all tasks.
+
+    Returns:
+        A transformation that takes task gradients `[K, ...]` and returns `sum_k w_k g_k`. Family
+        `loss`: its `update` requires `losses`.
+
+    State:
+        The last weights. Losses whose length is below 1e-12 have no direction: then w = r.
+
+    Laws: linear in the gradients; equivariant when tasks and weights are permuted together.
+
+    Differs from the paper: r is fixed, where the paper draws it anew at each step and gives it to
+    the model as an input.
+
+    Source: Ruchte and Grabocka, Scalable Pareto Front Approximation, arXiv 2103.13392.
+    """
+    check.not_negative("lam", lam)
+    ray = check.ray(num_tasks, weights)
+    step = plain(num_tasks, partial(cosmos_weights, lam=lam, ray=ray))
+    return from_losses("cosmos", num_tasks, *step)

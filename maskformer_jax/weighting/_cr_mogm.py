@@ -1,0 +1,105 @@
+"""Correlation-reduced weights: the running mean of another method's (Zhou et al., NeurIPS 2022)."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PyTree
+
+from maskformer_jax.weighting import _checks as check
+from maskformer_jax.weighting._gradients import from_gramian
+from maskformer_jax.weighting._gramian import Gramian, Vector
+from maskformer_jax.weighting._losses import Weighting, Weights
+
+
+class CRMOGMState(NamedTuple):
+    """State of CR-MOGM.
+
+    Attributes:
+        weights: the last weights.
+        residual: of the base's solver; 0 where there is none.
+        started: False before the first step.
+        base: state of the base.
+    """
+
+    weights: Float[Array, " K"]
+    residual: Float[Array, ""]
+    started: Bool[Array, ""]
+    base: PyTree
+
+
+def weights(
+    gramian: Gramian, state: CRMOGMState, losses: Vector | None = None, *, base: Weights, a: float
+) -> tuple[Vector, CRMOGMState]:
+    """w_t = a w_(t-1) + (1 - a) base(M_t), and the base's own weights in the first step."""
+    found, base_state = base(gramian, state.base, losses)
+    mean = a * state.weights.astype(found.dtype) + (1 - a) * found
+    values = jnp.where(state.started, mean, found)
+    residual = getattr(base_state, "residual", state.residual)
+    return values, CRMOGMState(values, residual, jnp.ones((), bool), base_state)
+
+
+def cr_mogm(
+    num_tasks: int,
+    *,
+    methods: Mapping[str, Any],
+    base: str,
+    base_options: Mapping[str, Any] | None = None,
+    a: float = 0.9,
+    **options: Any,
+) -> Weighting:
+    """The running mean of another method's weights, which follow a single batch less closely.
+
+    w_t = a w_(t-1) + (1 - a) w(M_t) with w(M) of the base, and w_0 the base's own in the first
+    step. The weights depend less on the batch whose gradients they multiply, which takes the bias
+    out of w^T G.
+
+    Args:
+        num_tasks: number of tasks K.
+        methods: table of methods by name, as `METHODS`, which fills it in.
+        base: name of a method of family `gramian` in that table, other than this one.
+        base_options: options of the base, but for those that are said of all parameters
+            (`shared`, `own_weights`, `granularity`); none: its defaults.
+        a: weight of the past, from 0 (the base itself) to below 1.
+        **options: `SharedOptions`.
+
+    Returns:
+        A transformation of family `gramian`: task gradients `[K, ...]` in, `sum_k w_k g_k` out.
+
+    State:
+        The last weights; the base's residual; whether a step was made; the base's state.
+
+    Raises:
+        ValueError: `num_tasks` is not positive, or an option breaks its rule or one of the base's.
+        TypeError: the base does not know one of `base_options`.
+
+    Laws: those of the base in the first step; a mean of weights that lower every loss need not.
+
+    Differs from the paper: `a` is constant, and the mean starts at the base's first weights.
+
+    Source: Zhou et al., On the Convergence of Stochastic Multi-Objective Gradient Manipulation and
+    Beyond, NeurIPS 2022.
+    """
+    check.num_tasks(num_tasks)
+    is_table = isinstance(methods, Mapping)
+    check.option(is_table, "methods", "be a table of methods", methods)
+    known = [
+        name
+        for name, method in methods.items()
+        if method.family == "gramian" and not method.needs and name != "cr_mogm"
+    ]
+    check.option(base in known, "base", f"be one of {', '.join(known)}", base)
+    given = {} if base_options is None else base_options
+    is_mapping = isinstance(given, Mapping)
+    check.option(is_mapping, "base_options", "map names of options to values", base_options)
+    own = given.keys() & {"shared", "own_weights", "granularity"}
+    check.option(not own, "base_options", "leave what is said of all parameters out", sorted(own))
+    check.below_one("a", a)
+    inner = methods[base](num_tasks, **given)
+
+    def initial() -> CRMOGMState:
+        ones, zero = jnp.ones(num_tasks, jnp.float32), jnp.zeros((), jnp.float32)
+        return CRMOGMState(ones, zero, jnp.zeros((), bool), inner.init(zero).method)
+
+    return from_gramian(num_tasks, initial, partial(weights, base=inner.weights, a=a), **options)

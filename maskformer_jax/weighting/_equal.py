@@ -1,0 +1,26 @@
+"""Plain sum of the task losses (Eq. 3.3 of the thesis)."""
+
+from maskformer_jax.weighting import _checks as check
+from maskformer_jax.weighting._losses import Weighting
+from maskformer_jax.weighting._static import static
+
+
+def equal(num_tasks: int) -> Weighting:
+    """Sum of the losses, S = sum_k L_k: every weight is one.
+
+    Args:
+        num_tasks: number of tasks K.
+
+    Returns:
+        A transformation that takes task gradients `[K, ...]` and returns `sum_k g_k`. Family
+        `loss`: applied to the identity it returns ones.
+
+    State:
+        `WeightsState` with weights of one.
+
+    Laws: linear in the gradients; invariant under permutations of the tasks.
+
+    Source: linear scalarisation; Eq. 3.3 of the thesis.
+    """
+    check.num_tasks(num_tasks)
+    return static(num_tasks, weights=[1.0] * num_tasks)

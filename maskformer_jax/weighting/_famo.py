@@ -1,0 +1,131 @@
+"""Fast adaptive multitask optimisation: all losses fall at the same rate (arXiv 2306.03792)."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int32, PyTree
+
+from maskformer_jax.weighting import _checks as check
+from maskformer_jax.weighting._losses import Weighting, from_losses
+
+
+class FAMOState(NamedTuple):
+    """State of `famo`.
+
+    Attributes:
+        weights: the last weights.
+        logits: m, whose softmax says how much each task's rate counts.
+        log_losses: log D of the last losses, before the step that they led to.
+        step: number of updates so far.
+        optimiser: state of the optimiser that moves m.
+    """
+
+    weights: Float[Array, " K"]
+    logits: Float[Array, " K"]
+    log_losses: Float[Array, " K"]
+    step: Int32[Array, ""]
+    optimiser: PyTree
+
+
+def move(
+    state: FAMOState, log_after: Float[Array, " K"], optimiser: optax.GradientTransformation
+) -> tuple[Float[Array, " K"], PyTree]:
+    """m and the optimiser's state after a step that changed log D to `log_after`.
+
+    d = J^T delta with J = d softmax(m)/dm and delta = log D - log D'.
+    """
+    z = jax.nn.softmax(state.logits)
+    delta = state.log_losses - log_after
+    slope = z * (delta - jnp.sum(z * delta))
+    change, moved = optimiser.update(slope, state.optimiser, state.logits)
+    found = (optax.apply_updates(state.logits, change), moved)
+    # The first update has no losses before it.
+    stays = partial(jnp.where, state.step == 0)
+    return jax.tree.map(stays, (state.logits, state.optimiser), found)
+
+
+def famo(
+    num_tasks: int,
+    *,
+    learning_rate: float = 0.025,
+    decay: float = 1e-3,
+    min_losses: Sequence[float] | float = 0.0,
+    eps: float = 1e-8,
+    second_forward: bool = True,
+) -> Weighting:
+    """Weighted sum of the losses whose weights let the logarithms of all losses fall alike.
+
+    With z = softmax(m) and D = max(L - L_min, 0) + eps: w_k = (z_k/D_k)/sum_i(z_i/D_i), which add
+    up to 1. With D' of the same batch after the step and delta = log D - log D', m moves by Adam
+    down d_k = z_k (delta_k - z.delta) + decay m_k: what fell least gains.
+
+    Args:
+        num_tasks: number of tasks K.
+        learning_rate: of m, positive.
+        decay: pulls m back to 0, not negative; 0 lets the weights drift apart for good.
+        min_losses: smallest losses that can be reached, one number or one per task.
+        eps: positive; added to the losses before their logarithm is taken.
+        second_forward: whether the losses after a step are those of the same batch, which costs a
+            forward pass per step. If not, `losses_after` is not read, and the next batch's losses
+            stand in.
+
+    Returns:
+        A transformation that takes task gradients `[K, ...]` and returns `sum_k w_k g_k`. Family
+        `loss`: its `update` requires `losses`, none of them below both 0 and all `min_losses`,
+        and takes `losses_after`: those of the previous batch after its step. m moves before the
+        weights are computed; at the first update it does not. Without `losses_after` the current
+        losses stand in.
+
+    State:
+        `FAMOState`: the last weights, m, log D, the step, and the state of Adam.
+
+    Raises:
+        ValueError: `num_tasks` is not positive, an option breaks its rule, `losses_after` has
+            another shape, or, outside `jit`, a loss is too small.
+
+    Laws: linear in the gradients; equivariant under permutations of the tasks.
+
+    Differs from the paper: Adam, with the decay inside the gradient, as in the authors' code, in
+    place of a plain step; their package has a decay of 0.01, LibMTL 1e-3.
+
+    Source: Liu et al., arXiv 2306.03792; Algorithm 2 of the thesis, whose weight has a logarithm
+    too many.
+    """
+    check.positive("learning_rate", learning_rate)
+    check.not_negative("decay", decay)
+    check.positive("eps", eps)
+    check.true_or_false("second_forward", second_forward)
+    smallest = check.number_or_values(num_tasks, "min_losses", min_losses)
+    optimiser = optax.chain(optax.add_decayed_weights(decay), optax.adam(learning_rate))
+
+    def log_distance(losses: Float[Array, " K"]) -> Float[Array, " K"]:
+        distance = jnp.maximum(losses - jnp.asarray(smallest, losses.dtype), 0.0) + eps
+        return jnp.log(distance).astype(jnp.float32)
+
+    def initial() -> FAMOState:
+        zeros = jnp.zeros(num_tasks, jnp.float32)
+        step = jnp.zeros((), jnp.int32)
+        return FAMOState(jnp.ones_like(zeros), zeros, zeros, step, optimiser.init(zeros))
+
+    def weights(
+        losses: Float[Array, " K"],
+        state: FAMOState,
+        losses_after: Float[Array, " K"] | None = None,
+    ) -> tuple[Float[Array, " K"], FAMOState]:
+        """The weights after the move of m."""
+        after = losses if losses_after is None or not second_forward else losses_after
+        shape = jnp.shape(after)
+        check.option(shape == (num_tasks,), "losses_after", f"have shape ({num_tasks},)", shape)
+        logits, moved = move(state, log_distance(jnp.asarray(after)), optimiser)
+        log_losses = log_distance(losses)
+        # softmax(m - log D) is (z/D)/sum(z/D) without quotients that overflow.
+        values = jax.nn.softmax(logits - log_losses)
+        step = optax.safe_increment(state.step)
+        return values, FAMOState(values, logits, log_losses, step, moved)
+
+    by = {"lowest": min(0.0, *smallest), "needs": ("losses_after",)}
+    return from_losses("famo", num_tasks, initial, weights, **by)
