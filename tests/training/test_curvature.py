@@ -59,7 +59,7 @@ def found(parts, power, before, after, points):
     )
 
 
-@pytest.mark.parametrize("power", [2, 3, 4])
+@pytest.mark.parametrize("power", [2, 3])
 def test_against_explicit_hessians(power):
     with jax.enable_x64(True):
         parts, before, after = case()

@@ -9,8 +9,7 @@ from maskformer_jax import config as configuration
 LONG_ROWS = "--data.streams.tracks.cap=20"
 ROUTES = {
     "packed": [],
-    "packed, four devices": ["--training.devices=4"],
-    "packed, parts": ["--training.micro_batches=2"],
+    "packed, parts, four devices": ["--training.micro_batches=2", "--training.devices=4"],
 }
 
 
@@ -38,6 +37,6 @@ def test_log_is_that_of_padded_batches(run, padded, route):
     batch, _ = next(training.loader.iterator())
     num_jets = batch.jets.shape[1] // batch.streams["tracks"].values.shape[1]
     assert num_jets > 1
-    assert (np.count_nonzero(batch.jet_valid.any(1)) > 1) == (route == "packed, parts")
+    assert (np.count_nonzero(batch.jet_valid.any(1)) > 1) == ("parts" in route)
     for line, other in zip(training.log(folder), padded[0].log(padded[1]), strict=True):
         assert line == pytest.approx(other, rel=2e-3)

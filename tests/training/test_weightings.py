@@ -22,8 +22,8 @@ OVERLAYS = SAMPLE.parents[1] / "configs" / "weighting"
 METHODS = {
     "gradvac": ["--training.micro_batches=2"],  # keys, targets of cosines
     "famo": [],  # learnt weights, a second forward pass
-    "gradnorm": ["--training.backward=map"],  # learnt weights, norms in one layer
-    "modo": ["--model.dropout=0.1"],  # two batches; keys of the dropout
+    # Two batches; keys of the dropout; one loss after the other.
+    "modo": ["--model.dropout=0.1", "--training.backward=map"],
     # Weights that are renewed in every second step, from half the rows, at the representation.
     "cagrad": [
         "--weighting.every=2",
