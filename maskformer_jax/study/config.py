@@ -8,11 +8,13 @@ import dataclasses
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from maskformer_jax import configuration
 from maskformer_jax.config import Config
 from maskformer_jax.configuration import Text
 from maskformer_jax.errors import check
+from maskformer_jax.errors import known as known_name
 
 # What names folders and columns.
 NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
@@ -36,6 +38,37 @@ class StudyModelConfig:
 
 
 @dataclass(frozen=True)
+class ClaimConfig:
+    """A published statement, which the report confronts with the results.
+
+    Attributes:
+        text: the statement.
+        source: where it is made.
+        predicate: what decides it: the mean of `of` is larger than that of `against`; `of` is the
+            highest or the lowest; the models with `option` are better than the same without in
+            everything; all models but those `apart` are alike.
+        quantity: that is compared.
+        of: models, or groups of them, that it is about.
+        against: models, or groups of them, that these are compared with.
+        apart: models, or groups of them, that it is not about.
+        option: dotted option of a model's overrides.
+        bound: on the range of what is alike, in the unit of the quantity.
+        remark: sentences behind the evidence.
+    """
+
+    text: str
+    source: str
+    predicate: Literal["larger_mean", "highest", "lowest", "option_helps", "alike"]
+    quantity: Literal["light_rejection", "residual_width", "constituent_auc"] = "light_rejection"
+    of: list[str] = field(default_factory=list)
+    against: list[str] = field(default_factory=list)
+    apart: list[str] = field(default_factory=list)
+    option: str = ""
+    bound: float = 0.0
+    remark: str = ""
+
+
+@dataclass(frozen=True)
 class StudyConfig:
     """A study.
 
@@ -52,6 +85,7 @@ class StudyConfig:
         models: name -> model, in the order of the tables and the trainings.
         figures: test -> patterns of the names of the pictures in the report; all of a test that is
             not named.
+        claims: name -> published statement, in the order of the report.
     """
 
     name: str = "Study"
@@ -65,6 +99,7 @@ class StudyConfig:
     groups: list[str] = field(default_factory=list)
     models: dict[str, StudyModelConfig] = field(default_factory=dict)
     figures: dict[str, list[str]] = field(default_factory=dict)
+    claims: dict[str, ClaimConfig] = field(default_factory=dict)
 
     def __post_init__(self):
         for argument, names in (("models", self.models), ("tests", self.tests)):
@@ -76,6 +111,11 @@ class StudyConfig:
         for name, model in self.models.items():
             rule = f"be one of `groups` {self.groups}"
             check(model.group in self.groups, f"models.{name}.group", rule, model.group)
+        for name, claim in self.claims.items():
+            for model in (*claim.of, *claim.against, *claim.apart):
+                known_name(model, [*known, *self.groups], f"model or group of `claims.{name}`")
+            one = claim.predicate not in ("highest", "lowest") or len(claim.of) == 1
+            check(one, f"claims.{name}.of", "name one model", claim.of)
         unknown = [name for name in self.figures if name not in self.tests]
         check(not unknown, "figures", f"name tests, {list(self.tests)}", unknown)
         different = len(set(self.seeds)) == len(self.seeds) > 0

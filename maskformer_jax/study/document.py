@@ -54,7 +54,7 @@ def compose(collected: Collected, figures: Sequence[Figure]) -> list[Part]:
     first = collected.tests[0]
     parts = [
         Part("what", "What was done", (Listing(tuple(what_was_done(collected))),)),
-        Part("claims", "Does it hold here?", tuple(_claims(collected, first))),
+        *_claims(collected, first),
         Part(
             "statistics",
             "What the statistics allow one to conclude",
@@ -82,17 +82,15 @@ def tables_of(collected: Collected) -> dict[str, list[Table]]:
     }
 
 
-def _claims(collected: Collected, test: Test) -> list[Block]:
+def _claims(collected: Collected, test: Test) -> list[Part]:
     verdicts = confront(collected.study, test.models)
-    if not verdicts:
-        return ["The models of this study are not those that the thesis makes statements about."]
-    return [
-        f"Statements of the thesis, confronted with the results on the test {test.name}. Every "
+    explanation = (
+        f"Published statements, confronted with the results on the test {test.name}. Every "
         "verdict is computed: a statement holds if each difference that it claims is at least "
         "twice its uncertainty, and does not hold if one has the other sign as clearly, corrected "
-        "for their number. Otherwise it is not decided.",
-        *verdicts,
-    ]
+        "for their number. Otherwise it is not decided."
+    )
+    return [Part("claims", "Does it hold here?", (explanation, *verdicts))] if verdicts else []
 
 
 def _results(collected: Collected, test: Test, figures: Sequence[Figure]) -> list[Part]:

@@ -47,7 +47,7 @@ def _contents(parts: Iterable[Part]) -> str:
 
 def _overview(verdicts: Sequence[Verdict]) -> str:
     rows = "".join(
-        f'<li>{_badge(verdict)}<a href="#claim-{i}">{_text(verdict.claim)}</a></li>\n'
+        f'<li>{_badge(verdict)}<a href="#claim-{i}">{_text(verdict.claim.text)}</a></li>\n'
         for i, verdict in enumerate(verdicts)
     )
     return f"<ul class=overview>\n{rows}</ul>\n" if rows else ""
@@ -83,8 +83,8 @@ def _verdict(verdict: Verdict, number: int) -> str:
     details = _differences(verdict.details)
     return (
         f'<article id="claim-{number}" class="{COLOURS[verdict.verdict]}">\n'
-        f"<h3>{_badge(verdict)}{_text(verdict.claim)}</h3>\n"
-        f"<p class=source>Thesis: {_text(verdict.source)}</p>\n<p>{_text(verdict.evidence)}</p>\n"
+        f"<h3>{_badge(verdict)}{_text(verdict.claim.text)}</h3>\n"
+        f"<p class=source>{_text(verdict.claim.source)}</p>\n<p>{_text(verdict.evidence)}</p>\n"
         f"{_differences(verdict.differences)}"
         f"{f'<p class=note>Beside it, not decisive:</p>{details}' if details else ''}</article>\n"
     )

@@ -72,7 +72,7 @@ def _write_table(table: Table, folder: Path) -> None:
 
 def _summary(collected: Collected, parts: Sequence[Part], folder: Path) -> str:
     verdicts = [block for part in parts for block in part.blocks if isinstance(block, Verdict)]
-    lines = [f"{verdict.verdict:>14}  {plain_text(verdict.claim)}" for verdict in verdicts]
+    lines = [f"{verdict.verdict:>14}  {plain_text(verdict.claim.text)}" for verdict in verdicts]
     done = [f"{test.name}: {len(test.models)} models" for test in collected.tests]
     lines += ["", f"{', '.join(done)}; written to {folder / 'index.html'}"]
     if collected.missing:
@@ -115,9 +115,9 @@ def _markdown(block: Block, folder: Path) -> str:
 
 def _markdown_verdict(verdict: Verdict) -> str:
     lines = [
-        f"### {plain_text(verdict.claim)} **{verdict.verdict}**",
+        f"### {plain_text(verdict.claim.text)} **{verdict.verdict}**",
         "",
-        f"Thesis: {verdict.source}. {plain_text(verdict.evidence)}",
+        f"{verdict.claim.source}. {plain_text(verdict.evidence)}",
     ]
     differences = [*verdict.differences, *verdict.details]
     if differences:

@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT))
 import study as script  # noqa: E402
 
 CONFIGS = ROOT / "configs" / "study"
-STUDIES = sorted(path for path in CONFIGS.glob("*.yaml") if "models" in path.read_text())
+STUDIES = sorted(path for path in CONFIGS.glob("*.yaml") if "\nmodels:" in path.read_text())
 THESIS = {
     "Baseline": {"equal", "default"},
     "Loss-based": {"gls", "uw", "dwa", "rlw", "stch", "famo"},
@@ -129,6 +129,8 @@ MISTAKES = [
     (["--seeds", "1", "1"], "`seeds` must be different and at least 0; got [1, 1]"),
     (["--seeds", "-1"], "`seeds` must be different and at least 0; got [-1]"),
     (["--workers", "0"], "`--workers` must be at least 1; got 0"),
+    (["--claims={c: {text: X, source: Y, predicate: alike, apart: [bb]}}"], "is called 'bb'; did"),
+    (["--claims={c: {text: X, source: Y, predicate: lowest}}"], "`claims.c.of` must name one"),
     (["--tests={}"], "`tests` must name at least one"),
     (["--tests.t=nothing.h5"], "nothing.h5: no such file"),
     (["--tests.a/b=x.h5"], "`tests` must have names of"),
