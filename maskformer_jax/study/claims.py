@@ -234,7 +234,7 @@ def alike(models: Models, claim: ClaimConfig) -> Verdict:
     apart = {name: known.pop(name) for name in models.planned(claim.apart) if name in known}
     if len(known) < 2:
         return Verdict(claim, UNKNOWN, "Fewer than two models have been evaluated.")
-    low, high = (pick(known, key=lambda name: known[name].value) for pick in (min, max))
+    low, *_, high = sorted(known, key=lambda name: known[name].value)
     spread = contrast(known, {high: 1, low: -1})
     what = f"{claim.bound} minus the range of the {quantity.name}"
     found = Difference(what, claim.bound - spread.value, spread.error, False)

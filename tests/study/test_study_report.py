@@ -277,9 +277,9 @@ def report(thesis, tmp_path_factory):
     """The report of a study of which one run is missing."""
     folder = tmp_path_factory.mktemp("study")
     kept = ("default", "gls", "dwa", "famo", "cagrad", "pcgrad", "dwa_poly_minus")
-    study = dataclasses.replace(
-        thesis, output_dir=str(folder), models={name: thesis.models[name] for name in kept}
-    )
+    chosen = {name: thesis.models[name] for name in kept}
+    chosen["gls"] = dataclasses.replace(chosen["gls"], label="<b>GLS</b>")
+    study = dataclasses.replace(thesis, output_dir=str(folder), models=chosen)
     entries = models(study, {name: THESIS[name] for name in kept})
     entries["famo"] = entries["famo"]._replace(seeds={0: entries["famo"].seeds[0]})
     runs = plan(study)
@@ -346,6 +346,9 @@ def test_the_page_is_whole_and_needs_nothing_else(report):
     assert page.sources and all(s.startswith("data:image/png;base64,") for s in page.sources)
     assert "url(" not in text and "http" not in text
     assert not re.search(r"\bnan\b", text)
+    assert "<b>" not in text and "&lt;b&gt;GLS&lt;/b&gt;" in text
+    # The verdicts, at the top and where they are explained.
+    assert text.count("badge yes") == 6 and "+0.010 ± 0.000" in text
 
 
 def test_a_browser_shows_the_page(report, tmp_path):
