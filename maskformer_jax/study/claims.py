@@ -75,8 +75,7 @@ class Models(NamedTuple):
 
     def planned(self, names: Sequence[str]) -> list[str]:
         """Models that are named, or whose group is, evaluated or not."""
-        of_groups = {n: n in names or m.group in names for n, m in self.study.models.items()}
-        return [name for name, is_named in of_groups.items() if is_named]
+        return [n for n, model in self.study.models.items() if {n, model.group} & {*names}]
 
     def evaluated(self, names: Sequence[str]) -> list[str]:
         """Those of them that have results."""
@@ -184,13 +183,13 @@ def lowest(models: Models, claim: ClaimConfig) -> Verdict:
 
 def option_pairs(study: StudyConfig, option: str) -> dict[str, str]:
     """Each model with an option that is not 0, and the same model without."""
-    with_it, without = {}, {}
-    for name, model in study.models.items():
-        others = {key: value for key, value in model.overrides.items() if key != option}
-        place = with_it if model.overrides.get(option) else without
-        place[name] = (tuple(model.configs), repr(sorted(others.items())))
-    bases = {key: name for name, key in without.items()}
-    return {name: bases[key] for name, key in with_it.items() if key in bases}
+    rest = {
+        name: (model.configs, {k: v for k, v in model.overrides.items() if k != option})
+        for name, model in study.models.items()
+    }
+    with_it = [name for name, model in study.models.items() if model.overrides.get(option)]
+    without = [name for name in study.models if name not in with_it]
+    return {name: base for name in with_it for base in without if rest[name] == rest[base]}
 
 
 def option_helps(models: Models, claim: ClaimConfig) -> Verdict:
@@ -252,11 +251,8 @@ def alike(models: Models, claim: ClaimConfig) -> Verdict:
 
 # The same names as those that `ClaimConfig` allows.
 PREDICATES: dict[str, Callable[[Models, ClaimConfig], Verdict]] = {
-    "larger_mean": larger_mean,
-    "highest": highest,
-    "lowest": lowest,
-    "option_helps": option_helps,
-    "alike": alike,
+    predicate.__name__: predicate
+    for predicate in (larger_mean, highest, lowest, option_helps, alike)
 }
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import jinja2
 from markupsafe import Markup
 
 from maskformer_jax.evaluation.output import not_writable, write_whole
@@ -24,8 +23,9 @@ from maskformer_jax.study.comparison import SIGNIFICANT
 from maskformer_jax.study.config import StudyConfig
 from maskformer_jax.study.cost import cost_table
 from maskformer_jax.study.figures import draw_figures
-from maskformer_jax.study.limits import resolution, what_it_allows, what_was_done
+from maskformer_jax.study.limits import plural, precision, resolution, tests_done
 from maskformer_jax.study.plan import Run
+from maskformer_jax.study.templating import environment
 
 FOLDER = "report"
 
@@ -56,10 +56,13 @@ def write_report(study: StudyConfig, runs: Sequence[Run], folder: Path | None = 
         raise not_writable(folder, error) from error
     first = collected.tests[0]
     content = {
-        "title": study.name,
-        "done": what_was_done(collected),
+        "study": study,
+        "config": runs[0].config,
+        "trained": sum(map(len, collected.costs.values())),
+        "done": tests_done(collected),
         "verdicts": confront(study, first.models),
-        "allowed": what_it_allows(collected, first),
+        "several_seeds": max(len(entry.seeds) for entry in first.entries) > 1,
+        "precision": precision(first),
         "resolution": resolution(first),
         "tests": collected.tests,
         "tables": {t.name: all_tables(t.entries, collected.reference(t)) for t in collected.tests},
@@ -93,20 +96,15 @@ def render(kind: Literal["html", "markdown"], content: Mapping[str, Any], folder
         content: what `templates/report.j2` speaks of.
         folder: of the file, which links to pictures begin at.
     """
-    templates = jinja2.Environment(
-        loader=jinja2.PackageLoader("maskformer_jax.study"),
+    templates = environment(
         autoescape=kind == "html",
-        undefined=jinja2.StrictUndefined,
-        extensions=["jinja2.ext.do"],
-        trim_blocks=True,
+        plain=plain_text,
+        counted=plural,
+        markdown=to_markdown,
+        html=lambda table: Markup(to_html(table)),
+        relative=lambda path: path.relative_to(folder).as_posix(),
+        base64=lambda path: base64.b64encode(path.read_bytes()).decode(),
     )
-    templates.filters |= {
-        "plain": plain_text,
-        "markdown": to_markdown,
-        "html": lambda table: Markup(to_html(table)),
-        "relative": lambda path: path.relative_to(folder).as_posix(),
-        "base64": lambda path: base64.b64encode(path.read_bytes()).decode(),
-    }
     templates.globals |= {**content, "contents": [], "significant": SIGNIFICANT}
     write = templates.get_template(f"{kind}.j2").module
     text = templates.get_template("report.j2").render(write=write)
