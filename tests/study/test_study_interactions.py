@@ -147,8 +147,8 @@ def test_spans_and_crossings(values, spans, expected):
 def test_text_names_the_pair_the_task_and_the_steps(runs):
     text = interactions_answers.write({name: read(runs / name) for name in ("equal", "static")})
     assert (
-        "With `equal` the smoothed cosine of mask CE / mask dice stays negative for longer than a "
-        f"window (steps {STEPS[15]} to {STEPS[56]})."
+        "With `equal` the smoothed cosine stays negative for longer than a window for mask CE / "
+        f"mask dice (steps {STEPS[15]} to {STEPS[56]})."
     ) in text
     assert "no pair stays negative" not in text
     assert "before scaling, mask CE has the largest gradient in 50 % of the steps" in text
