@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 from maskformer_jax.errors import InputError
@@ -15,13 +16,15 @@ OF_STUDY = (
 )
 OF_TRAINING = "--config FILE (any number of times) and dotted options describe the training."
 
+Part = Callable[[argparse.Namespace], int]
+
 
 def parse(argv: list[str] | None, description: str) -> argparse.Namespace:
     """The options of a part; `part` is what to call with them."""
     parser = argparse.ArgumentParser(description=description)
     parts = parser.add_subparsers(required=True)
 
-    def add_part(make: object, text: str, epilog: str = OF_STUDY) -> argparse.ArgumentParser:
+    def add_part(make: Part, text: str, epilog: str = OF_STUDY) -> argparse.ArgumentParser:
         names = {"help": text, "description": text, "epilog": epilog, "allow_abbrev": False}
         part = parts.add_parser(make.__name__, **names)
         part.set_defaults(part=make)
