@@ -9,10 +9,9 @@ from maskformer_jax.study.command_line import parse
 
 def main(argv: list[str] | None = None) -> int:
     """Does a part of a study; the exit code: 2 for wrong input, 1 where a run failed."""
-    options = vars(parse(argv, __doc__))
-    part = options.pop("part")
+    options = parse(argv, __doc__)
     try:
-        return part(**options)
+        return options.part(options)
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -91,7 +91,10 @@ PARTS = {
             *("build", "config", "configuration", "data", "errors"),
             *("evaluation", "experiment", "tasks", "training"),
         },
-        {"PIL", "jax", "jaxtyping", "matplotlib", "numpy", "optax", "scipy", "tqdm"},
+        {
+            *("PIL", "jax", "jaxtyping", "jinja2", "markupsafe", "matplotlib", "numpy", "optax"),
+            *("scipy", "tabulate", "tqdm"),
+        },
     ),
 }
 # Of a part that a configuration reads only what it says about it, and of tasks the schema alone.

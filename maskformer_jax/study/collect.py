@@ -1,16 +1,15 @@
 """The finished runs of a study: their results, what they cost, and which are missing."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from maskformer_jax.errors import InputError
-from maskformer_jax.evaluation.results import CURVES_FILE, METRICS_FILE, Results, read_results
+from maskformer_jax.evaluation.results import Results, read_results
 from maskformer_jax.evaluation.tables.seeds import Entry
 from maskformer_jax.study.config import StudyConfig
 from maskformer_jax.study.plan import Run
-from maskformer_jax.study.progress import RECORD_FILE, Cost, evaluation_folder, read_cost
+from maskformer_jax.study.progress import Cost, evaluation_folder, read_cost, read_record
 
 
 class Test(NamedTuple):
@@ -89,11 +88,12 @@ def _collect_test(study: StudyConfig, runs: Sequence[Run], test: str) -> tuple[T
     missing = []
     for run in runs:
         folder = evaluation_folder(run.folder, test)
-        if not _is_there(folder):
+        record = read_record(folder)
+        if record is None:
             missing.append(f"{run.name}, on {test}")
             continue
         found.setdefault(run.model, {})[run.seed] = read_results(folder, study.label(run.model))
-        records.append((_record_of(folder), folder))
+        records.append((record, folder))
     _check_are_alike(test, records)
     models = {name: found[name] for name in _in_order(study, found)}
     entries = {
@@ -117,23 +117,6 @@ def _check_are_alike(test: str, records: Sequence[tuple[dict[str, Any], Path]]) 
 
 def _in_order(study: StudyConfig, names: Mapping[str, object]) -> list[str]:
     """Groups in their order, and the reference first in its own."""
-    place = {name: i for i, name in enumerate(study.models)}
-
-    def key(name: str) -> tuple[int, bool, int]:
-        group = study.groups.index(study.models[name].group)
-        return group, name != study.reference, place[name]
-
-    return sorted(names, key=key)
-
-
-def _is_there(folder: Path) -> bool:
-    return all((folder / name).exists() for name in (METRICS_FILE, CURVES_FILE, RECORD_FILE))
-
-
-def _record_of(folder: Path) -> dict[str, Any]:
-    try:
-        record = json.loads((folder / RECORD_FILE).read_text())
-        record["file"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{folder / RECORD_FILE}: damaged; evaluate the run again") from error
-    return record
+    models = [name for name in study.models if name in names]
+    group = {name: study.groups.index(study.models[name].group) for name in models}
+    return sorted(models, key=lambda name: (group[name], name != study.reference))

@@ -1,168 +1,126 @@
 """The command line of `study.py`: its parts and their options."""
 
 import argparse
-import sys
+import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 from maskformer_jax.errors import InputError
 from maskformer_jax.study import config as configuration
 from maskformer_jax.study.config import StudyConfig
 
-OVERRIDES = (
+OF_STUDY = (
     "--config FILE (any number of times) describes the study. Options that begin with a section of "
     "a training's configuration go to every training (--data.train_file FILE), others change the "
     "study (--tests.ttbar FILE, --output_dir DIR)."
 )
+OF_TRAINING = "--config FILE (any number of times) and dotted options describe the training."
+
+Part = Callable[[argparse.Namespace], int]
 
 
 def parse(argv: list[str] | None, description: str) -> argparse.Namespace:
-    """The options of a part; `part` is what to call with all the others."""
+    """The options of a part; `part` is what to call with them."""
     parser = argparse.ArgumentParser(description=description)
     parts = parser.add_subparsers(required=True)
-    _add_run(parts)
-    _add_status(parts)
-    _add_report(parts)
-    _add_interactions(parts)
-    options, overrides = parser.parse_known_args(argv)
-    options.overrides = overrides
+
+    def add_part(make: Part, text: str, epilog: str = OF_STUDY) -> argparse.ArgumentParser:
+        names = {"help": text, "description": text, "epilog": epilog, "allow_abbrev": False}
+        part = parts.add_parser(make.__name__, **names)
+        part.set_defaults(part=make)
+        if epilog == OF_STUDY:
+            add, some = part.add_argument, "some of the study's models"
+            add("--seeds", type=int, nargs="+", metavar="S", help="instead of the study's")
+            add("--models", nargs="+", metavar="NAME", help=some)
+        return part
+
+    part = add_part(run, "train and evaluate what is not finished yet")
+    several, evaluation = (part.add_mutually_exclusive_group() for _ in range(2))
+    shared = "processes that share the CPU cores"
+    several.add_argument("--workers", type=int, default=1, metavar="N", help=shared)
+    several.add_argument(
+        "--devices", nargs="+", metavar="D", help="CUDA devices, a process on each"
+    )
+    evaluation.add_argument("--again", action="store_true", help="repeat finished evaluations")
+    evaluation.add_argument("--train_only", action="store_true", help="leave the evaluations")
+    add_part(status, "how far every run is")
+    part = add_part(report, "tables, figures and a page of what has been evaluated")
+    place = "where it goes; default: `report` in the study's folder"
+    part.add_argument("--report_dir", type=Path, help=place)
+    text = "train with equal and with static weights, and see how the tasks pull at each other"
+    part = add_part(interactions, text, OF_TRAINING)
+    part.add_argument("--every", type=int, default=10, metavar="N", help="steps between records")
+    curvature = "record the curvature along updates too"
+    part.add_argument("--curvature", type=int, metavar="POINTS", help=curvature)
+    place = "runs, pictures and the report"
+    part.add_argument("--output_dir", type=Path, default=Path("runs/interactions"), help=place)
+    options, options_of_files = parser.parse_known_args(argv)
+    options.overrides = options_of_files
     return options
 
 
-def _add_part(parts: argparse._SubParsersAction, name: str, text: str) -> argparse.ArgumentParser:
-    part = parts.add_parser(name, help=text, description=text, epilog=OVERRIDES, allow_abbrev=False)
-    part.add_argument("--seeds", type=int, nargs="+", metavar="S", help="instead of the study's")
-    return part
+def _load(options: argparse.Namespace) -> StudyConfig:
+    if not any(word.partition("=")[0] == "--config" for word in options.overrides):
+        raise InputError("`--config` must name the file of a study; got none; see configs/study")
+    seeds = [f"--seeds={options.seeds}"] if options.seeds else []
+    return configuration.load([*options.overrides, *seeds], "A study of several models.")
 
 
-def _add_run(parts: argparse._SubParsersAction) -> None:
-    part = _add_part(parts, "run", "train and evaluate what is not finished yet")
-    part.add_argument("--models", nargs="+", metavar="NAME", help="some of the study's models")
-    several = part.add_mutually_exclusive_group()
-    several.add_argument(
-        "--workers", type=int, default=1, metavar="N", help="processes that share the CPU cores"
-    )
-    several.add_argument(
-        "--devices", nargs="+", metavar="D", help="CUDA devices, one process on each"
-    )
-    evaluation = part.add_mutually_exclusive_group()
-    evaluation.add_argument("--again", action="store_true", help="repeat finished evaluations")
-    evaluation.add_argument("--train_only", action="store_true", help="leave the evaluations")
-    part.set_defaults(part=run)
-
-
-def _add_status(parts: argparse._SubParsersAction) -> None:
-    part = _add_part(parts, "status", "how far every run is")
-    part.add_argument("--models", nargs="+", metavar="NAME", help="some of the study's models")
-    part.set_defaults(part=status)
-
-
-def _add_report(parts: argparse._SubParsersAction) -> None:
-    part = _add_part(parts, "report", "tables, figures and a page of what has been evaluated")
-    part.add_argument("--models", nargs="+", metavar="NAME", help="some of the study's models")
-    part.add_argument(
-        "--report_dir", type=Path, help="where it goes; default: `report` in the study's folder"
-    )
-    part.set_defaults(part=report)
-
-
-def _add_interactions(parts: argparse._SubParsersAction) -> None:
-    text = "train with equal and with static weights, and see how the tasks pull at each other"
-    part = parts.add_parser(
-        "interactions",
-        help=text,
-        description=text,
-        epilog="--config FILE (any number of times) and dotted options describe the training.",
-        allow_abbrev=False,
-    )
-    part.add_argument("--every", type=int, default=10, metavar="N", help="steps between records")
-    part.add_argument(
-        "--curvature", type=int, metavar="POINTS", help="record the curvature along updates too"
-    )
-    part.add_argument(
-        "--output_dir", default="runs/interactions", help="runs, pictures and the report"
-    )
-    part.set_defaults(part=interactions)
-
-
-def load_study(overrides: list[str], seeds: list[int] | None) -> StudyConfig:
-    """The study that the command line describes."""
-    if seeds:
-        overrides = [*overrides, f"--seeds={seeds}"]
-    return configuration.load(overrides, "A study of several models.")
-
-
-def run(
-    overrides: list[str],
-    seeds: list[int] | None,
-    models: list[str] | None,
-    workers: int,
-    devices: list[str] | None,
-    again: bool,
-    train_only: bool,
-) -> int:
+def run(options: argparse.Namespace) -> int:
     """Makes the runs of a study; 1 where one failed, 128 and the signal where one stopped it."""
-    study = load_study(overrides, seeds)
-    if workers < 1:
-        raise InputError(f"`--workers` must be at least 1; got {workers}")
+    study = _load(options)
+    if options.workers < 1:
+        raise InputError(f"`--workers` must be at least 1; got {options.workers}")
     # Slow imports, after the command line is known to be right.
-    from maskformer_jax.study import plan, run
-    from maskformer_jax.study import workers as processes
+    from maskformer_jax.study import plan, progress, run, workers
 
-    runs = plan.plan(study, models)
-    plan.check(study, runs)
-    todo = run.Todo(evaluate=not train_only, again=again)
-    if workers > 1 or devices:
-        places = processes.places(workers, devices or ())
-        outcome = processes.make_in_parallel(study, runs, places, todo)
+    runs = plan.plan(study, options.models)
+    plan.check(runs, study.tests)
+    tests = {} if options.train_only else study.tests
+    todo = run.Todo(tests, options.again, study.keep_predictions)
+    if options.workers > 1 or options.devices:
+        places = workers.places(options.workers, options.devices or ())
+        outcome = workers.make_in_parallel(runs, todo, places, Path(study.output_dir) / "logs")
     else:
-        outcome = run.make(study, runs, todo)
-    print(f"\n{_table(study, runs)}")
-    for name, reason in outcome.failed.items():
-        print(f"error: {name}: {reason}", file=sys.stderr)
-    if outcome.signal:
-        print("stopped; run the same command again to continue", file=sys.stderr)
-        return 128 + outcome.signal
-    return 1 if outcome.failed else 0
+        outcome = run.make(runs, todo)
+    print(f"\n{progress.table(runs, study.tests)}")
+    code = outcome.exit_code()
+    if not (outcome.signal or options.train_only):
+        seeds = ["--seeds", *map(str, options.seeds)] if options.seeds else []
+        print(f"report: python study.py report {shlex.join([*options.overrides, *seeds])}")
+    return code
 
 
-def status(overrides: list[str], seeds: list[int] | None, models: list[str] | None) -> int:
+def status(options: argparse.Namespace) -> int:
     """Prints how far every run of a study is."""
-    study = load_study(overrides, seeds)
-    from maskformer_jax.study import plan
+    study = _load(options)
+    from maskformer_jax.study import plan, progress
 
-    print(_table(study, plan.plan(study, models)))
+    print(progress.table(plan.plan(study, options.models), study.tests))
     return 0
 
 
-def report(
-    overrides: list[str], seeds: list[int] | None, models: list[str] | None, report_dir: Path | None
-) -> int:
+def report(options: argparse.Namespace) -> int:
     """Writes the report of a study, finished or not."""
-    study = load_study(overrides, seeds)
+    study = _load(options)
     from maskformer_jax.study import plan
     from maskformer_jax.study.report import write_report
 
-    print(write_report(study, plan.plan(study, models), report_dir))
+    print(write_report(study, plan.plan(study, options.models), options.report_dir))
     return 0
 
 
-def interactions(overrides: list[str], every: int, curvature: int | None, output_dir: str) -> int:
-    """Compares the gradients of the tasks; 128 and the signal where one stopped it."""
+def interactions(options: argparse.Namespace) -> int:
+    """Compares the gradients of the tasks; 1 where a training failed, 128 and a signal as `run`."""
+    from maskformer_jax.study import run
     from maskformer_jax.study.interactions import compare, plan_runs
-    from maskformer_jax.study.run import Stopped
 
-    runs = plan_runs(overrides, every, curvature, Path(output_dir))
-    try:
-        print(compare(runs, Path(output_dir)))
-    except Stopped as stop:
-        print("stopped; run the same command again to continue", file=sys.stderr)
-        return 128 + stop.number
-    return 0
-
-
-def _table(study: StudyConfig, runs: list) -> str:
-    from maskformer_jax.study import progress
-
-    states = [progress.read_progress(run, study.tests) for run in runs]
-    left = progress.duration(progress.seconds_left(runs, states))
-    return f"{progress.table(runs, states, study.tests)}; time left to train: {left}"
+    folder = options.output_dir
+    runs = plan_runs(options.overrides, options.every, options.curvature, folder)
+    outcome = run.make(runs, run.Todo({}))
+    if outcome.elsewhere:
+        raise InputError(f"{folder}: another process trains {', '.join(outcome.elsewhere)}")
+    code = outcome.exit_code()
+    if code == 0:
+        print(compare(runs, folder))
+    return code

@@ -6,13 +6,14 @@ every training of the study; all others (`--tests.ttbar F`, `--output_dir DIR`) 
 
 import dataclasses
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from maskformer_jax import configuration
 from maskformer_jax.config import Config
 from maskformer_jax.configuration import Text
-from maskformer_jax.errors import check
+from maskformer_jax.errors import check, known
 
 # What names folders and columns.
 NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
@@ -36,6 +37,37 @@ class StudyModelConfig:
 
 
 @dataclass(frozen=True)
+class ClaimConfig:
+    """A published statement, which the report confronts with the results.
+
+    Attributes:
+        text: the statement.
+        source: where it is made.
+        predicate: what decides it: the mean of `of` is larger than that of `against`; `of` is the
+            highest or the lowest; the models with `option` are better than the same without in
+            everything; all models but those `apart` are alike.
+        quantity: that is compared.
+        of: models, or groups of them, that it is about.
+        against: models, or groups of them, that these are compared with.
+        apart: models, or groups of them, that it is not about.
+        option: dotted option of a model's overrides.
+        bound: on the range of what is alike, in the unit of the quantity.
+        remark: sentences behind the evidence.
+    """
+
+    text: str
+    source: str
+    predicate: Literal["larger_mean", "highest", "lowest", "option_helps", "alike"]
+    quantity: Literal["light_rejection", "residual_width", "constituent_auc"] = "light_rejection"
+    of: list[str] = field(default_factory=list)
+    against: list[str] = field(default_factory=list)
+    apart: list[str] = field(default_factory=list)
+    option: str = ""
+    bound: float = 0.0
+    remark: str = ""
+
+
+@dataclass(frozen=True)
 class StudyConfig:
     """A study.
 
@@ -52,6 +84,7 @@ class StudyConfig:
         models: name -> model, in the order of the tables and the trainings.
         figures: test -> patterns of the names of the pictures in the report; all of a test that is
             not named.
+        claims: name -> published statement, in the order of the report.
     """
 
     name: str = "Study"
@@ -65,19 +98,23 @@ class StudyConfig:
     groups: list[str] = field(default_factory=list)
     models: dict[str, StudyModelConfig] = field(default_factory=dict)
     figures: dict[str, list[str]] = field(default_factory=dict)
+    claims: dict[str, ClaimConfig] = field(default_factory=dict)
 
     def __post_init__(self):
         for argument, names in (("models", self.models), ("tests", self.tests)):
             check(len(names) > 0, argument, "name at least one", list(names))
             bad = [name for name in names if not NAME.fullmatch(name)]
             check(not bad, argument, "have names of letters, digits and `_.+-`", bad)
-        known = list(self.models)
-        check(self.reference in known, "reference", f"be one of {known}", self.reference)
+        known(self.reference, self.models, "model (`reference`)")
         for name, model in self.models.items():
-            rule = f"be one of `groups` {self.groups}"
-            check(model.group in self.groups, f"models.{name}.group", rule, model.group)
-        unknown = [name for name in self.figures if name not in self.tests]
-        check(not unknown, "figures", f"name tests, {list(self.tests)}", unknown)
+            known(model.group, self.groups, f"group (`models.{name}.group`)")
+        for name in self.figures:
+            known(name, self.tests, "test (`figures`)")
+        for name, claim in self.claims.items():
+            for model in (*claim.of, *claim.against, *claim.apart):
+                known(model, [*self.models, *self.groups], f"model or group (`claims.{name}`)")
+            one = claim.predicate not in ("highest", "lowest") or len(claim.of) == 1
+            check(one, f"claims.{name}.of", "name one model", claim.of)
         different = len(set(self.seeds)) == len(self.seeds) > 0
         good = different and min(self.seeds) >= 0
         check(good, "seeds", "be different and at least 0", self.seeds)
@@ -104,26 +141,14 @@ def load(argv: Sequence[str], description: str = "") -> StudyConfig:
     Raises:
         InputError: a file is missing, a key unknown, a type wrong, or a rule broken.
     """
-    own, given = [], {}
-    for option, values in _options(argv):
-        name = option.removeprefix("--")
-        if name.split(".")[0] in SECTIONS:
-            check(len(values) == 1, name, "be given one value", values)
-            given[name] = Text(values[0])
-        else:
-            own += [f"{option}={values[0]}"] if len(values) == 1 else [option, *values]
+    own, given, words = [], {}, iter(argv)
+    for word in words:
+        name, equals, value = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or name.split(".")[0] not in SECTIONS:
+            own.append(word)
+            continue
+        value = value if equals else next(words, "--")
+        check(bool(equals) or not value.startswith("--"), name, "be followed by a value", word)
+        given[name] = Text(value)
     study = configuration.load(own, StudyConfig, description)
     return dataclasses.replace(study, overrides={**study.overrides, **given})
-
-
-def _options(argv: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """The options of a command line with their values, `--a=b` being the same as `--a b`."""
-    found: list[tuple[str, list[str]]] = []
-    for word in argv:
-        if word.startswith("--"):
-            option, equals, value = word.partition("=")
-            found.append((option, [value] if equals else []))
-        else:
-            check(len(found) > 0, "study", "be described by --config and --options", word)
-            found[-1][1].append(word)
-    yield from found

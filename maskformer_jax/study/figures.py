@@ -6,7 +6,7 @@ import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -21,37 +21,28 @@ PALETTE = 128
 WIDEST = 1400
 
 
-class Figure(NamedTuple):
-    """A picture of the report.
-
-    Attributes:
-        test: name of the test.
-        group: of the models that are compared with the reference.
-        path: the PNG file.
-    """
-
-    test: str
-    group: str
-    path: Path
-
-
-def draw_figures(collected: Collected, folder: Path) -> list[Figure]:
+def draw_figures(collected: Collected, folder: Path) -> dict[str, dict[str, list[Path]]]:
     """Draws every picture of every test and group into TEST/GROUP below a folder.
 
     Args:
         collected: the finished runs.
         folder: created if needed.
+
+    Returns:
+        Test -> group -> its PNG files.
     """
-    figures = []
-    for test in collected.tests:
-        for group in collected.study.groups:
-            compared = _compared(collected, test, group)
-            if compared:
-                place = folder / test.name / slug(group)
-                patterns = collected.study.figures.get(test.name, ["*"])
-                paths = _draw(compared, place, patterns)
-                figures += [Figure(test.name, group, path) for path in paths]
-    return figures
+    return {
+        test.name: {
+            group: _draw(
+                compared,
+                folder / test.name / slug(group),
+                collected.study.figures.get(test.name, ["*"]),
+            )
+            for group in collected.study.groups
+            if (compared := _compared(collected, test, group))
+        }
+        for test in collected.tests
+    }
 
 
 def slug(text: str) -> str:

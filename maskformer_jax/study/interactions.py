@@ -1,16 +1,13 @@
 """How the losses pull at the parameters that they share, with equal and with static weights.
 
 Two trainings record the gradients of the losses; pictures, tables and sentences follow from the
-records. Section 5.2 of the thesis.
+records.
 """
 
 import dataclasses
-import gc
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-
-import jax
 
 from maskformer_jax import config as configuration
 from maskformer_jax.build import build_tasks
@@ -18,11 +15,9 @@ from maskformer_jax.config import Config
 from maskformer_jax.data import JetFile, schema
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.output import write_whole
-from maskformer_jax.study import interactions_plots, interactions_text
-from maskformer_jax.study.interactions_record import WINDOW, Record, read
+from maskformer_jax.study import interactions_answers, interactions_plots
+from maskformer_jax.study.interactions_record import WINDOW, read
 from maskformer_jax.study.plan import Run, check
-from maskformer_jax.study.progress import read_progress
-from maskformer_jax.study.run import claim, stopped_by_signals, train
 
 WEIGHTINGS = ("equal", "static")
 OVERLAYS = Path(__file__).parents[2] / "configs" / "weighting"
@@ -56,7 +51,7 @@ def plan_runs(
             weighting = dataclasses.replace(weighting, name=name, options=overlay.options)
         config = dataclasses.replace(given, weighting=weighting, output_dir=str(folder))
         runs.append(Run(name, config.training.seed, folder, config))
-    check(None, runs)
+    check(runs, {})
     _check_number_of_records(runs[0].config)
     return runs
 
@@ -68,16 +63,21 @@ def _check_number_of_records(config: Config) -> None:
     jets = int(file.kept()[: config.data.train_jets].sum())
     file.close()
     steps = settings.epochs * math.ceil(jets / settings.batch_size)
-    largest = steps // (2 * WINDOW)
-    if settings.record_interactions > largest:
+    needed, every = 2 * WINDOW, settings.record_interactions
+    if steps < needed:
         raise InputError(
-            f"`--every` must be at most {largest} for {2 * WINDOW} records of {steps:,} steps; got "
-            f"{settings.record_interactions}"
+            f"`training.epochs` must give at least {needed} steps, one for each record that the "
+            f"curves need; got {steps:,} steps in {settings.epochs}"
+        )
+    if every > steps // needed:
+        raise InputError(
+            f"`--every` must be at most {steps // needed} for {needed} records of {steps:,} steps; "
+            f"got {every}"
         )
 
 
 def compare(runs: Sequence[Run], output_dir: Path) -> str:
-    """Trains what is not trained yet, draws the pictures and writes the report.
+    """Draws the pictures and writes the report of trainings that have been made.
 
     Args:
         runs: their names are those of the weightings.
@@ -87,37 +87,10 @@ def compare(runs: Sequence[Run], output_dir: Path) -> str:
         The text of the report, and where it is.
 
     Raises:
-        InputError: another process makes one of the runs, or records are missing.
-        Stopped: by a signal, after saving.
+        InputError: records are missing.
     """
-    with stopped_by_signals():
-        for run in runs:
-            _train(run)
     records = {run.model: read(run.folder) for run in runs}
-    text = interactions_text.write(records)
-    pictures = interactions_plots.draw(records, output_dir)
-    page = "\n".join([f"# {_title(records)}", "", text, *_links(pictures)])
-    write_whole(output_dir / REPORT_FILE, page.encode())
-    return f"\n{text}\nreport and pictures: {output_dir / REPORT_FILE}"
-
-
-def _train(run: Run) -> None:
-    with claim(run.folder) as mine:
-        if not mine:
-            raise InputError(f"{run.folder} is being trained by another process")
-        if read_progress(run, {}).trained:
-            return
-        print(f"\n{run.model} weights", flush=True)
-        train(run)
-    jax.clear_caches()
-    gc.collect()
-
-
-def _title(records: dict[str, Record]) -> str:
-    return f"Task interactions with {' and '.join(records)} weights"
-
-
-def _links(pictures: Sequence[Path]) -> Iterator[str]:
-    yield "## Pictures"
-    for path in pictures:
-        yield f"\n![{path.stem.replace('_', ' ')}]({path.name})"
+    pictures = [path.name for path in interactions_plots.draw(records, output_dir)]
+    report = output_dir / REPORT_FILE
+    write_whole(report, interactions_answers.write(records, pictures).encode())
+    return f"\n{interactions_answers.write(records)}\nreport and pictures: {report}"

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
+from tabulate import tabulate
 
 from maskformer_jax.study.interactions_record import Record, mean
+from maskformer_jax.study.templating import environment
 from maskformer_jax.training.interactions import WHOLE
 
 # Parts of a training that are compared: its first and its last quarter.
@@ -15,42 +17,30 @@ MASKS = ("mask_ce", "mask_dice")
 
 
 class Span(NamedTuple):
-    """Neighbouring points of a smoothed curve.
-
-    Attributes:
-        first: step.
-        last: step.
-        points: their number.
-    """
+    """Neighbouring points of a smoothed curve: first and last step, and number of points."""
 
     first: int
     last: int
     points: int
 
 
-class Pair(NamedTuple):
-    """Cosine of the gradients of two losses.
+class Crossing(NamedTuple):
+    """Where a smoothed curve crosses zero.
 
     Attributes:
-        losses: their names.
-        negative: fraction of the recorded steps with a negative cosine.
-        below: where the smoothed curve is below zero.
-        early: mean over the first quarter.
-        late: mean over the last.
+        step: by linear interpolation between two records.
+        upwards: True if it is negative before.
     """
 
-    losses: tuple[str, str]
-    negative: float
-    below: list[Span]
-    early: float
-    late: float
+    step: int
+    upwards: bool
 
 
-class Dominance(NamedTuple):
-    """How large the gradient of a loss is, as an L2 norm.
+class Course(NamedTuple):
+    """How a number develops.
 
     Attributes:
-        share: fraction of the recorded steps in which it is the largest of all.
+        share: fraction of the records in which it is what is asked for.
         early: mean over the first quarter.
         late: mean over the last.
     """
@@ -60,100 +50,85 @@ class Dominance(NamedTuple):
     late: float
 
 
-class Crossing(NamedTuple):
-    """Where a smoothed curve crosses zero, between two records.
+class Pair(NamedTuple):
+    """Cosine of the gradients of two losses.
 
     Attributes:
-        step: by linear interpolation.
-        upwards: True if it is negative before.
+        losses: their names.
+        cosine: its course, and how often it is negative.
+        below: where the smoothed curve is below zero.
     """
 
-    step: int
-    upwards: bool
-
-
-class CurvatureAnswer(NamedTuple):
-    """Curvature in the direction of the gradient, along the update.
-
-    Attributes:
-        positive: fraction of the records in which it is positive.
-        early: mean over the first quarter.
-        late: mean over the last.
-        highest: of all records.
-        at: step of the highest.
-    """
-
-    positive: float
-    early: float
-    late: float
-    highest: float
-    at: int
-
-
-class Masks(NamedTuple):
-    """Mask cross-entropy and Dice.
-
-    Attributes:
-        cosine: where the smoothed one crosses zero.
-        norms: where the L2 norms cross, cross-entropy minus Dice, `before` and `after` scaling.
-    """
-
-    cosine: list[Crossing]
-    norms: Mapping[str, list[Crossing]]
+    losses: tuple[str, str]
+    cosine: Course
+    below: list[Span]
 
 
 class Answers(NamedTuple):
     """Of one training.
 
     Attributes:
-        window: records of the smoothing.
         pairs: most often in conflict first.
-        before: by loss, before scaling.
-        after: by loss, after scaling.
-        masks: none where these losses are not there.
-        curvature: none where it was not recorded.
+        sizes: `before` scaling and, where it makes a difference, `after`: by loss the course of the
+            L2 norm, and how often it is the largest of all.
+        masks: where the smoothed `cosine` of mask cross-entropy and Dice crosses zero, and their
+            norms cross, cross-entropy minus Dice, `before` and `after`; none without these losses.
+        curvature: along the update in the direction of the gradient, and how often it is positive;
+            none where it was not recorded.
+        highest: of all curvatures, and its step.
     """
 
-    window: int
     pairs: list[Pair]
-    before: dict[str, Dominance]
-    after: dict[str, Dominance]
-    masks: Masks | None
-    curvature: CurvatureAnswer | None
+    sizes: dict[str, dict[str, Course]]
+    masks: dict[str, list[Crossing]] | None
+    curvature: Course | None
+    highest: tuple[float, int] | None
 
 
 def answer(record: Record) -> Answers:
     """All answers that the whole model gives."""
-    whole, steps = record.parts[WHOLE], record.smoothed_steps
-    smooth = record.smooth(whole.cosine)
-    pairs = [
-        Pair(
-            (record.losses[a], record.losses[b]),
-            negative=_fraction_negative(whole.cosine[:, i]),
-            below=spans_below_zero(steps, smooth[:, i]),
-            **_early_and_late(whole.cosine[:, i]),
-        )
-        for i, (a, b) in enumerate(record.pairs)
-    ]
+    whole, curvature = record.parts[WHOLE], record.curvature_in_direction
+    pairs = []
+    for (a, b), cosine in zip(record.pairs, whole.cosine.T, strict=True):
+        below = spans_below_zero(record.smoothed_steps, record.smooth(cosine))
+        pairs.append(Pair((record.losses[a], record.losses[b]), _course(cosine, cosine < 0), below))
+    norms = {"before": whole.l2, "after": whole.scaled_l2}
+    sizes = {
+        when: {
+            loss: _course(norm, largest == i)
+            for i, (loss, norm) in enumerate(zip(record.losses, all_norms.T, strict=True))
+        }
+        for when, all_norms in norms.items()
+        for largest in [all_norms.argmax(axis=1)]
+    }
+    if sizes["after"] == sizes["before"]:
+        del sizes["after"]
+    known = np.isfinite(curvature)
+    curvature, steps = curvature[known], record.steps[known]
     return Answers(
-        window=record.window,
-        pairs=sorted(pairs, key=lambda pair: -pair.negative),
-        before=_dominance(record.losses, whole.l2),
-        after=_dominance(record.losses, whole.scaled_l2),
-        masks=_masks(record),
-        curvature=_curvature(record),
+        pairs=sorted(pairs, key=lambda pair: -pair.cosine.share),
+        sizes=sizes,
+        masks=_masks(record, norms),
+        curvature=_course(curvature, curvature > 0) if len(curvature) else None,
+        highest=max(zip(curvature.tolist(), steps.tolist(), strict=True), default=None),
     )
 
 
-def _masks(record: Record) -> Masks | None:
+def _course(values: Float[np.ndarray, " T"], is_so: Bool[np.ndarray, " T"]) -> Course:
+    quarter, known = max(len(values) // QUARTERS, 1), max(np.isfinite(values).sum(), 1)
+    ends = (float(mean(part)) for part in (values[:quarter], values[-quarter:]))
+    return Course(float(is_so.sum() / known), *ends)
+
+
+def _masks(record: Record, norms: Mapping[str, np.ndarray]) -> dict[str, list[Crossing]] | None:
     if not {*MASKS} <= {*record.losses}:
         return None
-    whole, (ce, dice) = record.parts[WHOLE], map(record.losses.index, MASKS)
-    sizes = {"before": record.smooth(whole.l2), "after": record.smooth(whole.scaled_l2)}
-    cosine = record.smooth(whole.cosine[:, record.pairs.index((min(ce, dice), max(ce, dice)))])
-    steps = record.smoothed_steps
-    norms = {name: crossings(steps, size[:, ce] - size[:, dice]) for name, size in sizes.items()}
-    return Masks(crossings(steps, cosine), norms)
+    ce, dice = map(record.losses.index, MASKS)
+    pair = record.pairs.index((min(ce, dice), max(ce, dice)))
+    curves = {"cosine": record.parts[WHOLE].cosine[:, pair]}
+    smooth = {name: record.smooth(values) for name, values in (curves | norms).items()}
+    curves = {name: x if name == "cosine" else x[:, ce] - x[:, dice] for name, x in smooth.items()}
+    return {name: crossings(record.smoothed_steps, x) for name, x in curves.items()}
 
 
 def spans_below_zero(steps: np.ndarray, values: Float[np.ndarray, " S"]) -> list[Span]:
@@ -175,33 +150,28 @@ def crossings(steps: np.ndarray, values: Float[np.ndarray, " S"]) -> list[Crossi
     return found
 
 
-def _early_and_late(values: Float[np.ndarray, " T"]) -> dict[str, float]:
-    quarter = max(len(values) // QUARTERS, 1)
-    return {"early": float(mean(values[:quarter])), "late": float(mean(values[-quarter:]))}
+def write(records: Mapping[str, Record], pictures: Sequence[str] = ()) -> str:
+    """The answers in words and tables, as Markdown that reads well on a terminal too.
+
+    Args:
+        records: name of the weighting -> its records.
+        pictures: names of files that are shown at the end.
+    """
+    answers = {name: answer(record) for name, record in records.items()}
+    page = environment(loss=label, table=_table).get_template("interactions.j2")
+    text = page.render(records=records, answers=answers, pictures=pictures, masks=MASKS)
+    return text.strip() + "\n"
 
 
-def _fraction_negative(values: Float[np.ndarray, " T"]) -> float:
-    known = np.isfinite(values).sum()
-    return float((values < 0).sum() / known) if known else 0.0
+def label(*losses: str) -> str:
+    """Losses in sentences and pictures.
+
+    >>> label("mask_ce", "mask_dice")
+    'mask CE / mask dice'
+    """
+    return " / ".join(losses).replace("_", " ").replace(" ce", " CE")
 
 
-def _dominance(losses: Sequence[str], norms: Float[np.ndarray, "T K"]) -> dict[str, Dominance]:
-    largest = norms.argmax(axis=1)
-    return {
-        name: Dominance(float((largest == i).mean()), **_early_and_late(norms[:, i]))
-        for i, name in enumerate(losses)
-    }
-
-
-def _curvature(record: Record) -> CurvatureAnswer | None:
-    known = np.isfinite(record.curvature_in_direction)
-    values, steps = record.curvature_in_direction[known], record.steps[known]
-    if not len(values):
-        return None
-    highest = int(values.argmax())
-    return CurvatureAnswer(
-        positive=float((values > 0).mean()),
-        **_early_and_late(values),
-        highest=float(values[highest]),
-        at=int(steps[highest]),
-    )
+def _table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> str:
+    align = ["left", *["right"] * (len(head) - 1)]
+    return tabulate(rows, head, tablefmt="pipe", disable_numparse=True, colalign=align)

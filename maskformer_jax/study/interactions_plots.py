@@ -1,37 +1,30 @@
-"""Pictures of the interactions of losses, as in Figures 5.2 to 5.7 and A.1 of the thesis."""
+"""Pictures of the interactions of losses."""
 
 import string
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from maskformer_jax.evaluation.plots.canvas import COLOURS, save
-from maskformer_jax.study.interactions_record import Part, Record, mean
-from maskformer_jax.study.interactions_text import label
-from maskformer_jax.training.interactions import WHOLE
+from maskformer_jax.study.interactions_answers import label
+from maskformer_jax.study.interactions_record import Record, mean
+from maskformer_jax.training.interactions import WHOLE, Angles
 
-STEP = "Training step"
 # In the order of the computation; what the heads share comes behind.
 MODULES = (WHOLE, "embedding", "encoder", "pooling")
 
-
-class Panel(NamedTuple):
-    """One of several plots side by side.
-
-    Attributes:
-        title: above it.
-        record: gives the steps.
-        values: what is drawn, before smoothing.
-    """
-
-    title: str
-    record: Record
-    values: np.ndarray
+Records = Mapping[str, Record]
+# Of several panels: the title, the record that gives the steps, and the values.
+Panels = Sequence[tuple[str, Record, np.ndarray]]
+# Of a matrix: the colours, their range, and its meaning.
+Look = tuple[str, tuple[float, float], str]
 
 
-def draw(records: Mapping[str, Record], folder: Path) -> list[Path]:
+def draw(records: Records, folder: Path) -> list[Path]:
     """Draws every picture.
 
     Args:
@@ -39,203 +32,176 @@ def draw(records: Mapping[str, Record], folder: Path) -> list[Path]:
         folder: where the PNG files go.
     """
     losses = next(iter(records.values())).losses
-    files = [_cosines(records, loss, folder) for loss in range(len(losses)) if len(losses) > 1]
-    files += [_norms(records, "l2", folder), _norms(records, "l1", folder)]
-    files += [_similarities(records, folder), _modules(records, folder), _shares(records, folder)]
+    figures = {f"cosine_{x}": _cosines(records, x) for x in losses if len(losses) > 1}
+    figures |= {f"{norm}_norms": _norms(records, norm) for norm in ("l2", "l1")}
+    figures["magnitude_similarity"] = _similarities(records)
+    figures |= {"modules_cosine": _modules(records), "modules_l2": _shares(records)}
     if any(np.isfinite(record.curvature).any() for record in records.values()):
-        files.append(_curvatures(records, folder))
-    return files
+        figures["curvature"] = _curvatures(records)
+    return [save(figure, folder / f"{name}.png") for name, figure in figures.items()]
 
 
-def _cosines(records: Mapping[str, Record], loss: int, folder: Path) -> Path:
+def _cosines(records: Records, loss: str) -> Figure:
     """Cosines of one loss with the others, a panel per weighting."""
     first = next(iter(records.values()))
-    columns = {sum(pair) - loss: i for i, pair in enumerate(first.pairs) if loss in pair}
+    place = first.losses.index(loss)
+    columns = {sum(pair) - place: i for i, pair in enumerate(first.pairs) if place in pair}
     others = sorted(columns)
     panels = [
-        Panel(name, record, record.parts[WHOLE].cosine[:, [columns[other] for other in others]])
+        (name, record, record.parts[WHOLE].cosine[:, [columns[other] for other in others]])
         for name, record in records.items()
     ]
-    figure, axes = _panels(panels, others, "Cosine similarity with " + label(first.losses[loss]))
-    for axis in axes:
+    figure = _curves(panels, others, f"Cosine similarity with {label(loss)}")
+    for axis in figure.axes:
         axis.axhline(0, color="0.4", linewidth=0.8, zorder=0)
-    return save(figure, folder / f"cosine_{first.losses[loss]}.png")
+    return figure
 
 
-def _norms(records: Mapping[str, Record], norm: str, folder: Path) -> Path:
+def _norms(records: Records, norm: str) -> Figure:
     """Norms of all gradients: before scaling, and after it where it changes any."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    panels = []
-    for name, record in records.items():
-        before, after = (getattr(record.parts[WHOLE], f"{x}{norm}") for x in ("", "scaled_"))
-        if np.allclose(before, after):
-            panels.append(Panel(name, record, before))
-        else:
-            panels.append(Panel(f"{name}, before scaling", record, before))
-            panels.append(Panel(f"{name}, after scaling", record, after))
-    text = f"$L_{norm[1]}$ norm of the gradient"
-    figure, axes = _panels(panels, range(len(panels[0].record.losses)), text)
-    for axis in axes:
+    panels = [
+        (name, record, values)
+        for kind, record in records.items()
+        for name, values in _before_and_after(kind, record, norm).items()
+    ]
+    losses = range(len(panels[0][1].losses))
+    figure = _curves(panels, losses, f"$L_{norm[1]}$ norm of the gradient")
+    for axis in figure.axes:
         axis.set_yscale("log")
         # A range of less than a decade has few powers of ten.
         axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.yaxis.set_minor_formatter(NullFormatter())
-    return save(figure, folder / f"{norm}_norms.png")
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_formatter("")
+    return figure
 
 
-def _panels(panels: Sequence[Panel], losses: Sequence[int], text: str) -> tuple[Any, Any]:
+def _before_and_after(name: str, record: Record, field: str) -> dict[str, np.ndarray]:
+    """What scaling changes, before and after it; what it leaves alone, once."""
+    before, after = (getattr(record.parts[WHOLE], f"{x}{field}") for x in ("", "scaled_"))
+    if np.allclose(before, after, equal_nan=True):
+        return {name: before}
+    return {f"{name}, before scaling": before, f"{name}, after scaling": after}
+
+
+def _curves(panels: Panels, losses: Sequence[int], text: str) -> Figure:
     """Smoothed curves of losses in panels with a common axis and a legend below."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(max(3.0 * len(panels), 6), 3.9), layout="constrained")
-    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for axis, panel, letter in zip(axes, panels, string.ascii_lowercase, strict=False):
-        curves = panel.record.smooth(panel.values)
-        for loss, curve in zip(losses, curves.T, strict=True):
-            colour, name = COLOURS[1 + loss % (len(COLOURS) - 1)], label(panel.record.losses[loss])
-            axis.plot(panel.record.smoothed_steps, curve, color=colour, label=name, linewidth=1.4)
-        axis.set_title(f"({letter}) {panel.title}", fontsize=10)
-        axis.set_xlabel(STEP)
-        axis.grid(color="0.92")
+    figure, axes = _axes(len(panels), (max(3.0 * len(panels), 6), 3.9), sharey=True)
+    for axis, (title, record, values), letter in zip(
+        axes, panels, string.ascii_lowercase, strict=False
+    ):
+        for loss, curve in zip(losses, record.smooth(values).T, strict=True):
+            colour = COLOURS[1 + loss % (len(COLOURS) - 1)]
+            style = {"color": colour, "label": label(record.losses[loss]), "linewidth": 1.4}
+            axis.plot(record.smoothed_steps, curve, **style)
+        axis.set_title(f"({letter}) {title}", fontsize=10)
     axes[0].set_ylabel(text, fontsize=9)
-    _legend_below(figure, axes[0])
-    return figure, axes
+    return _finished(figure)
 
 
-def _legend_below(figure: Any, axis: Any) -> None:
-    curves = axis.get_legend_handles_labels()
+def _axes(number: int, size: tuple[float, float], **shared: Any) -> tuple[Figure, np.ndarray]:
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, figure.subplots(1, number, squeeze=False, **shared)[0]
+
+
+def _finished(figure: Figure) -> Figure:
+    for axis in figure.axes:
+        axis.set_xlabel("Training step")
+        axis.grid(color="0.92")
+    curves = figure.axes[0].get_legend_handles_labels()
     figure.legend(*curves, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    return figure
 
 
-def _similarities(records: Mapping[str, Record], folder: Path) -> Path:
+def _similarities(records: Records) -> Figure:
     """Mean similarity of the magnitudes of each pair, before and after scaling."""
-    cells = {}
+    columns: dict[str, np.ndarray] = {}
     for name, record in records.items():
-        whole = record.parts[WHOLE]
-        before, after = mean(whole.similarity), mean(whole.scaled_similarity)
-        scaled = not np.allclose(before, after, equal_nan=True)
-        cells |= {f"{name}, before": before, f"{name}, after": after} if scaled else {name: before}
-    figure, axis = _heat_figure(1, len(cells))
-    matrix = np.array(list(cells.values())).T
-    image = _heat(axis[0], matrix, _pair_names(record), list(cells), "viridis", (0.0, 1.0))
-    axis[0].set_title("Before and after scaling", fontsize=9)
-    _colour_bar(figure, image, axis, "Mean similarity of the magnitudes")
-    return save(figure, folder / "magnitude_similarity.png")
+        columns |= _before_and_after(name, record, "similarity")
+    means = np.array([mean(values) for values in columns.values()]).T
+    look = ("viridis", (0.0, 1.0), "Mean similarity of the magnitudes")
+    return _heat({"Before and after scaling": means}, _pairs(record), list(columns), look)
 
 
-def _modules(records: Mapping[str, Record], folder: Path) -> Path:
+def _modules(records: Records) -> Figure:
     """Mean cosine of each pair in each module; empty where a loss does not reach it."""
-    return _by_module(
-        records,
-        lambda part, whole: mean(part.cosine),
-        (_pair_names(next(iter(records.values()))), "RdBu", (-1.0, 1.0), "Mean cosine similarity"),
-        folder / "modules_cosine.png",
-    )
+    rows = _pairs(next(iter(records.values())))
+    look = ("RdBu", (-1.0, 1.0), "Mean cosine similarity")
+    return _by_module(records, lambda part, whole: mean(part.cosine), rows, look)
 
 
-def _shares(records: Mapping[str, Record], folder: Path) -> Path:
+def _shares(records: Records) -> Figure:
     """Fraction of the squared length of the gradient of each loss that lies in each module."""
-    losses = list(map(label, next(iter(records.values())).losses))
+    rows = list(map(label, next(iter(records.values())).losses))
+    look = ("viridis", (0.0, 1.0), "Share of the squared $L_2$ norm")
     return _by_module(
-        records,
-        lambda part, whole: mean(part.l2**2) / mean(whole.l2**2),
-        (losses, "viridis", (0.0, 1.0), "Share of the squared $L_2$ norm"),
-        folder / "modules_l2.png",
-        whole=False,
+        records, lambda x, whole: mean(x.l2**2) / mean(whole.l2**2), rows, look, first=1
     )
 
 
 def _by_module(
-    records: Mapping[str, Record],
-    values: Callable[[Part, Part], np.ndarray],
-    look: tuple[Sequence[str], str, tuple[float, float], str],
-    path: Path,
-    *,
-    whole: bool = True,
-) -> Path:
-    rows, colours, limits, text = look
-    found = [name for name in next(iter(records.values())).parts if whole or name != WHOLE]
-    names = sorted(found, key=lambda name: MODULES.index(name) if name in MODULES else len(MODULES))
-    figure, axes = _heat_figure(len(records), len(names), 0.24 * len(rows) + 1.4)
-    for axis, (title, record) in zip(axes, records.items(), strict=True):
-        parts = record.parts
-        matrix = np.array([values(parts[name], parts[WHOLE]) for name in names]).T
-        image = _heat(
-            axis, matrix, rows, [name.replace("_", " ") for name in names], colours, limits
-        )
-        axis.set_title(title, fontsize=10)
-    for axis in axes[1:]:
-        axis.set_yticklabels([])
-    _colour_bar(figure, image, axes, text)
-    return save(figure, path)
+    records: Records,
+    read: Callable[[Angles, Angles], np.ndarray],
+    rows: Sequence[str],
+    look: Look,
+    first: int = 0,
+) -> Figure:
+    """What is read of a module and of the whole, a panel per weighting; 1 leaves out the whole."""
+
+    def place(name: str) -> int:
+        return MODULES.index(name) if name in MODULES else len(MODULES)
+
+    names, panels = sorted(next(iter(records.values())).parts, key=place)[first:], {}
+    for title, record in records.items():
+        found = [read(record.parts[name], record.parts[WHOLE]) for name in names]
+        panels[title] = np.array(found).T
+    return _heat(panels, rows, names, look)
 
 
-def _heat_figure(panels: int, columns: int, height: float = 4.8) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(1.9 + panels * (0.45 * columns + 0.3), height), layout="constrained")
-    return figure, figure.subplots(1, panels, squeeze=False)[0]
+def _pairs(record: Record) -> list[str]:
+    return [label(record.losses[a], record.losses[b]) for a, b in record.pairs]
 
 
 def _heat(
-    axis: Any,
-    matrix: np.ndarray,
+    panels: Mapping[str, np.ndarray],
     rows: Sequence[str],
     columns: Sequence[str],
-    colours: str,
-    limits: tuple[float, float],
-) -> Any:
-    """A matrix with its numbers."""
-    image = axis.imshow(matrix, cmap=colours, vmin=limits[0], vmax=limits[1], aspect="auto")
-    axis.set_yticks(range(len(rows)), rows, fontsize=7)
-    axis.set_xticks(range(len(columns)), columns, fontsize=7, rotation=45, ha="right")
-    for (row, column), value in np.ndenumerate(matrix):
-        if np.isfinite(value):
-            red, green, blue, _ = image.cmap(image.norm(value))
-            dark = 0.3 * red + 0.6 * green + 0.1 * blue < 0.5
-            colour = "white" if dark else "black"
-            text = f"{value:.2f}".replace("-0.00", "0.00")
-            axis.text(column, row, text, ha="center", va="center", fontsize=6, color=colour)
-    return image
-
-
-def _colour_bar(figure: Any, image: Any, axes: Any, text: str) -> None:
+    look: Look,
+) -> Figure:
+    """Matrices with their numbers, by title."""
+    colours, (low, high), text = look
+    size = (1.9 + len(panels) * (0.45 * len(columns) + 0.3), 0.24 * len(rows) + 1.4)
+    figure, axes = _axes(len(panels), size, sharey=True)
+    for axis, (title, matrix) in zip(axes, panels.items(), strict=True):
+        image = axis.imshow(matrix, cmap=colours, vmin=low, vmax=high, aspect="auto")
+        words = [name.replace("_", " ") for name in columns]
+        axis.set_xticks(range(len(columns)), words, fontsize=7, rotation=45, ha="right")
+        axis.set_title(title, fontsize=10)
+        for (row, column), value in np.ndenumerate(matrix):
+            if np.isfinite(value):
+                brightness = np.dot(image.cmap(image.norm(value))[:3], (0.3, 0.6, 0.1))
+                style = {"fontsize": 6, "color": "white" if brightness < 0.5 else "black"}
+                number = f"{value:.2f}".replace("-0.00", "0.00")
+                axis.text(column, row, number, ha="center", va="center", **style)
+    axes[0].set_yticks(range(len(rows)), rows, fontsize=7)
     bar = figure.colorbar(image, ax=axes, shrink=0.9)
     bar.set_label(text, fontsize=8)
     bar.ax.tick_params(labelsize=7)
+    return figure
 
 
-def _pair_names(record: Record) -> list[str]:
-    return [" / ".join(label(record.losses[loss]) for loss in pair) for pair in record.pairs]
-
-
-def _curvatures(records: Mapping[str, Record], folder: Path) -> Path:
-    """Curvature along the update, as in Eq. 3.6 and in the direction of the gradient."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.5, 3.6), layout="constrained")
-    axes, smallest = figure.subplots(1, 2), np.inf
-    for name, colour, values in _curves_of_curvature(records):
-        for axis, curve in zip(axes, values, strict=True):
-            axis.plot(records[name].smoothed_steps, curve, color=colour, label=name)
-        smallest = min(smallest, np.nanquantile(np.abs(values[0]), 0.1))
+def _curvatures(records: Records) -> Figure:
+    """Curvature along the update, as it is and in the direction of the gradient."""
+    figure, axes = _axes(2, (7.5, 3.6))
+    smallest = np.inf
+    for (name, record), colour in zip(records.items(), COLOURS[1:], strict=False):
+        if np.isfinite(record.curvature).any():
+            pair = map(record.smooth, (record.curvature, record.curvature_in_direction))
+            for axis, curve in zip(axes, pair, strict=True):
+                axis.plot(record.smoothed_steps, curve, color=colour, label=name)
+                axis.axhline(0, color="0.4", linewidth=0.8, zorder=0)
+            curve = record.smooth(record.curvature)
+            smallest = min(smallest, np.nanquantile(np.abs(curve), 0.1))
     axes[0].set_yscale("symlog", linthresh=smallest or 1.0)
     axes[0].set_ylabel(r"Curvature $\mathcal{H}$ along the update", fontsize=9)
     axes[1].set_ylabel(r"$\mathcal{H}\,/\,\|\nabla L\|^2$", fontsize=9)
-    for axis in axes:
-        axis.set_xlabel(STEP)
-        axis.axhline(0, color="0.4", linewidth=0.8, zorder=0)
-        axis.grid(color="0.92")
-    _legend_below(figure, axes[0])
-    return save(figure, folder / "curvature.png")
-
-
-def _curves_of_curvature(
-    records: Mapping[str, Record],
-) -> Iterator[tuple[str, str, tuple[np.ndarray, np.ndarray]]]:
-    for (name, record), colour in zip(records.items(), COLOURS[1:], strict=False):
-        pair = (record.curvature, record.curvature_in_direction)
-        if np.isfinite(pair[0]).any():
-            yield name, colour, tuple(record.smooth(values) for values in pair)
+    return _finished(figure)

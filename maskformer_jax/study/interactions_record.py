@@ -1,4 +1,4 @@
-"""Records of the gradients of the losses, read back from a run, and smoothed as in the thesis."""
+"""Records of the gradients of the losses, read back from a run, and smoothed."""
 
 import json
 from collections.abc import Mapping
@@ -9,32 +9,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from maskformer_jax.errors import InputError
-from maskformer_jax.training.interactions import FILE_NAME, pairs
+from maskformer_jax.training.interactions import FILE_NAME, Angles, pairs
 
 WINDOW = 15
 FEWEST = 4
-
-
-class Part(NamedTuple):
-    """Angles and sizes of gradients in the whole model or one module, record by record.
-
-    Attributes:
-        cosine: of each pair (Eq. 3.4); NaN where a gradient is zero.
-        similarity: of the magnitudes of each pair (Eq. 3.5).
-        scaled_similarity: the same after scaling by the weights.
-        l1: norm of each loss's gradient.
-        l2: norm of each loss's gradient.
-        scaled_l1: after scaling by the weights.
-        scaled_l2: after scaling by the weights.
-    """
-
-    cosine: Float[np.ndarray, "T pairs"]
-    similarity: Float[np.ndarray, "T pairs"]
-    scaled_similarity: Float[np.ndarray, "T pairs"]
-    l1: Float[np.ndarray, "T K"]
-    l2: Float[np.ndarray, "T K"]
-    scaled_l1: Float[np.ndarray, "T K"]
-    scaled_l2: Float[np.ndarray, "T K"]
 
 
 class Record(NamedTuple):
@@ -43,14 +21,14 @@ class Record(NamedTuple):
     Attributes:
         losses: their names, in the order of columns and pairs.
         steps: numbers of the recorded steps.
-        parts: `whole` and the modules.
-        curvature: along the update (Eq. 3.6), NaN where it was not recorded.
+        parts: `whole` and the modules, record by record.
+        curvature: along the update (Eq. 3.6 of the thesis), NaN where it was not recorded.
         curvature_in_direction: the same divided by the squared length of the gradient.
     """
 
     losses: tuple[str, ...]
     steps: Int[np.ndarray, " T"]
-    parts: Mapping[str, Part]
+    parts: Mapping[str, Angles]
     curvature: Float[np.ndarray, " T"]
     curvature_in_direction: Float[np.ndarray, " T"]
 
@@ -103,22 +81,13 @@ def read(run: Path) -> Record:
 
 
 def _record(lines: list[dict]) -> Record:
-    parts = {
-        name: Part(*(_column(lines, "parts", name, field) for field in Part._fields))
-        for name in lines[0]["parts"]
-    }
+    def column(part: str, field: str) -> Float[np.ndarray, "T n"]:
+        return np.array([line["parts"][part][field] for line in lines], float)
+
+    parts = {part: Angles(*(column(part, f) for f in Angles._fields)) for part in lines[0]["parts"]}
     curvature, direction = (
         np.array([line.get("curvature", {}).get(name) for line in lines], float)
         for name in ("mean", "in_direction")
     )
     steps = np.array([line["step"] for line in lines])
     return Record(tuple(lines[0]["losses"]), steps, parts, curvature, direction)
-
-
-def _column(lines: list[dict], *keys: str) -> Float[np.ndarray, "T n"]:
-    values = []
-    for line in lines:
-        for key in keys:
-            line = line[key]
-        values.append(line)
-    return np.array(values, float)

@@ -11,19 +11,9 @@ from maskformer_jax.study.comparison import SIGNIFICANT, estimates, pooled_sprea
 from maskformer_jax.study.quantities import Quantity, everything, light_rejection
 
 
-def what_was_done(collected: Collected) -> list[str]:
-    """Sentences on trainings, models, seeds and tests."""
-    config = collected.runs[0].config
-    trained = sum(len(seeds) for seeds in collected.costs.values())
-    jets = f"{config.data.train_jets:,} jets" if config.data.train_jets else "all jets of the file"
-    sentences = [
-        f"{len(collected.study.models)} models with {_plural(len(collected.study.seeds), 'seed')} "
-        f"each are planned, {_plural(trained, 'training')} "
-        f"{'is' if trained == 1 else 'are'} there.",
-        f"A training sees {jets} for {_plural(config.training.epochs, 'epoch')} in batches of "
-        f"{config.training.batch_size:,}; the network is {config.model.embed_dim} wide, and its "
-        f"checkpoint with the best {config.training.monitor or 'first loss'} is evaluated.",
-    ]
+def tests_done(collected: Collected) -> list[str]:
+    """A sentence on each test."""
+    sentences = []
     for test in collected.tests:
         metrics, counts = next(iter(test.entries[0].seeds.values())).metrics, []
         for tagger in (at(metrics, "tagging") or {}).values():
@@ -31,47 +21,14 @@ def what_was_done(collected: Collected) -> list[str]:
             counts.append(f" ({', '.join(f'{number:,} {name}' for name, number in classes)})")
         sentences.append(
             f"Test {test.name}: {test.file} with {at(metrics, 'jets') or 0:,} jets"
-            f"{next(iter(counts), '')}, {_plural(len(test.models), 'model')} evaluated."
+            f"{next(iter(counts), '')}, {plural(len(test.models), 'model')} evaluated."
         )
     return sentences
 
 
-def what_it_allows(collected: Collected, test: Test) -> list[str]:
-    """Sentences on errors, spreads and the smallest difference that can be seen.
-
-    Args:
-        collected: the study.
-        test: whose results are discussed.
-    """
-    entries = test.entries
-    sentences = [*_errors(entries, light_rejection(entries))]
-    seeds = [len(entry.seeds) for entry in entries]
-    if max(seeds) == 1:
-        sentences.append(
-            "Every model was trained once, so the spread between trainings of the same model is "
-            "not known and not part of the errors: a difference of two of them may as well be one "
-            "of two random initialisations."
-        )
-    else:
-        sentences.append(
-            "Errors from seeds are enlarged for the few degrees of freedom of their spread, which "
-            "counts as the same for all models. They hold for these test jets: they say how far "
-            "another initialisation would move a result, not another sample of jets."
-        )
-    sentences.append(
-        "All models see the same test jets, so part of their fluctuations cancels in a difference; "
-        "where an error comes from the number of jets, it is added as if they were independent "
-        "and is rather too large. Errors at the working points of one model are taken as fully "
-        "correlated."
-    )
-    config = collected.runs[0].config
-    if config.data.train_jets:
-        sentences.append(
-            f"The trainings are small ({config.data.train_jets:,} jets, "
-            f"{_plural(config.training.epochs, 'epoch')}): an order of methods found here need not "
-            "be that of longer trainings of a larger network."
-        )
-    return sentences
+def precision(test: Test) -> str:
+    """How well the rejection of light jets is known."""
+    return " ".join(_errors(test.entries, light_rejection(test.entries)))
 
 
 def _errors(entries: Sequence[Entry], quantity: Quantity | None) -> list[str]:
@@ -103,5 +60,10 @@ def _resolution(models: Mapping[str, Entry], quantity: Quantity) -> str:
     return f"{quantity.name}: {size}"
 
 
-def _plural(number: int, noun: str) -> str:
+def plural(number: int, noun: str) -> str:
+    """A number and what it counts.
+
+    >>> plural(2, "seed")
+    '2 seeds'
+    """
     return f"{number} {noun}{'' if number == 1 else 's'}"

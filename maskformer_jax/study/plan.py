@@ -1,6 +1,7 @@
 """The runs of a study, each with its resolved configuration, and what is wrong with them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,9 +11,8 @@ from maskformer_jax import configuration
 from maskformer_jax.build import build_tasks
 from maskformer_jax.config import Config, tables
 from maskformer_jax.data import NORMALISATION_FILE, JetFile, schema
-from maskformer_jax.data.config import DataConfig
 from maskformer_jax.data.schema import Schema
-from maskformer_jax.errors import InputError
+from maskformer_jax.errors import InputError, known
 from maskformer_jax.evaluation import baseline
 from maskformer_jax.study.config import StudyConfig
 from maskformer_jax.tasks import left_out
@@ -40,12 +40,7 @@ class Run(NamedTuple):
         return f"{self.model}, seed {self.seed}"
 
 
-def run_folder_of(study: StudyConfig, model: str, seed: int) -> Path:
-    """Where a training of the study lies."""
-    return Path(study.output_dir) / model / f"seed_{seed}"
-
-
-def plan(study: StudyConfig, models: Iterable[str] | None = None) -> list[Run]:
+def plan(study: StudyConfig, models: Sequence[str] | None = None) -> list[Run]:
     """All runs in the order in which they are made: every model with the first seed, and so on.
 
     Args:
@@ -55,50 +50,55 @@ def plan(study: StudyConfig, models: Iterable[str] | None = None) -> list[Run]:
     Raises:
         InputError: a model is unknown, or the configuration of one is wrong.
     """
-    wanted = set(study.models if models is None else models)
-    unknown = sorted(wanted - set(study.models))
-    if unknown:
-        raise InputError(
-            f"`--models` must be among {', '.join(study.models)}; got {', '.join(unknown)}"
-        )
-    chosen = [name for name in study.models if name in wanted]
+    for name in models or ():
+        known(name, study.models, "model (`--models`)")
+    chosen = [name for name in study.models if models is None or name in models]
     return [_run(study, model, seed) for seed in study.seeds for model in chosen]
 
 
 def _run(study: StudyConfig, name: str, seed: int) -> Run:
-    model, folder = study.models[name], run_folder_of(study, name, seed)
+    model, folder = study.models[name], Path(study.output_dir) / name / f"seed_{seed}"
     argv = [f"--config={path}" for path in (*study.configs, *model.configs)]
     overrides = {**study.overrides, **model.overrides, "training.seed": seed}
     overrides["output_dir"] = str(folder)
-    try:
+    with _naming(name):
         config = configuration.load(argv, Config, "", tables(), overrides=overrides.items())
-    except InputError as error:
-        raise InputError(f"model `{name}`: {error}") from error
     return Run(name, seed, folder, config)
 
 
-def check(study: StudyConfig | None, runs: Sequence[Run]) -> None:
+@contextlib.contextmanager
+def _naming(model: str) -> Iterator[None]:
+    """Says which model an error is about."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"model `{model}`: {error}") from error
+
+
+def check(runs: Sequence[Run], tests: Mapping[str, str]) -> None:
     """Finds what would stop a run, before the first one starts.
 
     Args:
-        study: what the runs are evaluated on; none: they are not evaluated.
         runs: all with resolved configurations.
+        tests: name -> file that they are evaluated on.
 
     Raises:
         InputError: a method or its options are wrong, a file is missing or does not match the
             layout, or a run folder was made with other options.
     """
-    opened, tests = set(), {} if study is None else study.tests
+    opened = set()
     for run in runs:
-        try:
-            read = _check_options(run.config)
+        with _naming(run.model):
+            read, data = _check_options(run.config), run.config.data
             _check_folder(run)
-            for file in _files(tests, run.config.data):
-                if (file, repr(read)) not in opened:
-                    _check_file(file, read)
-                opened.add((file, repr(read)))
-        except InputError as error:
-            raise InputError(f"model `{run.model}`: {error}") from error
+            for name, path, jets in (
+                ("data.train_file", data.train_file, data.train_jets),
+                ("data.val_file", data.val_file, data.val_jets),
+                *((f"tests.{name}", path, None) for name, path in tests.items()),
+            ):
+                if (path, jets, repr(read)) not in opened:
+                    _check_file(name, path, jets, read)
+                opened.add((path, jets, repr(read)))
 
 
 def _check_options(config: Config) -> Schema:
@@ -111,39 +111,16 @@ def _check_options(config: Config) -> Schema:
     return schema.build(config.data, [task.needs for task in tasks])
 
 
-class File(NamedTuple):
-    """A file that a study reads, and how many of its jets.
-
-    Attributes:
-        name: the option that names it.
-        path: the file.
-        jets: how many of its first jets are used; none: all.
-    """
-
-    name: str
-    path: str | None
-    jets: int | None = None
-
-
-def _files(tests: Mapping[str, str], data: DataConfig) -> list[File]:
-    return [
-        File("data.train_file", data.train_file, data.train_jets),
-        File("data.val_file", data.val_file, data.val_jets),
-        *(File(f"tests.{name}", path) for name, path in tests.items()),
-    ]
-
-
-def _check_file(file: File, read: Schema) -> None:
-    if file.path is None:
-        raise InputError(f"`{file.name}` must name an HDF5 file; got none")
+def _check_file(name: str, path: str | None, needed: int | None, read: Schema) -> None:
+    if path is None:
+        raise InputError(f"`{name}` must name an HDF5 file; got none")
     # A test may lack labels; what needs them is left out then.
-    truth = "optional" if file.name.startswith("tests.") else "required"
-    jets = JetFile(file.path, read, truth)
+    jets = JetFile(path, read, "optional" if name.startswith("tests.") else "required")
     jets.close()
-    if (file.jets or 1) > jets.num_jets:
+    if (needed or 1) > jets.num_jets:
         raise InputError(
-            f"{file.path} has {jets.num_jets} jets, fewer than the {file.jets} of "
-            f"`{file.name.replace('_file', '_jets')}`"
+            f"{path} has {jets.num_jets} jets, fewer than the {needed} of "
+            f"`{name.replace('_file', '_jets')}`"
         )
 
 

@@ -4,10 +4,13 @@ import functools
 import json
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
+from tabulate import tabulate
 
 from maskformer_jax.config import Config
 from maskformer_jax.errors import InputError
@@ -88,19 +91,16 @@ def last_checkpoint(folder: Path) -> int:
 def read_cost(folder: Path, batch_size: int) -> Cost:
     """What the training in a run folder took so far."""
     lines = [line for line in _log(folder) if "jets_per_second" in line]
-    steps = [b["step"] - a["step"] for a, b in zip([{"step": 0}, *lines], lines, strict=False)]
-    seconds = sum(
-        step * batch_size / line["jets_per_second"]
-        for step, line in zip(steps, lines, strict=True)
-        if line["jets_per_second"] > 0
-    )
     if not lines:
         return Cost(*[math.nan] * 3)
-    medians = (
-        statistics.median(line.get(name, math.nan) for line in lines)
+    steps = np.diff([0, *(line["step"] for line in lines)])
+    pace, cpu = (
+        np.array([line.get(name, math.nan) for line in lines], float)
         for name in ("jets_per_second", "cpu_ms_per_jet")
     )
-    return Cost(seconds, *medians)
+    known = pace > 0
+    seconds = float(np.sum(steps[known] * batch_size / pace[known]))
+    return Cost(seconds, float(np.median(pace)), float(np.median(cpu)))
 
 
 def _log(folder: Path) -> list[dict[str, Any]]:
@@ -125,13 +125,26 @@ def _record(config: Config, file: str) -> dict[str, Any]:
     return {"file": path.name, "bytes": path.stat().st_size, "evaluation": evaluation}
 
 
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """What was evaluated, and how; none: the results are not all there.
+
+    Raises:
+        InputError: the record is damaged.
+    """
+    if not all((folder / name).exists() for name in (RECORD_FILE, METRICS_FILE, CURVES_FILE)):
+        return None
+    try:
+        record = json.loads((folder / RECORD_FILE).read_text())
+        record["file"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder / RECORD_FILE}: damaged; evaluate the run again") from error
+    return record
+
+
 def is_evaluated(run: Run, test: str, file: str) -> bool:
     """Whether the results of this file with these options are there."""
-    folder = evaluation_folder(run.folder, test)
-    paths = [folder / name for name in (RECORD_FILE, METRICS_FILE, CURVES_FILE)]
-    if not (Path(file).exists() and all(path.exists() for path in paths)):
-        return False
-    return json.loads(paths[0].read_text()) == _record(run.config, file)
+    record = read_record(evaluation_folder(run.folder, test))
+    return Path(file).exists() and record == _record(run.config, file)
 
 
 def record_evaluation(run: Run, test: str, file: str) -> None:
@@ -140,26 +153,28 @@ def record_evaluation(run: Run, test: str, file: str) -> None:
     write_whole(evaluation_folder(run.folder, test) / RECORD_FILE, text.encode())
 
 
-def seconds_left(runs: Sequence[Run], states: Sequence[Progress]) -> float:
-    """Time for the steps that are left, at the pace of the steps made; NaN before the first.
+def time_left(runs: Sequence[Run], states: Sequence[Progress]) -> str:
+    """Time to train, such as `2 h 06 min`, at the pace of the steps made.
 
     A model that has made no step counts as one of average pace.
     """
-    paces = {}
+    paces: dict[str, list[float]] = {}
     for run in runs:
-        cost = read_cost(run.folder, run.config.training.batch_size)
-        if not math.isnan(cost.seconds) and cost.jets_per_second > 0:
-            paces.setdefault(run.model, []).append(
-                run.config.training.batch_size / cost.jets_per_second
-            )
+        batch = run.config.training.batch_size
+        pace = read_cost(run.folder, batch).jets_per_second
+        if pace > 0:
+            paces.setdefault(run.model, []).append(batch / pace)
     if not paces:
-        return math.nan
+        return "unknown"
     by_model = {model: statistics.mean(values) for model, values in paces.items()}
-    average = statistics.mean(by_model.values())
-    left = steps_left(states)
-    return sum(
-        steps * by_model.get(run.model, average) for run, steps in zip(runs, left, strict=True)
-    )
+    average, left = statistics.mean(by_model.values()), steps_left(states)
+    seconds = sum(n * by_model.get(run.model, average) for run, n in zip(runs, left, strict=True))
+    return _duration(seconds)
+
+
+def _duration(seconds: float) -> str:
+    hours, minutes = divmod(math.ceil(seconds / 60), 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
 
 
 def steps_left(states: Sequence[Progress]) -> list[int]:
@@ -173,40 +188,24 @@ def steps_left(states: Sequence[Progress]) -> list[int]:
     ]
 
 
-def duration(seconds: float) -> str:
-    """Such as `2 h 06 min`.
-
-    >>> duration(7512), duration(90), duration(math.nan)
-    ('2 h 06 min', '2 min', 'unknown')
-    """
-    if math.isnan(seconds):
-        return "unknown"
-    hours, minutes = divmod(math.ceil(seconds / 60), 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
-
-
-def table(runs: Sequence[Run], states: Sequence[Progress], tests: Iterable[str]) -> str:
+def table(runs: Sequence[Run], tests: Mapping[str, str]) -> str:
     """Models by seeds: how far each run is, and the time that is left."""
-    seeds = sorted({run.seed for run in runs})
-    models = list(dict.fromkeys(run.model for run in runs))
-    cells = {
-        (run.model, run.seed): _cell(state, tuple(tests))
-        for run, state in zip(runs, states, strict=True)
-    }
-    rows = [["model", *(f"seed {seed}" for seed in seeds)]]
-    rows += [[model, *(cells[model, seed] for seed in seeds)] for model in models]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-    finished = sum(len(state.evaluated) == len(tuple(tests)) for state in states)
-    return "\n".join([*lines, "", f"{finished} of {len(runs)} runs are finished"])
+    states = [read_progress(run, tests) for run in runs]
+    rows: dict[str, dict[str, str]] = {}
+    for run, state in zip(runs, states, strict=True):
+        cells = rows.setdefault(run.model, {"model": run.model})
+        cells[f"seed {run.seed}"] = _cell(state, tests)
+    finished = sum(len(state.evaluated) == len(tests) for state in states)
+    return (
+        f"{tabulate(rows.values(), headers='keys', tablefmt='plain')}\n\n{finished} of {len(runs)} "
+        f"runs are finished; time left to train: {time_left(runs, states)}"
+    )
 
 
-def _cell(state: Progress, tests: tuple[str, ...]) -> str:
+def _cell(state: Progress, tests: Mapping[str, str]) -> str:
     if state.failed:
         return f"not finite after {state.step}"
     if not state.trained:
         return f"{state.step}/{state.total or '?'}" if state.step else "-"
-    if set(state.evaluated) == set(tests):
-        return "done"
     missing = ", ".join(test for test in tests if test not in state.evaluated)
-    return f"trained, not evaluated on {missing}"
+    return f"trained, not evaluated on {missing}" if missing else "done"

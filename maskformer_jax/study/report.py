@@ -1,28 +1,31 @@
 """Writes the report of a study: tables, pictures, a Markdown file and a page."""
 
-import os
-from collections.abc import Sequence
+import base64
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Literal
+
+from markupsafe import Markup
 
 from maskformer_jax.evaluation.output import not_writable, write_whole
-from maskformer_jax.evaluation.tables.formats import plain_text, to_csv, to_latex, to_markdown
-from maskformer_jax.evaluation.tables.table import Table
-from maskformer_jax.study.claims import Verdict
-from maskformer_jax.study.collect import Collected, collect
-from maskformer_jax.study.comparison import Difference
-from maskformer_jax.study.config import StudyConfig
-from maskformer_jax.study.document import (
-    Block,
-    Gallery,
-    Listing,
-    Part,
-    compose,
-    cost_table,
-    tables_of,
+from maskformer_jax.evaluation.tables.formats import (
+    plain_text,
+    to_csv,
+    to_html,
+    to_latex,
+    to_markdown,
 )
+from maskformer_jax.evaluation.tables.thesis import all_tables
+from maskformer_jax.study.claims import confront
+from maskformer_jax.study.collect import collect
+from maskformer_jax.study.comparison import SIGNIFICANT
+from maskformer_jax.study.config import StudyConfig
+from maskformer_jax.study.cost import cost_table
 from maskformer_jax.study.figures import draw_figures
-from maskformer_jax.study.html import page
+from maskformer_jax.study.limits import plural, precision, resolution, tests_done
 from maskformer_jax.study.plan import Run
+from maskformer_jax.study.templating import environment
 
 FOLDER = "report"
 
@@ -51,84 +54,60 @@ def write_report(study: StudyConfig, runs: Sequence[Run], folder: Path | None = 
             (folder / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise not_writable(folder, error) from error
-    parts = compose(collected, draw_figures(collected, folder / "figures"))
-    _write_tables(collected, folder / "tables")
-    write_whole(folder / "report.md", markdown(study.name, parts, folder).encode())
-    write_whole(folder / "index.html", page(study.name, parts).encode())
-    return _summary(collected, parts, folder)
+    first = collected.tests[0]
+    content = {
+        "study": study,
+        "config": runs[0].config,
+        "trained": sum(map(len, collected.costs.values())),
+        "done": tests_done(collected),
+        "verdicts": confront(study, first.models),
+        "several_seeds": max(len(entry.seeds) for entry in first.entries) > 1,
+        "precision": precision(first),
+        "resolution": resolution(first),
+        "tests": collected.tests,
+        "tables": {t.name: all_tables(t.entries, collected.reference(t)) for t in collected.tests},
+        "figures": draw_figures(collected, folder / "figures"),
+        "cost": cost_table(collected),
+        "missing": collected.missing,
+    }
+    tables = [t._replace(name=f"{k}_{t.name}") for k, v in content["tables"].items() for t in v]
+    for table in (*tables, content["cost"]):
+        write_whole(folder / "tables" / f"{table.name}.csv", to_csv(table).encode())
+        write_whole(folder / "tables" / f"{table.name}.tex", to_latex(table).encode())
+    write_whole(folder / "report.md", render("markdown", content, folder).encode())
+    write_whole(folder / "index.html", render("html", content, folder).encode())
+    return _summary(content, folder)
 
 
-def _write_tables(collected: Collected, folder: Path) -> None:
-    for test, tables in tables_of(collected).items():
-        for table in tables:
-            _write_table(table._replace(name=f"{test}_{table.name}"), folder)
-    _write_table(cost_table(collected), folder)
-
-
-def _write_table(table: Table, folder: Path) -> None:
-    write_whole(folder / f"{table.name}.csv", to_csv(table).encode())
-    write_whole(folder / f"{table.name}.tex", to_latex(table).encode())
-
-
-def _summary(collected: Collected, parts: Sequence[Part], folder: Path) -> str:
-    verdicts = [block for part in parts for block in part.blocks if isinstance(block, Verdict)]
-    lines = [f"{verdict.verdict:>14}  {plain_text(verdict.claim)}" for verdict in verdicts]
-    done = [f"{test.name}: {len(test.models)} models" for test in collected.tests]
+def _summary(content: Mapping[str, Any], folder: Path) -> str:
+    lines = [f"{v.verdict:>14}  {plain_text(v.claim.text)}" for v in content["verdicts"]]
+    done = [f"{test.name}: {len(test.models)} models" for test in content["tests"]]
     lines += ["", f"{', '.join(done)}; written to {folder / 'index.html'}"]
-    if collected.missing:
-        lines.append(f"missing: {'; '.join(collected.missing)}")
+    if content["missing"]:
+        lines.append(f"missing: {'; '.join(content['missing'])}")
     return "\n".join(lines).strip()
 
 
-def markdown(title: str, parts: Sequence[Part], folder: Path) -> str:
-    """The report as GitHub shows it.
+def render(kind: Literal["html", "markdown"], content: Mapping[str, Any], folder: Path) -> str:
+    """The report as a page that needs no other file, or as GitHub shows it.
 
     Args:
-        title: of the study.
-        parts: of the report.
+        kind: the format.
+        content: what `templates/report.j2` speaks of.
         folder: of the file, which links to pictures begin at.
     """
-    blocks = [f"# {plain_text(title)}"]
-    for part in parts:
-        blocks.append(f"{'#' * (part.level + 1)} {plain_text(part.title)}")
-        blocks += [_markdown(block, folder) for block in part.blocks]
-    return "\n\n".join(block.strip() for block in blocks) + "\n"
-
-
-def _markdown(block: Block, folder: Path) -> str:
-    match block:
-        case Table():
-            return to_markdown(block)
-        case Verdict():
-            return _markdown_verdict(block)
-        case Gallery():
-            links = (
-                f"![{figure.path.stem.replace('_', ' ')}]({_relative(figure.path, folder)})"
-                for figure in block.figures
-            )
-            return "\n".join(links)
-        case Listing():
-            return "\n".join(f"- {plain_text(item)}" for item in block.items)
-        case _:
-            return plain_text(block)
-
-
-def _markdown_verdict(verdict: Verdict) -> str:
-    lines = [
-        f"### {plain_text(verdict.claim)} **{verdict.verdict}**",
-        "",
-        f"Thesis: {verdict.source}. {plain_text(verdict.evidence)}",
-    ]
-    differences = [*verdict.differences, *verdict.details]
-    if differences:
-        lines += ["", "| | difference | in its uncertainty |", "| --- | ---: | ---: |"]
-        lines += map(_markdown_difference, differences)
-    return "\n".join(lines)
-
-
-def _markdown_difference(difference: Difference) -> str:
-    return f"| {plain_text(difference.what)} | {difference.text} | {difference.significance:+.1f} |"
-
-
-def _relative(path: Path, folder: Path) -> str:
-    return Path(os.path.relpath(path, folder)).as_posix()
+    templates = environment(
+        autoescape=kind == "html",
+        plain=plain_text,
+        counted=plural,
+        markdown=to_markdown,
+        html=lambda table: Markup(to_html(table)),
+        relative=lambda path: path.relative_to(folder).as_posix(),
+        base64=lambda path: base64.b64encode(path.read_bytes()).decode(),
+    )
+    templates.globals |= {**content, "contents": [], "significant": SIGNIFICANT}
+    write = templates.get_template(f"{kind}.j2").module
+    text = templates.get_template("report.j2").render(write=write)
+    if kind == "html":
+        text = templates.get_template("page.j2").render(body=Markup(text))
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"

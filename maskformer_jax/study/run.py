@@ -5,8 +5,9 @@ import fcntl
 import gc
 import json
 import signal
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +18,6 @@ from maskformer_jax import experiment
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.run import measure
 from maskformer_jax.study import progress
-from maskformer_jax.study.config import StudyConfig
 from maskformer_jax.study.plan import Run, is_abandoned
 from maskformer_jax.training.run_folder import CONFIG_FILE
 
@@ -37,17 +37,18 @@ class Outcome(NamedTuple):
     elsewhere: list[str]
     signal: int = 0
 
+    def exit_code(self) -> int:
+        """Of the program, which says what went wrong: 1, or 128 and the signal."""
+        for name, reason in self.failed.items():
+            print(f"error: {name}: {reason}", file=sys.stderr)
+        if self.signal:
+            print("stopped; run the same command again to continue", file=sys.stderr)
+            return 128 + self.signal
+        return 1 if self.failed else 0
+
 
 class Stopped(KeyboardInterrupt):
-    """A signal arrived; a training has saved before.
-
-    Attributes:
-        number: of the signal.
-    """
-
-    def __init__(self, number: int):
-        super().__init__(number)
-        self.number = number
+    """A signal, whose number is its argument, arrived; a training has saved before."""
 
 
 @contextlib.contextmanager
@@ -67,27 +68,25 @@ def stopped_by_signals() -> Iterator[None]:
 
 
 class Todo(NamedTuple):
-    """What is done with a run.
+    """What is done with each run beside training it.
 
     Attributes:
-        evaluate: whether it is evaluated, or trained alone.
+        tests: name -> file that it is evaluated on.
         again: repeat the evaluations that are there.
+        keep_predictions: of the evaluations.
     """
 
-    evaluate: bool = True
+    tests: Mapping[str, str]
     again: bool = False
+    keep_predictions: bool = False
 
 
-EVERYTHING = Todo()
-
-
-def make(study: StudyConfig, runs: Sequence[Run], todo: Todo = EVERYTHING) -> Outcome:
+def make(runs: Sequence[Run], todo: Todo) -> Outcome:
     """Makes the runs that no other process makes; what is finished is left alone.
 
     A run that fails is reported, and the next one is begun.
 
     Args:
-        study: what is evaluated, and where.
         runs: in the order in which they are made.
         todo: what is done with each.
     """
@@ -95,18 +94,17 @@ def make(study: StudyConfig, runs: Sequence[Run], todo: Todo = EVERYTHING) -> Ou
     try:
         with stopped_by_signals():
             for number, run in enumerate(runs, start=1):
-                title = f"[{number}/{len(runs)}] {run.name}"
                 try:
                     with claim(run.folder) as mine:
                         if mine:
-                            _make(study, run, title, runs, todo)
+                            _make(run, f"[{number}/{len(runs)}] {run.name}", runs, todo)
                         else:
                             outcome.elsewhere.append(run.name)
                 except FAILURES as error:
                     outcome.failed[run.name] = " ".join(str(error).split())
                     print(f"{run.name} failed: {outcome.failed[run.name]}", flush=True)
     except Stopped as stop:
-        return outcome._replace(signal=stop.number)
+        return outcome._replace(signal=stop.args[0])
     return outcome
 
 
@@ -123,32 +121,26 @@ def claim(folder: Path) -> Iterator[bool]:
         yield True
 
 
-def _make(study: StudyConfig, run: Run, title: str, runs: Sequence[Run], todo: Todo) -> None:
-    tests = study.tests if todo.evaluate else {}
-    state = progress.read_progress(run, study.tests)
-    missing = [test for test in tests if todo.again or test not in state.evaluated]
+def _make(run: Run, title: str, runs: Sequence[Run], todo: Todo) -> None:
+    state = progress.read_progress(run, todo.tests)
+    missing = [test for test in todo.tests if todo.again or test not in state.evaluated]
     if state.trained and not missing:
         return
     try:
         if not state.trained:
-            states = [progress.read_progress(other, study.tests) for other in runs]
-            left = progress.duration(progress.seconds_left(runs, states))
+            left = progress.time_left(runs, [progress.read_progress(x, {}) for x in runs])
             print(f"\n{title}: from step {state.step}; time left: {left}", flush=True)
-            train(run)
+            _train(run)
         for test in missing:
-            _evaluate(study, run, test, tests[test])
+            _evaluate(run, test, todo)
     finally:
         # One model after the other: what was compiled for this one is of no use to the next.
         jax.clear_caches()
         gc.collect()
 
 
-def train(run: Run) -> None:
-    """Trains a run, or goes on where it was interrupted.
-
-    Raises:
-        Stopped: by a signal, after saving.
-    """
+def _train(run: Run) -> None:
+    """Trains a run, or goes on where it was interrupted."""
     resume = (run.folder / CONFIG_FILE).exists()
     if not resume and is_abandoned(run.folder):
         for path in run.folder.iterdir():
@@ -158,11 +150,11 @@ def train(run: Run) -> None:
         raise Stopped(outcome.signal)
 
 
-def _evaluate(study: StudyConfig, run: Run, test: str, file: str) -> None:
-    begin = time.perf_counter()
+def _evaluate(run: Run, test: str, todo: Todo) -> None:
+    begin, file = time.perf_counter(), todo.tests[test]
     folder = progress.evaluation_folder(run.folder, test)
     (folder / progress.RECORD_FILE).unlink(missing_ok=True)
     options = [f"--evaluation={json.dumps(asdict(run.config.evaluation))}"]
-    measure(run.folder, Path(file), folder, options, keep_predictions=study.keep_predictions)
+    measure(run.folder, Path(file), folder, options, keep_predictions=todo.keep_predictions)
     progress.record_evaluation(run, test, file)
     print(f"{run.name}: evaluated on {test} in {time.perf_counter() - begin:.0f} s", flush=True)

@@ -14,9 +14,8 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from maskformer_jax.study import progress
-from maskformer_jax.study.config import StudyConfig
 from maskformer_jax.study.plan import Run
-from maskformer_jax.study.run import EVERYTHING, Outcome, Stopped, Todo, make, stopped_by_signals
+from maskformer_jax.study.run import Outcome, Stopped, Todo, make, stopped_by_signals
 
 SECONDS_BETWEEN_LOOKS = 2.0
 
@@ -43,50 +42,40 @@ def places(workers: int, devices: Sequence[str] = ()) -> list[Place]:
     cores = sorted(os.sched_getaffinity(0))
     if devices:
         return [Place(f"device_{device}", cores, device) for device in devices]
-    shares = [cores[number::workers] or cores for number in range(workers)]
-    if workers > len(cores):
-        shares = [cores] * workers
-    return [Place(f"worker_{number}", share) for number, share in enumerate(shares)]
+    shares = [cores[n::workers] if workers <= len(cores) else cores for n in range(workers)]
+    return [Place(f"worker_{n}", share) for n, share in enumerate(shares)]
 
 
 def make_in_parallel(
-    study: StudyConfig, runs: Sequence[Run], chosen: Sequence[Place], todo: Todo = EVERYTHING
+    runs: Sequence[Run], todo: Todo, chosen: Sequence[Place], logs: Path
 ) -> Outcome:
-    """As `run.make`, by a process in each place; what they print goes to `logs` of the study.
+    """As `run.make`, by a process in each place, which print into files of a folder.
 
     Ctrl-C and SIGTERM stop all of them, and so does the death of this process: each saves first.
     """
-    logs = Path(study.output_dir) / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     print(f"{len(chosen)} processes; what they print is in {logs}", flush=True)
     context = multiprocessing.get_context("spawn")
     workers: list[tuple[BaseProcess, Connection]] = []
-    stopped = 0
     for place in chosen:
         here, there = context.Pipe(duplex=False)
         log = logs / f"{place.name}.txt"
-        process = context.Process(target=_work, args=(study, runs, todo, place, log, there))
+        process = context.Process(target=_work, args=(runs, todo, place, log, there))
         process.start()
         there.close()
         workers.append((process, here))
+    stopped = 0
     try:
         with stopped_by_signals():
-            _watch(study, runs, [process for process, _ in workers])
+            _watch(runs, [process for process, _ in workers])
     except Stopped as stop:
-        stopped = stop.number
+        stopped = stop.args[0]
         for process, _ in workers:
             process.terminate()
     return _join(workers, stopped)
 
 
-def _work(
-    study: StudyConfig,
-    runs: Sequence[Run],
-    todo: Todo,
-    place: Place,
-    log: Path,
-    result: Connection,
-) -> None:
+def _work(runs: Sequence[Run], todo: Todo, place: Place, log: Path, result: Connection) -> None:
     """What a worker does, before it knows of any device."""
     os.setpgrp()  # Ctrl-C is for the parent, which passes it on once.
     with log.open("a") as file:
@@ -95,35 +84,26 @@ def _work(
     os.sched_setaffinity(0, place.cores)
     if place.device:
         os.environ["CUDA_VISIBLE_DEVICES"] = place.device
-    _stop_with_parent()
-    result.send(make(study, runs, todo))
+    threading.Thread(target=_stop_with_parent, daemon=True).start()
+    result.send(make(runs, todo))
 
 
 def _stop_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-
-    def follow() -> None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=follow, daemon=True).start()
+    multiprocessing.parent_process().join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _watch(study: StudyConfig, runs: Sequence[Run], processes: Sequence[BaseProcess]) -> None:
+def _watch(runs: Sequence[Run], processes: Sequence[BaseProcess]) -> None:
     """Shows the steps of all runs until every process has ended."""
     with tqdm(unit="step", dynamic_ncols=True, disable=None) as bar:
         while any(process.is_alive() for process in processes):
             for process in processes:
                 process.join(SECONDS_BETWEEN_LOOKS / len(processes))
-            states = [progress.read_progress(run, study.tests) for run in runs]
-            _show(bar, runs, states)
-
-
-def _show(bar: tqdm, runs: Sequence[Run], states: Sequence[progress.Progress]) -> None:
-    done, left = sum(s.step for s in states), sum(progress.steps_left(states))
-    bar.total, bar.n = done + left, done
-    trained = sum(state.trained for state in states)
-    bar.set_postfix_str(f"{trained}/{len(runs)} runs trained")
+            states = [progress.read_progress(run, {}) for run in runs]
+            bar.n = sum(state.step for state in states)
+            bar.total = bar.n + sum(progress.steps_left(states))
+            trained = sum(state.trained for state in states)
+            bar.set_postfix_str(f"{trained}/{len(runs)} runs trained")
 
 
 def _join(workers: Sequence[tuple[BaseProcess, Connection]], stopped: int) -> Outcome:

@@ -52,6 +52,28 @@ class Products(NamedTuple):
     l1: Mapping[str, Float[Array, " K"]]
 
 
+class Angles(NamedTuple):
+    """Angles and sizes of the gradients in the whole model or one module, perhaps of many records.
+
+    Attributes:
+        cosine: of each pair (Eq. 3.4 of the thesis); NaN where a gradient is zero.
+        similarity: of the magnitudes of each pair (Eq. 3.5); NaN where both are zero.
+        scaled_similarity: the same after scaling by the weights.
+        l1: norm of each loss's gradient.
+        l2: norm of each loss's gradient.
+        scaled_l1: after scaling by the weights.
+        scaled_l2: after scaling by the weights.
+    """
+
+    cosine: Float[np.ndarray, "*T pairs"]
+    similarity: Float[np.ndarray, "*T pairs"]
+    scaled_similarity: Float[np.ndarray, "*T pairs"]
+    l1: Float[np.ndarray, "*T K"]
+    l2: Float[np.ndarray, "*T K"]
+    scaled_l1: Float[np.ndarray, "*T K"]
+    scaled_l2: Float[np.ndarray, "*T K"]
+
+
 class Measures(NamedTuple):
     """Compiled functions of a batch `(batch, labels)` in a step.
 
@@ -192,38 +214,33 @@ def _record(found: Products, weights: np.ndarray, losses: Sequence[str]) -> dict
         "losses": dict(zip(losses, _numbers(np.asarray(found.losses)), strict=True)),
         "weights": dict(zip(losses, _numbers(weights), strict=True)),
         "parts": {
-            part: {name: _numbers(x) for name, x in values.items()}
+            part: {name: _numbers(x) for name, x in values._asdict().items()}
             for part, values in parts.items()
         },
     }
 
 
-def describe(gramian: np.ndarray, l1: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """Angles and sizes of the gradients, before (plain names) and after scaling by the weights.
+def describe(gramian: np.ndarray, l1: np.ndarray, weights: np.ndarray) -> Angles:
+    """Angles and sizes of the gradients, before and after scaling by the weights.
 
     Args:
         gramian: inner products of the gradients `[K, K]`.
         l1: sums of their magnitudes `[K]`.
         weights: of the step `[K]`.
-
-    Returns:
-        `cosine` (Eq. 3.4), `similarity` of the magnitudes (Eq. 3.5) and `scaled_similarity` of each
-        pair, NaN where they are undefined for a gradient of zero; `l1`, `l2`, `scaled_l1` and
-        `scaled_l2` of each loss.
     """
     i, j = np.transpose(pairs(len(gramian))) if len(gramian) > 1 else ([], [])
     l2, factors = np.sqrt(np.maximum(gramian.diagonal(), 0.0)), np.abs(weights.astype(float))
     with np.errstate(invalid="ignore", divide="ignore"):
         cosine = np.clip(gramian[i, j] / l2[i] / l2[j], -1.0, 1.0)
-    return {
-        "cosine": cosine,
-        "similarity": _similarity(l2[i], l2[j]),
-        "scaled_similarity": _similarity(factors[i] * l2[i], factors[j] * l2[j]),
-        "l1": l1,
-        "l2": l2,
-        "scaled_l1": factors * l1,
-        "scaled_l2": factors * l2,
-    }
+    return Angles(
+        cosine=cosine,
+        similarity=_similarity(l2[i], l2[j]),
+        scaled_similarity=_similarity(factors[i] * l2[i], factors[j] * l2[j]),
+        l1=l1,
+        l2=l2,
+        scaled_l1=factors * l1,
+        scaled_l2=factors * l2,
+    )
 
 
 def _similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:

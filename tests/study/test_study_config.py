@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT))
 import study as script  # noqa: E402
 
 CONFIGS = ROOT / "configs" / "study"
-STUDIES = sorted(path for path in CONFIGS.glob("*.yaml") if "models" in path.read_text())
+STUDIES = sorted(path for path in CONFIGS.glob("*.yaml") if "\nmodels:" in path.read_text())
 THESIS = {
     "Baseline": {"equal", "default"},
     "Loss-based": {"gls", "uw", "dwa", "rlw", "stch", "famo"},
@@ -34,7 +34,7 @@ def shipped():
 @pytest.mark.parametrize("name", [path.stem for path in STUDIES])
 def test_shipped_studies_are_found_good_on_the_embedded_sample(shipped, name, tmp_path):
     study, runs = shipped[name]
-    plan.check(study, [run._replace(folder=tmp_path / run.model) for run in runs])
+    plan.check([run._replace(folder=tmp_path / run.model) for run in runs], study.tests)
 
 
 def test_the_thesis_has_its_18_models(shipped):
@@ -123,17 +123,20 @@ def test_files_of_the_study_and_of_its_trainings_are_told_apart(minimal):
 
 
 MISTAKES = [
-    (["--reference=c"], "`reference` must be one of ['a', 'b']; got 'c'"),
-    (["--groups=[H]"], "`models.a.group` must be one of `groups` ['H']; got 'G'"),
-    (["--models", "a", "c"], "`--models` must be among a, b; got c"),
+    (["--reference=c"], "no model (`reference`) is called 'c'; there are: a, b"),
+    (["--groups=[H]"], "no group (`models.a.group`) is called 'G'; there are: H"),
+    (["--models", "a", "c"], "no model (`--models`) is called 'c'; there are: a, b"),
     (["--seeds", "1", "1"], "`seeds` must be different and at least 0; got [1, 1]"),
     (["--seeds", "-1"], "`seeds` must be different and at least 0; got [-1]"),
     (["--workers", "0"], "`--workers` must be at least 1; got 0"),
+    (["--claims={c: {text: X, source: Y, predicate: alike, apart: [bb]}}"], "is called 'bb'; did"),
+    (["--claims={c: {text: X, source: Y, predicate: lowest}}"], "`claims.c.of` must name one"),
     (["--tests={}"], "`tests` must name at least one"),
     (["--tests.t=nothing.h5"], "nothing.h5: no such file"),
     (["--tests.a/b=x.h5"], "`tests` must have names of"),
     (["--training.speed=9"], "model `a`: "),
-    (["--training.epochs", "1", "2"], "`training.epochs` must be given one value"),
+    (["--training.epochs", "1", "2"], "`2` belongs to no option"),
+    (["--training.epochs"], "`training.epochs` must be followed by a value"),
     (["--config", "nothing.yaml"], "nothing.yaml"),
     (["--configs=[nothing.yaml]"], "model `a`: "),
     (["--colour=red"], "colour"),
@@ -153,6 +156,11 @@ def test_a_mistake_is_one_line_and_leaves_nothing(minimal, tmp_path, capsys, mor
     assert len(errors) == 1 and errors[0].startswith("error: ")
     assert message in errors[0]
     assert not (tmp_path / "study").exists()
+
+
+def test_a_study_has_a_file(capsys):
+    assert script.main(["status", "--seeds", "1"]) == 2
+    assert capsys.readouterr().err.startswith("error: `--config` must name the file of a study")
 
 
 def test_a_folder_with_something_else_is_refused(minimal, tmp_path, capsys):
@@ -181,8 +189,8 @@ def test_a_run_with_other_options_is_refused(minimal, changed, message):
     run.folder.mkdir(parents=True)
     plan.run_folder.complete(run.folder, other.config)
     if message is None:
-        plan.check(study, [run])
+        plan.check([run], study.tests)
         return
     with pytest.raises(plan.InputError, match="was made with") as caught:
-        plan.check(study, [run])
+        plan.check([run], study.tests)
     assert message in str(caught.value)

@@ -1,6 +1,7 @@
 """Answers from records that were made up, and the command on a training of seconds."""
 
 import json
+import shutil
 from pathlib import Path
 
 import h5py
@@ -8,8 +9,9 @@ import numpy as np
 import pytest
 
 import study
+from maskformer_jax import experiment
 from maskformer_jax.errors import InputError
-from maskformer_jax.study import interactions, interactions_plots, interactions_text
+from maskformer_jax.study import interactions, interactions_answers, interactions_plots
 from maskformer_jax.study.interactions_answers import (
     Crossing,
     Span,
@@ -18,6 +20,7 @@ from maskformer_jax.study.interactions_answers import (
     spans_below_zero,
 )
 from maskformer_jax.study.interactions_record import WINDOW, read
+from maskformer_jax.training import loop, run_folder
 from maskformer_jax.training.interactions import FILE_NAME, WHOLE, describe
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +50,8 @@ def line(step, time, weights, curvature):
     gradients = gradients_of(time)
     for name, found in {WHOLE: gradients, "encoder": gradients[:, :5]}.items():
         values = describe(found @ found.T, np.abs(found).sum(1), weights)
-        lists = {k: [None if np.isnan(x) else x for x in v] for k, v in values.items()}
+        found = values._asdict().items()
+        lists = {k: [None if np.isnan(x) else x for x in v] for k, v in found}
         parts[name] = lists
     extra = {"curvature": {"mean": 4 * time, "in_direction": time - 0.25}} if curvature else {}
     losses = dict.fromkeys(LOSSES, 1.0)
@@ -97,32 +101,30 @@ def test_answers_on_the_pair_that_turns(runs):
     pair = found.pairs[0]
     assert pair.losses == ("mask_ce", "mask_dice")
     # Negative before record 50 of 101; a mean over 15 lags 7 records behind.
-    assert pair.negative == pytest.approx(50 / 101)
-    assert found.masks.cosine == [Crossing(int(STEPS[57]), True)]
+    assert pair.cosine == pytest.approx((50 / 101, -0.76, 0.76))
+    assert found.masks["cosine"] == [Crossing(int(STEPS[57]), True)]
     assert pair.below == [Span(int(STEPS[15]), int(STEPS[56]), 42)]
-    assert pair.early == pytest.approx(-0.76) and pair.late == pytest.approx(0.76)
-    assert all(x.negative == 0 and not x.below for x in found.pairs[1:])
+    assert all(x.cosine.share == 0 and not x.below for x in found.pairs[1:])
 
 
 def test_answers_on_size(runs):
     """Dice overtakes cross-entropy in the middle, after scaling 10 to 2 never."""
     equal, static = (answer(read(runs / name)) for name in ("equal", "static"))
     for found in (equal, static):
-        shares = [x.share for x in found.before.values()]
+        shares = [x.share for x in found.sizes["before"].values()]
         assert shares == pytest.approx([0, 0, 0, 51 / 101, 50 / 101, 0])
-        assert found.before["mask_dice"].early == pytest.approx(1 + 2 * 0.12)
-        assert found.masks.norms["before"] == [Crossing(int(STEPS[57]), False)]
-    assert equal.after == equal.before
-    assert [x.share for x in static.after.values()] == [0, 0, 0, 1, 0, 0]
-    assert static.after["mask_ce"].late == pytest.approx(20)
-    assert static.masks.norms["after"] == []
+        assert found.sizes["before"]["mask_dice"].early == pytest.approx(1 + 2 * 0.12)
+        assert found.masks["before"] == [Crossing(int(STEPS[57]), False)]
+    assert equal.sizes.keys() == {"before"}
+    assert [x.share for x in static.sizes["after"].values()] == [0, 0, 0, 1, 0, 0]
+    assert static.sizes["after"]["mask_ce"].late == pytest.approx(20)
+    assert static.masks["after"] == []
 
 
 def test_answers_on_curvature(runs):
-    found = answer(read(runs / "equal")).curvature
-    assert found.positive == pytest.approx(75 / 101)
-    assert (found.early, found.late) == pytest.approx((-0.13, 0.63))
-    assert found.highest == pytest.approx(0.75) and found.at == STEPS[-1]
+    found = answer(read(runs / "equal"))
+    assert found.curvature == pytest.approx((75 / 101, -0.13, 0.63))
+    assert found.highest == (pytest.approx(0.75), STEPS[-1])
     assert answer(read(runs / "static")).curvature is None
 
 
@@ -143,18 +145,18 @@ def test_spans_and_crossings(values, spans, expected):
 
 
 def test_text_names_the_pair_the_task_and_the_steps(runs):
-    text = interactions_text.write({name: read(runs / name) for name in ("equal", "static")})
+    text = interactions_answers.write({name: read(runs / name) for name in ("equal", "static")})
     assert (
-        "With `equal` the smoothed cosine stays negative for longer than a window for mask CE"
-        in text
-    )
-    assert f"(steps {STEPS[15]} to {STEPS[56]})" in text
+        "With `equal` the smoothed cosine stays negative for longer than a window for mask CE / "
+        f"mask dice (steps {STEPS[15]} to {STEPS[56]})."
+    ) in text
+    assert "no pair stays negative" not in text
     assert "before scaling, mask CE has the largest gradient in 50 % of the steps" in text
     assert f"crosses 0 at step {STEPS[57]} (from conflict to agreement)" in text
     assert f"cross at step {STEPS[57]} (mask dice becoming the larger)" in text
     assert text.count("norms after scaling") == 1
     assert "norms after scaling do not cross, mask CE is the larger" in text
-    assert text.count("curvature in the direction") == 1
+    assert text.count("curvature in the direction") == 1 and "at most 0.75 (step 501)" in text
     rows = [row for row in text.splitlines() if row.startswith("| mask CE / mask dice")]
     assert [cell.strip() for cell in rows[0].split("|")[2:6]] == [
         "-0.760",
@@ -175,8 +177,9 @@ def test_without_masks_nothing_is_said_of_them(runs, tmp_path):
     (tmp_path / FILE_NAME).write_text("".join(json.dumps(line) + "\n" for line in lines))
     found = read(tmp_path)
     assert found.losses == LOSSES[:3] and len(found.pairs) == 3 and len(record.pairs) == 15
-    assert answer(found).masks is None and list(answer(found).before) == list(LOSSES[:3])
-    text = interactions_text.write({"equal": found})
+    assert answer(found).masks is None and list(answer(found).sizes["before"]) == [*LOSSES[:3]]
+    text = interactions_answers.write({"equal": found})
+    assert "smoothed cosine of no pair stays negative for a window" in text
     assert "mask" not in text.lower() and "| jet class / track origin" in text
     assert len(interactions_plots.draw({"equal": found}, tmp_path)) == 9
 
@@ -223,34 +226,47 @@ def command(tmp_path_factory):
 
 
 def test_the_command_trains_twice_and_reports(command, tmp_path, capsys, monkeypatch):
-    options = [*command, "--every=1", f"--output_dir={tmp_path}"]
+    options, configs, train = (
+        [*command, "--every=1", f"--output_dir={tmp_path}"],
+        [],
+        experiment.train,
+    )
+
+    def train_first(config, resume):
+        """The second training is a copy of the first."""
+        configs.append(config)
+        if config.weighting.name == "equal":
+            return train(config, resume=resume)
+        shutil.copytree(tmp_path / "equal", config.output_dir, dirs_exist_ok=True)
+        run_folder.complete(Path(config.output_dir), config)
+        return loop.Outcome(True, 0, 35)
+
+    monkeypatch.setattr(experiment, "train", train_first)
     assert study.main(options) == 0
     printed = capsys.readouterr().out
     report = (tmp_path / interactions.REPORT_FILE).read_text()
     assert report.startswith("# Task interactions with equal and static weights\n")
-    assert report.split("\n", 2)[2].split("## Pictures")[0].strip() in printed
+    assert report.split("## Pictures")[0].strip() in printed
     assert len(list(tmp_path.glob("*.png"))) == report.count("![") == 11
-    weights = [read_weights(tmp_path / name) for name in interactions.WEIGHTINGS]
-    assert weights == [dict.fromkeys(LOSSES, 1.0), dict(zip(LOSSES, WEIGHTS, strict=True))]
-
-    # What is trained is not trained again.
-    monkeypatch.setattr(interactions, "train", None)
-    monkeypatch.setattr(interactions_plots, "draw", lambda records, folder: [])
-    assert study.main(options) == 0
-    assert (tmp_path / interactions.REPORT_FILE).read_text() == report.split("\n\n![")[0]
-
-
-def read_weights(run):
-    lines = [json.loads(line) for line in (run / FILE_NAME).read_text().splitlines()]
+    assert [config.weighting.name for config in configs] == ["equal", "static"]
+    assert configs[1].weighting.options["weights"] == dict(zip(LOSSES, WEIGHTS, strict=True))
+    lines = [json.loads(line) for line in (tmp_path / "equal" / FILE_NAME).read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(1, 36))
     assert len(lines[0]["parts"][WHOLE]["cosine"]) == 15
-    return lines[-1]["weights"]
+    assert lines[-1]["weights"] == dict.fromkeys(LOSSES, 1.0)
+
+    # What is trained is not trained again.
+    monkeypatch.setattr(experiment, "train", None)
+    monkeypatch.setattr(interactions_plots, "draw", lambda records, folder: [])
+    assert study.main(options) == 0
+    assert (tmp_path / interactions.REPORT_FILE).read_text() == report.split("\n## Pictures")[0]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--every=2"], "`--every` must be at most 1 for 30 records of 35 steps; got 2"),
+        (["--training.batch_size=3"], "must give at least 30 steps, one for each record that the"),
         (["--every=0"], "`training.record_interactions` must be at least 1; got 0"),
         (["--every=1", "--curvature=1"], "`training.record_curvature` must be at least 2; got 1"),
         (["--every=1", "--data.train_file=none.h5"], "none.h5: no such file"),

@@ -6,6 +6,7 @@ import math
 import re
 import shutil
 import subprocess
+import typing
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -79,7 +80,7 @@ def of(study, **changes):
 
 
 def verdicts(study, entries):
-    return {v.claim.split()[0]: v for v in claims.confront(study, entries)}
+    return {v.claim.text.split()[0]: v for v in claims.confront(study, entries)}
 
 
 def test_statements_that_hold(thesis):
@@ -165,7 +166,8 @@ def test_the_range_of_equal_models_is_no_difference(thesis):
     decided = []
     for _ in range(20):
         entries = {name: Entry(name, "", {s: results() for s in (0, 1)}) for name in THESIS}
-        decided.append(claims.origin_is_indifferent(claims.Models(thesis, entries)).verdict)
+        claim = thesis.claims["origin_is_indifferent"]
+        decided.append(claims.alike(claims.Models(thesis, entries), claim).verdict)
     assert decided.count(UNDECIDED) >= 18
 
 
@@ -176,8 +178,18 @@ def test_statements_without_results(thesis):
     assert claims.confront(smoke, {}) == []
 
 
+def test_every_statement_has_a_predicate_and_a_quantity(thesis, tmp_path, monkeypatch):
+    # From any folder.
+    monkeypatch.chdir(tmp_path)
+    assert config.load([f"--config={ROOT / 'configs/study/thesis.yaml'}"]).claims == thesis.claims
+    kinds = typing.get_type_hints(config.ClaimConfig)
+    assert typing.get_args(kinds["predicate"]) == tuple(claims.PREDICATES)
+    assert typing.get_args(kinds["quantity"]) == tuple(claims.QUANTITIES)
+    assert {claim.predicate for claim in thesis.claims.values()} == claims.PREDICATES.keys()
+
+
 def test_pairs_with_and_without_poly(thesis):
-    assert claims.poly_pairs(thesis) == {
+    assert claims.option_pairs(thesis, thesis.claims["poly_helps"].option) == {
         "default_poly_plus": "default",
         "default_poly_minus": "default",
         "dwa_poly_minus": "dwa",
@@ -265,9 +277,9 @@ def report(thesis, tmp_path_factory):
     """The report of a study of which one run is missing."""
     folder = tmp_path_factory.mktemp("study")
     kept = ("default", "gls", "dwa", "famo", "cagrad", "pcgrad", "dwa_poly_minus")
-    study = dataclasses.replace(
-        thesis, output_dir=str(folder), models={name: thesis.models[name] for name in kept}
-    )
+    chosen = {name: thesis.models[name] for name in kept}
+    chosen["gls"] = dataclasses.replace(chosen["gls"], label="<b>GLS</b>")
+    study = dataclasses.replace(thesis, output_dir=str(folder), models=chosen)
     entries = models(study, {name: THESIS[name] for name in kept})
     entries["famo"] = entries["famo"]._replace(seeds={0: entries["famo"].seeds[0]})
     runs = plan(study)
@@ -334,6 +346,9 @@ def test_the_page_is_whole_and_needs_nothing_else(report):
     assert page.sources and all(s.startswith("data:image/png;base64,") for s in page.sources)
     assert "url(" not in text and "http" not in text
     assert not re.search(r"\bnan\b", text)
+    assert "<b>" not in text and "&lt;b&gt;GLS&lt;/b&gt;" in text
+    # The verdicts, at the top and where they are explained.
+    assert text.count("badge yes") == 6 and "+0.010 ± 0.000" in text
 
 
 def test_a_browser_shows_the_page(report, tmp_path):

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -62,41 +63,34 @@ def runs_of(argv, folder):
     return study, plan.plan(study)
 
 
-@pytest.fixture(scope="module")
-def killed(argv, tmp_path_factory):
-    """A study that was killed in the middle of its second model."""
-    folder = tmp_path_factory.mktemp("killed")
-    command = [sys.executable, str(ROOT / "study.py"), "run", *argv(folder)]
-    second = runs_of(argv, folder)[1][1]
-    with (folder / "output.txt").open("w") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)
-        while process.poll() is None and not progress.last_checkpoint(second.folder):
-            time.sleep(0.005)
-        process.kill()
-        process.wait()
-    assert process.returncode == -signal.SIGKILL, (folder / "output.txt").read_text()
-    return folder
-
-
-@pytest.fixture(scope="module")
-def states_when_killed(argv, killed):
-    study, runs = runs_of(argv, killed)
-    first = runs[0].folder / "config.yaml"
-    return [progress.read_progress(r, study.tests) for r in runs], first.stat().st_mtime_ns
-
-
-@pytest.fixture(scope="module")
-def continued(argv, killed, states_when_killed):
-    """The same, continued."""
-    assert script.main(["run", *argv(killed)]) == 0
-    return killed
+def make_default(argv, folder):
+    """Trains and evaluates the first model; the command line."""
+    command = [*argv(folder), "--models", "default"]
+    assert script.main(["run", *command]) == 0
+    return command
 
 
 @pytest.fixture(scope="module")
 def undisturbed(argv, tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
-    assert script.main(["run", *argv(folder)]) == 0
+    make_default(argv, folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def killed(argv, tmp_path_factory):
+    """A study that was killed in the middle of its first model, and how far it was."""
+    folder = tmp_path_factory.mktemp("killed")
+    command = [sys.executable, str(ROOT / "study.py"), "run", *argv(folder)]
+    study, (first, _) = runs_of(argv, folder)
+    with (folder / "output.txt").open("w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+        while process.poll() is None and not progress.last_checkpoint(first.folder):
+            time.sleep(0.005)
+        process.kill()
+        process.wait()
+    assert process.returncode == -signal.SIGKILL, (folder / "output.txt").read_text()
+    return folder, progress.read_progress(first, study.tests)
 
 
 def results(folder):
@@ -107,56 +101,55 @@ def results(folder):
     }
 
 
-def test_a_killed_study_is_in_the_middle(states_when_killed):
-    (first, second), _ = states_when_killed
-    assert first.trained and first.evaluated == ("t",) and first.total == 60
-    assert 0 < second.step < 60 and not second.trained and second.evaluated == ()
+def test_a_killed_and_continued_study_equals_an_undisturbed_one(argv, killed, undisturbed):
+    folder, state = killed
+    assert 0 < state.step < 60 and not state.trained and state.evaluated == ()
+    make_default(argv, folder)
+    found, expected = results(folder), results(undisturbed)
+    assert len(expected) == 2 and found == expected
+    assert not list(folder.rglob("predictions.h5")) and not list(folder.rglob("*.png"))
 
 
-def test_a_killed_and_continued_study_equals_an_undisturbed_one(continued, undisturbed):
-    found, expected = results(continued), results(undisturbed)
-    assert len(expected) == 4 and found == expected
-    assert not list(continued.rglob("predictions.h5")) and not list(continued.rglob("*.png"))
+def files(folder):
+    return sorted((p, p.stat().st_mtime_ns) for p in folder.rglob("*") if p.is_file())
 
 
-def test_what_is_finished_is_left_alone(argv, continued, states_when_killed, monkeypatch, capsys):
-    first = runs_of(argv, continued)[1][0].folder
-    assert (first / "config.yaml").stat().st_mtime_ns == states_when_killed[1]
-    before = sorted((p, p.stat().st_mtime_ns) for p in first.rglob("*") if p.is_file())
+def test_what_is_finished_is_left_alone(argv, undisturbed, monkeypatch, capsys):
+    folder = undisturbed / "default" / "seed_0"
+    before = files(folder)
     monkeypatch.setattr(run.experiment, "train", None)
     monkeypatch.setattr(run, "measure", None)
-    assert script.main(["run", *argv(continued)]) == 0
-    assert before == sorted((p, p.stat().st_mtime_ns) for p in first.rglob("*") if p.is_file())
-    assert (
-        script.main(["status", *argv(continued), "--models", "default", "--seeds", "0", "7"]) == 0
-    )
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split() for line in lines[-4:-2]] == [
-        ["model", "seed", "0", "seed", "7"],
-        ["default", "done", "-"],
-    ]
+    command = make_default(argv, undisturbed)
+    assert before == files(folder)
+    report = capsys.readouterr().out.splitlines()[-1]
+    assert report == f"report: python study.py report {' '.join(argv(undisturbed))}"
+    assert script.main(["status", *command, "--seeds", "0", "7"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[:2] == [["model", "seed", "0", "seed", "7"], ["default", "done", "-"]]
 
 
-def test_other_test_jets_or_options_are_evaluated_anew(argv, continued, monkeypatch):
+def test_other_test_jets_or_options_are_evaluated_anew(argv, undisturbed, monkeypatch):
     made = []
     monkeypatch.setattr(run, "measure", lambda *a, **k: made.append(a[2].parts[-4:]))
-    again = [*argv(continued), "--models", "equal"]
+    again = [*argv(undisturbed), "--models", "default"]
     for more in (["--evaluation.batch_size=50"], ["--again"], ["--train_only"]):
         assert script.main(["run", *again, *more]) == 0
     assert len(made) == 2 and made[0][1:] == ("seed_0", "evaluation", "t")
 
 
 def test_processes_share_a_study(argv, undisturbed, capfd):
-    """Each evaluates one of the models."""
-    expected = results(undisturbed)
+    """Each evaluates one of the models, of which one is a copy of the other."""
+    first, second = runs_of(argv, undisturbed)[1]
+    shutil.copytree(first.folder, second.folder)
+    plan.run_folder.complete(second.folder, second.config)
     for path in undisturbed.rglob(progress.RECORD_FILE):
         path.unlink()
     assert script.main(["run", *argv(undisturbed), "--workers", "2"]) == 0
     assert "2 of 2 runs are finished" in capfd.readouterr().out
     logs = "".join(path.read_text() for path in (undisturbed / "logs").glob("*.txt"))
     assert logs.count("evaluated on t") == 2
-    for path, content in expected.items():
-        assert json.loads((undisturbed / path).read_bytes()).keys() == json.loads(content).keys()
+    one, other = (results(run.folder).values() for run in (first, second))
+    assert [json.loads(x).keys() for x in one] == [json.loads(x).keys() for x in other]
 
 
 def test_a_model_that_fails_does_not_stop_the_others(argv, tmp_path, monkeypatch, capsys):
@@ -201,8 +194,8 @@ def test_what_is_left_of_a_training_that_never_began_is_removed(argv, tmp_path, 
         return loop.Outcome(False, signal.SIGINT, 0)
 
     monkeypatch.setattr(run.experiment, "train", train)
-    plan.check(study, runs)
-    run.make(study, runs)
+    plan.check(runs, study.tests)
+    run.make(runs, run.Todo({}))
     assert seen == [(False, [])]
 
 
@@ -210,7 +203,7 @@ def test_a_run_belongs_to_one_process(argv, tmp_path):
     study, runs = runs_of(argv, tmp_path)
     with run.claim(runs[0].folder) as mine, run.claim(runs[0].folder) as again:
         assert mine and not again
-        assert run.make(study, runs[:1]).elsewhere == ["default, seed 0"]
+        assert run.make(runs[:1], run.Todo(study.tests)).elsewhere == ["default, seed 0"]
     with run.claim(runs[0].folder) as mine:
         assert mine
 
@@ -241,8 +234,11 @@ def test_cost_and_time_left(argv, tmp_path):
     states = [progress.read_progress(r, study.tests) for r in runs]
     assert states[0] == (30, 60, False, False, ()) and states[1] == (0, None, False, False, ())
     # 30 steps of the first model and 60 of the second, at half a second each.
-    assert progress.seconds_left(runs, states) == pytest.approx(45.0)
-    assert "0 of 2 runs" in progress.table(runs, states, study.tests)
+    assert progress.time_left(runs, states) == "1 min"
+    # 300 times the 15 s of the first.
+    assert progress.time_left(runs[:1] * 300, states[:1] * 300) == "1 h 15 min"
+    assert progress.time_left(runs[1:], states[1:]) == "unknown"
+    assert "0 of 2 runs" in progress.table(runs, study.tests)
 
 
 def test_a_damaged_log_is_named(tmp_path):

@@ -183,15 +183,15 @@ def test_description_by_hand():
     weights = np.array([1.0, 2.0, 1.0, 1.0, 0.0, 5.0])
     found = describe(gradients @ gradients.T, np.abs(gradients).sum(1), weights)
     pair = {name: PAIRS.index(name) for name in PAIRS}
-    cosine, similarity = found["cosine"], found["similarity"]
+    cosine, similarity = found.cosine, found.similarity
     assert cosine[[pair[0, 1], pair[0, 2], pair[0, 4], pair[0, 5]]].tolist() == [0, -1, 1, 0.6]
     assert np.isnan(cosine[pair[0, 3]])
     assert similarity[[pair[0, 1], pair[0, 4], pair[0, 3]]].tolist() == [1.0, 0.8, 0.0]
-    assert found["scaled_similarity"][[pair[0, 1], pair[0, 5]]].tolist() == [0.8, 1.0]
-    assert np.isnan(found["scaled_similarity"][pair[3, 4]])
-    assert found["l1"].tolist() == [7, 7, 7, 0, 14, 1] and found["l2"][4] == 10
-    assert found["scaled_l1"].tolist() == [7, 14, 7, 0, 0, 5]
-    assert found["scaled_l2"].tolist() == [5, 10, 5, 0, 0, 5]
+    assert found.scaled_similarity[[pair[0, 1], pair[0, 5]]].tolist() == [0.8, 1.0]
+    assert np.isnan(found.scaled_similarity[pair[3, 4]])
+    assert found.l1.tolist() == [7, 7, 7, 0, 14, 1] and found.l2[4] == 10
+    assert found.scaled_l1.tolist() == [7, 14, 7, 0, 0, 5]
+    assert found.scaled_l2.tolist() == [5, 10, 5, 0, 0, 5]
 
 
 def test_nothing_is_measured_unless_asked_for(training):
