@@ -1,10 +1,12 @@
-"""The command line of `study.py`: its parts and their options."""
+"""`maskformer study PART --config FILE`: the parts and their options."""
 
 import argparse
 import sys
 from pathlib import Path
 
+from maskformer_jax.commands.arguments import Parser
 from maskformer_jax.errors import InputError
+from maskformer_jax.program import call_of
 from maskformer_jax.study import config as configuration
 from maskformer_jax.study.config import StudyConfig
 
@@ -15,21 +17,21 @@ OVERRIDES = (
 )
 
 
-def parse(argv: list[str] | None, description: str) -> argparse.Namespace:
-    """The options of a part; `part` is what to call with all the others."""
-    parser = argparse.ArgumentParser(description=description)
-    parts = parser.add_subparsers(required=True)
-    _add_run(parts)
-    _add_status(parts)
-    _add_report(parts)
-    _add_interactions(parts)
+def main(argv: list[str]) -> int:
+    """Does a part of a study; the exit code: 1 where a run failed."""
+    parser = Parser(
+        prog=call_of("study"), description="Trains, evaluates and compares the models of a study."
+    )
+    parts = parser.add_subparsers(required=True, metavar="PART")
+    for add in (_add_run, _add_status, _add_report, _add_interactions):
+        add(parts)
     options, overrides = parser.parse_known_args(argv)
-    options.overrides = overrides
-    return options
+    given = vars(options)
+    return given.pop("part")(**given, overrides=overrides)
 
 
 def _add_part(parts: argparse._SubParsersAction, name: str, text: str) -> argparse.ArgumentParser:
-    part = parts.add_parser(name, help=text, description=text, epilog=OVERRIDES, allow_abbrev=False)
+    part = parts.add_parser(name, help=text, description=text, epilog=OVERRIDES)
     part.add_argument("--seeds", type=int, nargs="+", metavar="S", help="instead of the study's")
     return part
 
@@ -72,7 +74,6 @@ def _add_interactions(parts: argparse._SubParsersAction) -> None:
         help=text,
         description=text,
         epilog="--config FILE (any number of times) and dotted options describe the training.",
-        allow_abbrev=False,
     )
     part.add_argument("--every", type=int, default=10, metavar="N", help="steps between records")
     part.add_argument(
