@@ -3,6 +3,7 @@
 import sys
 
 from maskformer_jax.__main__ import main as maskformer
+from maskformer_jax.__main__ import run
 
 
 def main(argv: list[str]) -> int:
@@ -11,4 +12,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run("evaluate"))

@@ -6,7 +6,7 @@ import sys
 from maskformer_jax import __version__
 from maskformer_jax.errors import InputError, known
 from maskformer_jax.extras import MissingExtra
-from maskformer_jax.program import COMMANDS, call_of
+from maskformer_jax.program import COMMANDS, Stopped, call_of, leave_at_signals
 
 HELP = f"""Multi-task jet flavour tagging; COMMAND --help says more.
 
@@ -41,11 +41,19 @@ def main(argv: list[str]) -> int:
     except FloatingPointError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except Stopped as stop:
+        print("stopped; run the same command again to continue", file=sys.stderr)
+        return 128 + stop.number
 
 
-def run() -> int:
-    """The command line of this process."""
-    return main(sys.argv[1:])
+def run(*command: str) -> int:
+    """Does what the command line of this process says, until a signal ends it; the exit code.
+
+    Args:
+        command: put before the words of the command line.
+    """
+    leave_at_signals()
+    return main([*command, *sys.argv[1:]])
 
 
 if __name__ == "__main__":

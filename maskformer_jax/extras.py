@@ -10,19 +10,23 @@ from importlib.abc import MetaPathFinder
 from types import ModuleType
 
 _TRAIN = ("absl", "flax", "grain", "h5py", "numpy", "orbax", "tensorboardX", "tqdm", "yaml")
-# Extra -> what it lets one import, and parts of the package that can't do without.
+# Extra -> what it lets one import.
 MODULES = {
     "train": _TRAIN,
     "evaluate": (*_TRAIN, "PIL", "ftag", "matplotlib", "puma", "scipy", "sklearn"),
     "simulate": (*_TRAIN, "awkward", "fastjet", "matplotlib", "pythia8mc", "vector"),
 }
+# Extra -> parts of the package that can't do without.
 PARTS = {
-    **dict.fromkeys(("build", "config", "configuration", "data", "evaluation"), "train"),
-    **dict.fromkeys(("experiment", "model", "optimisers", "tasks", "training"), "train"),
-    **dict.fromkeys(("evaluation.plots", "evaluation.predict", "evaluation.run"), "evaluate"),
-    **{"simulation": "simulate", "study": "evaluate"},
-    **{"commands.train": "train", "commands.evaluate": "evaluate"},
-    **{"commands.simulate": "simulate", "commands.study": "evaluate"},
+    "train": (
+        *("build", "commands.train", "config", "configuration", "data", "evaluation", "experiment"),
+        *("model", "optimisers", "tasks", "training"),
+    ),
+    "evaluate": (
+        *("commands.evaluate", "commands.study", "evaluation.plots", "evaluation.predict"),
+        *("evaluation.run", "study"),
+    ),
+    "simulate": ("commands.simulate", "simulation"),
 }
 
 
@@ -41,8 +45,9 @@ class PartFinder(MetaPathFinder):
         Raises:
             MissingExtra: the part needs an extra that is not installed.
         """
-        extra = PARTS.get(fullname.removeprefix(f"{__package__}."))
-        if extra is None or not fullname.startswith(f"{__package__}."):
+        package, _, part = fullname.partition(".")
+        extra = next((extra for extra, parts in PARTS.items() if part in parts), None)
+        if package != __package__ or extra is None:
             return
         missing = [name for name in MODULES[extra] if importlib.util.find_spec(name) is None]
         if missing:

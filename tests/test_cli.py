@@ -215,6 +215,13 @@ def test_a_mistake_in_evaluation_is_one_line(run, folder, capsys, more, message)
     assert not (folder / "never").exists()
 
 
+def test_a_missing_file_is_named_before_the_results_of_another(tmp_path, capsys):
+    (tmp_path / "metrics.json").write_text('{"test_file": "/other.h5"}')
+    options = ["--run", str(tmp_path), "--test_file", "nope.h5", "--output_dir", str(tmp_path)]
+    assert evaluate.main(options) == 2
+    assert capsys.readouterr().err == "error: nope.h5: no such file\n"
+
+
 WORDS = {
     "train.py": "python evaluate.py",
     "/my/clone/study.py": "python /my/clone/evaluate.py",
@@ -242,6 +249,7 @@ COMMANDS = [
     (["study"], 2, "the following arguments are required: PART"),
     (["study", "report", "--report", "R", "--config", "study/smoke"], 2, "no option `report`"),
     (["simulate", "inspect", "F", "--comp", "F"], 2, "unrecognized arguments: --comp F"),
+    (["simulate"], 2, "`jets` must say how many are made"),
     (["trian"], 2, "no command is called 'trian'; did you mean `train`?"),
     ([], 0, "python -m maskformer_jax COMMAND"),
     (["--version"], 0, maskformer_jax.__version__),

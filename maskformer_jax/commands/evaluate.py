@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from maskformer_jax.commands.arguments import Parser
+from maskformer_jax.errors import InputError
 from maskformer_jax.program import call_of
 
 
@@ -13,6 +14,8 @@ def main(argv: list[str]) -> int:
     from maskformer_jax.evaluation.comparison import evaluate_runs
     from maskformer_jax.training.compilation import use_cache
 
+    if not options.test_file.is_file():
+        raise InputError(f"{options.test_file}: no such file")
     use_cache()
     folder, labels = options.output_dir, options.label
     print(evaluate_runs(options.run, options.test_file, folder, overrides, labels))

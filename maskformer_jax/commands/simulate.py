@@ -1,11 +1,10 @@
 """`maskformer simulate --config FILE --jets N --output_dir DIR`, or `simulate inspect FILE`."""
 
-import sys
 from pathlib import Path
 
 from maskformer_jax import configuration
 from maskformer_jax.commands.arguments import Parser
-from maskformer_jax.program import call_of
+from maskformer_jax.program import call_of, stopped_by_signals
 from maskformer_jax.simulation.config import SimulationConfig
 
 INSPECT = "inspect"
@@ -13,11 +12,7 @@ INSPECT = "inspect"
 
 def main(argv: list[str]) -> int:
     """Simulates, or looks at a file, as the command line says; the exit code."""
-    try:
-        _inspect(argv[1:]) if argv[:1] == [INSPECT] else _simulate(argv)
-    except KeyboardInterrupt:
-        print("stopped; run the same command again to continue", file=sys.stderr)
-        return 130
+    _inspect(argv[1:]) if argv[:1] == [INSPECT] else _simulate(argv)
     return 0
 
 
@@ -27,7 +22,9 @@ def _simulate(argv: list[str]) -> None:
     # Slow imports, after the command line is known to be right.
     from maskformer_jax.simulation.production import produce
 
-    for path in produce(config):
+    with stopped_by_signals():
+        files = produce(config)
+    for path in files:
         print(f"{path}; look at it with: {call_of('simulate')} {INSPECT} {path}")
 
 

@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import gc
 import json
-import signal
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -16,6 +15,7 @@ import jax
 from maskformer_jax import experiment
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.run import measure
+from maskformer_jax.program import Stopped, stopped_by_signals
 from maskformer_jax.study import progress
 from maskformer_jax.study.config import StudyConfig
 from maskformer_jax.study.plan import Run, is_abandoned
@@ -36,34 +36,6 @@ class Outcome(NamedTuple):
     failed: dict[str, str]
     elsewhere: list[str]
     signal: int = 0
-
-
-class Stopped(KeyboardInterrupt):
-    """A signal arrived; a training has saved before.
-
-    Attributes:
-        number: of the signal.
-    """
-
-    def __init__(self, number: int):
-        super().__init__(number)
-        self.number = number
-
-
-@contextlib.contextmanager
-def stopped_by_signals() -> Iterator[None]:
-    """Turns Ctrl-C and SIGTERM into `Stopped`, where a training does not catch them itself."""
-
-    def stop(number: int, frame: object) -> None:
-        del frame
-        raise Stopped(number)
-
-    previous = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 class Todo(NamedTuple):
