@@ -14,7 +14,8 @@ def main(argv: list[str]) -> int:
     from maskformer_jax.evaluation.comparison import evaluate_runs
     from maskformer_jax.training.compilation import use_cache
 
-    if not options.test_file.is_file():
+    # Before the results of another file are found in its way.
+    if all(run.is_dir() for run in options.run) and not options.test_file.is_file():
         raise InputError(f"{options.test_file}: no such file")
     use_cache()
     folder, labels = options.output_dir, options.label
