@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN ?= runs/quickstart
 
-.PHONY: train test campaign lint format benchmark clean
+.PHONY: train test wheel campaign lint format benchmark clean
 
 train: $(VENV)/.train  ## Train the quickstart on the embedded jets and evaluate it
 	$(BIN)/python train.py --config configs/quickstart.yaml --output_dir $(RUN)
@@ -11,6 +11,9 @@ train: $(VENV)/.train  ## Train the quickstart on the embedded jets and evaluate
 
 test: $(VENV)/.dev  ## Run every test
 	$(BIN)/python -m pytest -n 2 --dist loadscope
+
+wheel:  ## Build the wheel, install it into fresh environments, and use it there
+	$(PYTHON) tests/wheel.py
 
 campaign: $(VENV)/.dev  ## Run what takes long: every recorded log
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m campaign

@@ -1,21 +1,15 @@
-"""Trains, evaluates and compares the models of a study: `python study.py PART`, `--help` lists the
-parts."""
+"""Trains, evaluates and compares several models: `python study.py` is `maskformer study`."""
 
 import sys
 
-from maskformer_jax.errors import InputError
-from maskformer_jax.study.command_line import parse
+from maskformer_jax.__main__ import main as maskformer
+from maskformer_jax.__main__ import run
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Does a part of a study; the exit code: 2 for wrong input, 1 where a run failed."""
-    options = parse(argv, __doc__)
-    try:
-        return options.part(options)
-    except (InputError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+def main(argv: list[str]) -> int:
+    """Does what the words after the script's name say; the exit code."""
+    return maskformer(["study", *argv])
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("study"))

@@ -24,7 +24,7 @@ from maskformer_jax.model.network import parameter_table
 from maskformer_jax.tasks import KINDS, Kind
 from maskformer_jax.training import loop, run_folder
 from maskformer_jax.training.batches import used_parts
-from maskformer_jax.training.compilation import use_cache
+from maskformer_jax.training.compilation import settle, use_cache
 from maskformer_jax.training.method import micro_batches
 from maskformer_jax.types import Batch, Labels
 from maskformer_jax.weighting import METHODS
@@ -46,6 +46,7 @@ def train(
         InputError: a file, an option or the run folder is wrong.
         FloatingPointError: a loss or gradient was not finite.
     """
+    settle()
     use_cache()
     run, data, settings = Path(config.output_dir), config.data, config.training
     if resume:

@@ -17,7 +17,10 @@ SAMPLE = ROOT / "data" / "sample"
 sys.path.insert(0, str(ROOT))
 
 import evaluate  # noqa: E402
+import maskformer_jax  # noqa: E402
 import train  # noqa: E402
+from maskformer_jax.__main__ import main as maskformer  # noqa: E402
+from maskformer_jax.program import call_of  # noqa: E402
 
 TINY = f"""
 base: {ROOT / "configs" / "maskformer.yaml"}
@@ -68,6 +71,7 @@ def run(folder):
     assert done.returncode == 0, done.stderr
     assert "120 jets to train on" in done.stdout
     assert "total" in done.stdout
+    assert f"evaluate with: python {ROOT}/evaluate.py --run {folder}/run" in done.stdout
     return folder / "run"
 
 
@@ -96,7 +100,7 @@ def test_the_whole_way(run, folder):
 
 def test_a_finished_run_is_resumed_to_no_effect(run, capsys):
     before = (run / "metrics.jsonl").read_text()
-    assert train.main(["--resume", str(run)]) == 0
+    assert train.main([f"--resume={run}"]) == 0
     assert "3 steps" in capsys.readouterr().out
     assert (run / "metrics.jsonl").read_text() == before
 
@@ -209,6 +213,69 @@ def test_a_mistake_in_evaluation_is_one_line(run, folder, capsys, more, message)
     assert errors[0].startswith("error: ")
     assert message in errors[0]
     assert not (folder / "never").exists()
+
+
+def test_a_missing_file_is_named_before_the_results_of_another(tmp_path, capsys):
+    (tmp_path / "metrics.json").write_text('{"test_file": "/other.h5"}')
+    options = ["--run", str(tmp_path), "--test_file", "nope.h5", "--output_dir", str(tmp_path)]
+    assert evaluate.main(options) == 2
+    assert capsys.readouterr().err == "error: nope.h5: no such file\n"
+
+
+WORDS = {
+    "train.py": "python evaluate.py",
+    "/my/clone/study.py": "python /my/clone/evaluate.py",
+    "/usr/bin/maskformer": "maskformer evaluate",
+    "/lib/maskformer_jax/__main__.py": "python -m maskformer_jax evaluate",
+    "my_script.py": "python -m maskformer_jax evaluate",
+}
+
+
+@pytest.mark.parametrize("called", WORDS)
+def test_commands_are_named_as_they_were_called(monkeypatch, called):
+    monkeypatch.setattr(sys, "argv", [called])
+    assert call_of("evaluate") == WORDS[called]
+
+
+COMMANDS = [
+    (["train", "--config", "gn2", "--print_config"], 0, "embed_dim: 256"),
+    (["train", "--config", "configs/weighting/cagrad.yaml", "--print_config"], 0, "name: cagrad"),
+    (["train", "--config", "gn3"], 2, "gn3: no such file, and no shipped configuration; did you"),
+    (["train", "--config", "cagrad"], 2, "did you mean `weighting/cagrad`?"),
+    (["train", "--config", "data"], 2, "data: not a file, and no shipped"),
+    (["train", "--config", "quickstart"], 2, "the sample comes with a clone only"),
+    (["evaluate"], 2, "the following arguments are required: --run, --test_file"),
+    (["evaluate", "--run", "R", "--test", "F"], 2, "arguments are required: --test_file"),
+    (["study"], 2, "the following arguments are required: PART"),
+    (["study", "report", "--report", "R", "--config", "study/smoke"], 2, "no option `report`"),
+    (["simulate", "inspect", "F", "--comp", "F"], 2, "unrecognized arguments: --comp F"),
+    (["simulate"], 2, "`jets` must say how many are made"),
+    (["trian"], 2, "no command is called 'trian'; did you mean `train`?"),
+    ([], 0, "python -m maskformer_jax COMMAND"),
+    (["--version"], 0, maskformer_jax.__version__),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "message"), COMMANDS, ids=lambda x: str(x)[:40])
+def test_commands_work_from_any_folder(tmp_path, monkeypatch, capsys, arguments, code, message):
+    (tmp_path / "data").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["pytest"])
+    try:
+        assert maskformer(arguments) == code
+    except SystemExit as end:
+        assert end.code == code
+    out, errors = capsys.readouterr()
+    assert message in (errors if code else out)
+    assert len(errors.splitlines()) == bool(code)
+
+
+def test_a_file_wins_over_a_shipped_configuration(tmp_path, monkeypatch, capsys):
+    (tmp_path / "gn2").write_text("name: Mine")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        maskformer(["train", "--config", "gn2", "--print_config"])
+    assert "name: Mine" in capsys.readouterr().out
 
 
 def test_the_exit_code_reaches_the_shell(folder):

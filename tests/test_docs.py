@@ -5,13 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from wheel import PROGRAMS
 
 from maskformer_jax.weighting import METHODS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-TEXT = (ROOT / "docs" / "weighting.md").read_text()
-PROGRAMS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 
 
 def test_there_are_programs():

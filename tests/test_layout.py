@@ -2,10 +2,17 @@
 
 import ast
 import graphlib
+import importlib
+import itertools
+import re
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+
+from maskformer_jax import extras
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "maskformer_jax"
@@ -43,7 +50,17 @@ ARRAYS = {"jax", "jaxtyping"}
 COMPUTING = ARRAYS | {"numpy", "optax"}
 # Part -> what it may import of the package, and of others. Data flows down this table.
 PARTS = {
-    "": (set(), set()),
+    "": ({"extras"}, set()),
+    "__main__": ({"", "errors", "extras", "program"}, set()),
+    "commands": (
+        {
+            *("config", "configuration", "errors", "evaluation", "experiment", "program"),
+            *("simulation", "study", "training"),
+        },
+        set(),
+    ),
+    "extras": (set(), set()),
+    "program": (set(), set()),
     "errors": (set(), set()),
     "types": (set(), ARRAYS),
     "configuration": ({"errors"}, {"yaml"}),
@@ -67,12 +84,12 @@ PARTS = {
     "training": (
         {
             *("build", "config", "configuration", "data", "errors", "gradients", "model"),
-            *("optimisers", "tasks", "types", "weighting"),
+            *("optimisers", "program", "tasks", "types", "weighting"),
         },
         COMPUTING | {"absl", "grain", "orbax", "tensorboardX", "tqdm"},
     ),
     "evaluation": (
-        {"build", "config", "data", "errors", "tasks", "training", "types"},
+        {"build", "config", "data", "errors", "program", "tasks", "training", "types"},
         ARRAYS | {"ftag", "h5py", "matplotlib", "numpy", "puma", "scipy", "sklearn"},
     ),
     "experiment": (
@@ -89,7 +106,7 @@ PARTS = {
     "study": (
         {
             *("build", "config", "configuration", "data", "errors"),
-            *("evaluation", "experiment", "tasks", "training"),
+            *("evaluation", "experiment", "program", "tasks", "training"),
         },
         {
             *("PIL", "jax", "jaxtyping", "jinja2", "markupsafe", "matplotlib", "numpy", "optax"),
@@ -133,6 +150,41 @@ def test_of_some_parts_little_may_be_imported(part, other):
     found = {i.removeprefix("maskformer_jax.") for i in imported if part_of(i) == other}
     found &= {name.removeprefix("maskformer_jax.") for name in MODULES}
     assert found <= NARROW[part, other]
+
+
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+CORE = {"jax", "jaxtyping", "optax"}
+DISTRIBUTIONS = packages_distributions()
+
+
+@pytest.mark.parametrize("extra", extras.MODULES)
+def test_an_extra_installs_what_its_parts_ask_for(extra):
+    installed = {re.split("[<>=]", name)[0].lower() for name in EXTRAS[extra]}
+    if "maskformer_jax[train]" in installed:
+        installed |= {re.split("[<>=]", name)[0].lower() for name in EXTRAS["train"]}
+    for module in extras.MODULES[extra]:
+        assert installed & {name.lower() for name in DISTRIBUTIONS[module]}, module
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_asks_for_the_extra_that_has_what_it_imports(part):
+    there = set(CORE)
+    for extra, parts in extras.PARTS.items():
+        if part in {name.split(".")[0] for name in parts}:
+            there |= set(extras.MODULES[extra])
+    assert PARTS[part][1] <= there
+
+
+@pytest.mark.parametrize("name", itertools.chain(*extras.PARTS.values()))
+def test_parts_that_ask_for_an_extra_are_there(name):
+    assert f"{PACKAGE.name}.{name}" in MODULES
+
+
+def test_an_extra_that_is_not_installed_is_named_in_one_line(monkeypatch):
+    monkeypatch.setitem(extras.MODULES, "train", ("flax", "nosuchmodule"))
+    monkeypatch.delitem(sys.modules, "maskformer_jax.model", raising=False)
+    with pytest.raises(extras.MissingExtra, match=r"^maskformer_jax.model needs nosuchmodule: pip"):
+        importlib.import_module("maskformer_jax.model")
 
 
 def test_no_import_cycles():

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from maskformer_jax.configuration import shipped
 from maskformer_jax.configuration.fields import (
     Place,
     Tables,
@@ -112,7 +113,7 @@ def load(
         raise SystemExit(0)
     data: object = defaults(kind) if saved is None else _read_saved(saved)
     for name in given.files:
-        for layer in _read_with_bases(Path(name)):
+        for layer in _read_with_bases(shipped.find(name)):
             data = merge(data, layer, root, tables)
     # A name first, since it drops the options of another.
     everything = sorted([*overrides, *given.overrides], key=lambda pair: not _is_name(pair[0]))
@@ -177,7 +178,7 @@ def help_text(kind: type, description: str, tables: Tables, section: str = "") -
             raise unknown([key], path, {n: p for n, p in known.items() if p.kinds(tables)})
         kinds, path = known[key].kinds(tables), f"{path}.{key}".lstrip(".")
         path += ".NAME" if known[key].is_map else ""
-    usage = "--config FILE (again: later ones win), --print_config, --help.SECTION"
+    usage = "--config FILE or NAME (again: later ones win), --print_config, --help.SECTION"
     lines = [] if section else [description, usage]
     for name, chosen in kinds.items():
         lines += [f"{path} {name}:"] if name else []

@@ -216,7 +216,10 @@ class _Table:
 
 def _open(path: Path) -> h5py.File:
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
+        # Shipped configurations name these.
+        sample = path.parts[:2] == ("data", "sample")
+        hint = "; the sample comes with a clone only: name files of your own" if sample else ""
+        raise InputError(f"{path}: no such file{hint}")
     try:
         return h5py.File(path, "r", rdcc_nbytes=CHUNK_CACHE_BYTES)
     except OSError as error:

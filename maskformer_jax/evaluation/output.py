@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from maskformer_jax.errors import InputError
+from maskformer_jax.program import unfinished
 
 
 def not_writable(path: Path, error: OSError) -> InputError:
@@ -13,7 +14,9 @@ def not_writable(path: Path, error: OSError) -> InputError:
 
 def partial_path(path: Path) -> Path:
     """Where a file is written before it is moved to `path`: beside it, hidden."""
-    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    unfinished.add(partial)
+    return partial
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -12,6 +12,7 @@ from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation import baseline as templates
 from maskformer_jax.evaluation.baseline import Baseline
 from maskformer_jax.training.checkpoint import restore_params
+from maskformer_jax.training.compilation import settle
 from maskformer_jax.training.run_folder import CONFIG_FILE
 
 
@@ -43,6 +44,7 @@ def load_run(run: Path, overrides: Sequence[str] = ()) -> Trained:
     Raises:
         InputError: the folder is missing, incomplete or damaged.
     """
+    settle()
     config = load_config(run, overrides)
     scaling = Scaling.load(run / NORMALISATION_FILE)
     model = build(config)

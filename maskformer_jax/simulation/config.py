@@ -435,7 +435,7 @@ class SimulationConfig:
 
     Attributes:
         output_dir: where the files go.
-        jets: of a sample whose `fraction` is 1.
+        jets: of a sample whose `fraction` is 1; 0: they must be given.
         workers: processes; they change nothing but the time.
         seed: the same seed gives the same bytes.
         samples: name of the file -> what it holds.
@@ -456,7 +456,7 @@ class SimulationConfig:
     """
 
     output_dir: str = "data/simulated"
-    jets: int = 150_000
+    jets: int = 0
     workers: int = 1
     seed: int = 0
     samples: dict[str, SampleConfig] = field(default_factory=_samples)
@@ -480,7 +480,8 @@ class SimulationConfig:
     output: OutputConfig = field(default_factory=OutputConfig)
 
     def __post_init__(self):
-        for name in ("jets", "workers", "shard_events", "batch_events"):
+        check(self.jets >= 0, "jets", "be at least 1", self.jets)
+        for name in ("workers", "shard_events", "batch_events"):
             check(getattr(self, name) >= 1, name, "be at least 1", getattr(self, name))
         check(self.seed >= 0, "seed", "be at least 0", self.seed)
         check(len(self.samples) > 0, "samples", "name at least one file", self.samples)

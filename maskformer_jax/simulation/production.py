@@ -15,7 +15,7 @@ import numpy as np
 import yaml
 from tqdm import tqdm
 
-from maskformer_jax.errors import InputError
+from maskformer_jax.errors import InputError, check
 from maskformer_jax.simulation import resampling, writing
 from maskformer_jax.simulation.config import FLAVOURS, SimulationConfig
 from maskformer_jax.simulation.pileup import make_pool
@@ -51,6 +51,7 @@ def produce(config: SimulationConfig, make: MakeShard = make_shard) -> list[Path
         InputError: the folder holds something else, it can't be written to, a setting means
             nothing, or a worker died. Finished shards are kept.
     """
+    check(config.jets > 0, "jets", "say how many are made (--jets 1000: minutes)", config.jets)
     check_fields(config.output)
     folder = Path(config.output_dir)
     files = [folder / f"{sample}.h5" for sample in config.samples]

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.results import Results, read_results
 from maskformer_jax.evaluation.tables.seeds import Entry
+from maskformer_jax.program import call_of
 from maskformer_jax.study.config import StudyConfig
 from maskformer_jax.study.plan import Run
 from maskformer_jax.study.progress import Cost, evaluation_folder, read_cost, read_record
@@ -72,7 +73,7 @@ def collect(study: StudyConfig, runs: Sequence[Run]) -> Collected:
             tests.append(test)
     if not tests:
         raise InputError(
-            f"{study.output_dir}: no run has been evaluated yet; `python study.py run` first"
+            f"{study.output_dir}: no run has been evaluated yet; `{call_of('study')} run` first"
         )
     costs: dict[str, dict[int, Cost]] = {}
     for run in runs:
@@ -111,7 +112,7 @@ def _check_are_alike(test: str, records: Sequence[tuple[dict[str, Any], Path]]) 
         if changed:
             raise InputError(
                 f"`tests.{test}` was evaluated with different {', '.join(changed)}: see "
-                f"{first_folder} and {folder}; repeat with `python study.py run --again`"
+                f"{first_folder} and {folder}; repeat with `{call_of('study')} run --again`"
             )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from maskformer_jax import config as configuration
 from maskformer_jax.build import build_tasks
 from maskformer_jax.config import Config
+from maskformer_jax.configuration import shipped
 from maskformer_jax.data import JetFile, schema
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.output import write_whole
@@ -20,7 +21,6 @@ from maskformer_jax.study.interactions_record import WINDOW, read
 from maskformer_jax.study.plan import Run, check
 
 WEIGHTINGS = ("equal", "static")
-OVERLAYS = Path(__file__).parents[2] / "configs" / "weighting"
 REPORT_FILE = "interactions.md"
 
 
@@ -31,7 +31,7 @@ def plan_runs(
 
     Args:
         overrides: `--config FILE` and dotted options of a training. Its static weights are used
-            where it has some, and otherwise those of `configs/weighting/static.yaml`.
+            where it has some, and otherwise those of the shipped `weighting/static`.
         every: steps from one record to the next.
         curvature: points of its trapezoid rule; none: it is not recorded.
         output_dir: their folders lie in it.
@@ -47,8 +47,8 @@ def plan_runs(
         folder = output_dir / name
         weighting = given.weighting
         if weighting.name != name:
-            overlay = configuration.load([f"--config={OVERLAYS / name}.yaml"]).weighting
-            weighting = dataclasses.replace(weighting, name=name, options=overlay.options)
+            overlay = configuration.load([f"--config={shipped.path_of(f'weighting/{name}')}"])
+            weighting = dataclasses.replace(weighting, name=name, options=overlay.weighting.options)
         config = dataclasses.replace(given, weighting=weighting, output_dir=str(folder))
         runs.append(Run(name, config.training.seed, folder, config))
     check(runs, {})

@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import gc
 import json
-import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ import jax
 from maskformer_jax import experiment
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.run import measure
+from maskformer_jax.program import Stopped, stopped_by_signals
 from maskformer_jax.study import progress
 from maskformer_jax.study.plan import Run, is_abandoned
 from maskformer_jax.training.run_folder import CONFIG_FILE
@@ -45,26 +45,6 @@ class Outcome(NamedTuple):
             print("stopped; run the same command again to continue", file=sys.stderr)
             return 128 + self.signal
         return 1 if self.failed else 0
-
-
-class Stopped(KeyboardInterrupt):
-    """A signal, whose number is its argument, arrived; a training has saved before."""
-
-
-@contextlib.contextmanager
-def stopped_by_signals() -> Iterator[None]:
-    """Turns Ctrl-C and SIGTERM into `Stopped`, where a training does not catch them itself."""
-
-    def stop(number: int, frame: object) -> None:
-        del frame
-        raise Stopped(number)
-
-    previous = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 class Todo(NamedTuple):

@@ -1,7 +1,6 @@
 """What a running training shows: the terminal, the log, and the stop at the first bad number."""
 
 import itertools
-import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from jaxtyping import PyTree
 from numpy.typing import ArrayLike
 from tqdm import tqdm
 
+from maskformer_jax.program import first_signal
 from maskformer_jax.training.logging import MetricsLog
 from maskformer_jax.training.step import StepMetrics
 from maskformer_jax.types import Batch, Labels
@@ -219,18 +219,20 @@ class ProgressBar:
 
 
 class StopSignals:
-    """Remembers SIGTERM and SIGINT instead of dying; a second one is no longer caught."""
+    """Remembers the first SIGTERM or Ctrl-C; a second one is no longer caught.
+
+    Attributes:
+        received: its number, 0 before it came.
+    """
 
     def __enter__(self) -> "StopSignals":
         self.received = 0
-        self._previous = {s: signal.signal(s, self._note) for s in (signal.SIGTERM, signal.SIGINT)}
+        self._block = first_signal(self._note)
+        self._block.__enter__()
         return self
 
-    def _note(self, number: int, frame: object) -> None:
-        del frame
+    def _note(self, number: int) -> None:
         self.received = number
-        self.__exit__()
 
     def __exit__(self, *exception: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        self._block.__exit__(*exception)

@@ -8,7 +8,7 @@ RUN/nonfinite_batch.npz  only after a loss or gradient that was not finite
 RUN/metrics.jsonl        the log, one JSON object a line
 RUN/interactions.jsonl   gradients of the tasks beside each other, if `training` says so
 RUN/tensorboard/         the same for TensorBoard
-RUN/evaluation/          what `evaluate.py` writes
+RUN/evaluation/          what `maskformer evaluate` writes
 """
 
 import dataclasses
@@ -18,6 +18,7 @@ from pathlib import Path
 from maskformer_jax import config as configuration
 from maskformer_jax.config import Config
 from maskformer_jax.errors import InputError
+from maskformer_jax.program import call_of
 
 CONFIG_FILE = "config.yaml"
 UNFINISHED_CONFIG_FILE = "config.tmp"
@@ -46,7 +47,7 @@ def check_is_free(run: Path) -> None:
     if run.exists() and (not run.is_dir() or any(run.iterdir())):
         raise InputError(
             f"`output_dir` {run} is not empty: choose another, or continue it with "
-            f"`python train.py --resume {run}`"
+            f"`{call_of('train')} --resume {run}`"
         )
 
 

@@ -250,7 +250,8 @@ def test_events_without_jets_make_an_empty_shard(small):
 
 
 MISTAKES = [
-    (["--jets=0"], "`jets`"),
+    (["--jets=0"], "`jets` must say how many"),
+    (["--jets=-1"], "`jets`"),
     (["--workers=0"], "`workers`"),
     (["--seed=-1"], "`seed`"),
     (["--pileup.mean=-1"], "`pileup.mean`"),

@@ -1,11 +1,13 @@
-"""The command line of `study.py`: its parts and their options."""
+"""`maskformer study PART --config FILE`: the parts and their options."""
 
 import argparse
 import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+from maskformer_jax.commands.arguments import Parser
 from maskformer_jax.errors import InputError
+from maskformer_jax.program import call_of
 from maskformer_jax.study import config as configuration
 from maskformer_jax.study.config import StudyConfig
 
@@ -19,13 +21,20 @@ OF_TRAINING = "--config FILE (any number of times) and dotted options describe t
 Part = Callable[[argparse.Namespace], int]
 
 
-def parse(argv: list[str] | None, description: str) -> argparse.Namespace:
+def main(argv: list[str]) -> int:
+    """Does a part of a study; the exit code: 1 where a run failed."""
+    options = parse(argv)
+    return options.part(options)
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
     """The options of a part; `part` is what to call with them."""
-    parser = argparse.ArgumentParser(description=description)
-    parts = parser.add_subparsers(required=True)
+    text = "Trains, evaluates and compares the models of a study."
+    parser = Parser(prog=call_of("study"), description=text)
+    parts = parser.add_subparsers(required=True, metavar="PART")
 
     def add_part(make: Part, text: str, epilog: str = OF_STUDY) -> argparse.ArgumentParser:
-        names = {"help": text, "description": text, "epilog": epilog, "allow_abbrev": False}
+        names = {"help": text, "description": text, "epilog": epilog}
         part = parts.add_parser(make.__name__, **names)
         part.set_defaults(part=make)
         if epilog == OF_STUDY:
@@ -87,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
     code = outcome.exit_code()
     if not (outcome.signal or options.train_only):
         seeds = ["--seeds", *map(str, options.seeds)] if options.seeds else []
-        print(f"report: python study.py report {shlex.join([*options.overrides, *seeds])}")
+        print(f"report: {call_of('study')} report {shlex.join([*options.overrides, *seeds])}")
     return code
 
 

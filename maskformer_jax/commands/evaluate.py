@@ -1,0 +1,46 @@
+"""`maskformer evaluate --run RUN [--run RUN ...] --test_file FILE [--output_dir FOLDER]`."""
+
+from pathlib import Path
+
+from maskformer_jax.commands.arguments import Parser
+from maskformer_jax.errors import InputError
+from maskformer_jax.program import call_of
+
+
+def main(argv: list[str]) -> int:
+    """Evaluates as the command line says and prints the tables; the exit code."""
+    options, overrides = _parser().parse_known_args(argv)
+    # Slow imports, after the command line is known to be right.
+    from maskformer_jax.evaluation.comparison import evaluate_runs
+    from maskformer_jax.training.compilation import use_cache
+
+    # Before the results of another file are found in its way.
+    if all(run.is_dir() for run in options.run) and not options.test_file.is_file():
+        raise InputError(f"{options.test_file}: no such file")
+    use_cache()
+    folder, labels = options.output_dir, options.label
+    print(evaluate_runs(options.run, options.test_file, folder, overrides, labels))
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog=call_of("evaluate"),
+        description="Write predictions, metrics, tables and plots of a run's best checkpoint; of "
+        "several runs also all of it side by side.",
+        epilog="Any other option overrides the configuration of the runs: "
+        "--evaluation.discriminants.b.backgrounds '{cjets: 0.2, ujets: 0.8}' sets f_c. Jets are "
+        "drawn by --evaluation.display.first 4 or --evaluation.display.jets '[0, 17]'.",
+    )
+    add = parser.add_argument
+    runs = "folder of a training run; several times: compare with the first"
+    add("--run", type=Path, required=True, action="append", help=runs)
+    add("--label", action="append", default=[], help="of each run in plots and tables")
+    add("--test_file", type=Path, required=True, help="HDF5 file of jets")
+    add(
+        "--output_dir",
+        type=Path,
+        help="where the results go; default: RUN/evaluation, and the comparison in "
+        "evaluation/comparison of the first run; results of another test file are not replaced",
+    )
+    return parser

@@ -1,0 +1,34 @@
+"""`maskformer train --config FILE [--section.field=value ...]`, or `--resume RUN`."""
+
+from maskformer_jax import config as configuration
+from maskformer_jax.program import call_of
+from maskformer_jax.training.run_folder import load_resumed
+
+RESUME = "--resume"
+
+
+def main(argv: list[str]) -> int:
+    """Trains as the command line says; the exit code."""
+    argv = [part for word in argv for part in _parts(word)]
+    resume = RESUME in argv
+    if resume:
+        config = load_resumed(argv)
+    else:
+        text = f"Trains a model; {RESUME} RUN continues a run."
+        config = configuration.load(argv, text)
+    # Slow imports, after the command line is known to be right.
+    from maskformer_jax.experiment import train
+
+    outcome, run = train(config, resume=resume), config.output_dir
+    if not outcome.finished:
+        again = f"{call_of('train')} {RESUME} {run}"
+        print(f"stopped at step {outcome.step}; continue with: {again}")
+        return 128 + outcome.signal
+    next_one = f"{call_of('evaluate')} --run {run} --test_file FILE"
+    print(f"{outcome.step} steps; evaluate with: {next_one}")
+    return 0
+
+
+def _parts(word: str) -> list[str]:
+    """`--resume=RUN` in two words, as others expect it."""
+    return word.split("=", 1) if word.startswith(f"{RESUME}=") else [word]
