@@ -126,7 +126,7 @@ def test_pcd_is_the_primary_gradient_where_constraints_contradict():
 
 def test_pcd_follows_its_definition_over_steps():
     """One secondary task: d = h_0 + max(0, (tau |h_1|^2 - h_0.h_1) / |h_1|^2) h_1."""
-    method = METHODS["pcd"].factory(2, tau=0.1, beta=0.9)
+    method = METHODS["pcd"](2, tau=0.1, beta=0.9)
     state, average = method.init(jnp.zeros(1)), np.zeros(2)
     for t in (1, 2, 3):
         g = np.random.default_rng(t).normal(size=(2, 3)) + np.outer([1, -1], [1, 0, 0])
@@ -149,14 +149,15 @@ def test_mgda_divides_by_what_it_is_told():
     expected = {"none": [0.8, 0.2], "l2": [0.25, 0.125], "loss": [8 / 17, 1 / 17]}
     expected["loss+"] = [0.2, 0.05]
     for normalise, values in expected.items():
-        method = METHODS["mgda"].factory(2, normalise=normalise)
-        found, _ = method.weights(matrix, method.init(jnp.zeros(1)), losses)
+        method = METHODS["mgda"](2, normalise=normalise)
+        found = method.weigh(matrix, method.init(jnp.zeros(1)), losses).weights
         close(found, np.array(values, np.float32), 1e-5)
-    method = METHODS["mgda"].factory(2, normalise="l2", divide=False)
-    close(method.weights(matrix, method.init(None), None)[0], np.array([0.5, 0.5], np.float32))
-    method = METHODS["mgda"].factory(2, normalise="loss")
+    method = METHODS["mgda"](2, normalise="l2", divide=False)
+    found = method.weigh(matrix, method.init(jnp.zeros(1))).weights
+    close(found, np.array([0.5, 0.5], np.float32))
+    method = METHODS["mgda"](2, normalise="loss")
     with pytest.raises(ValueError, match=r"`losses` must be given to mgda with .normalise: loss"):
-        method.weights(matrix, method.init(None), None)
+        method.weigh(matrix, method.init(jnp.zeros(1)))
 
 
 def test_nash_mtl_keeps_alpha_and_clips_every_step():
