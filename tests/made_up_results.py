@@ -1,126 +1,129 @@
-"""Results of evaluations that never happened, in the form of metrics.json and curves.json."""
-
-import math
+"""Results of evaluations that never happened."""
 
 import numpy as np
 
-from maskformer_jax.evaluation.results import Results
+from maskformer_jax.evaluation.discriminants import rejection_of
+from maskformer_jax.evaluation.quantities import count, number, of_rejection, percent
+from maskformer_jax.evaluation.results import Confusion, Curve, Part, Points, Result, table_of
+from maskformer_jax.tasks.confusion import fraction
 
 WORKING_POINTS = ("0.6", "0.7", "0.77", "0.85")
-SCORES = {"precision": 0.8, "recall": 0.7, "f1": 0.74}
-SIZES = {"ujets": 10_000, "cjets": 2_000, "bjets": 5_000}
+SIZES = {"bjets": 5_000, "cjets": 2_000, "ujets": 10_000}
+EDGES = np.array([10.0, 20.0, 40.0])
 
 
-def fraction(value, total=10_000):
-    error = math.sqrt(value * (1 - value) / total) if total else math.nan
-    return {"value": value, "error": error, "passed": round(value * total), "total": total}
+def share(value, better="high", total=10_000):
+    return percent(fraction(round(value * total), total), better)
 
 
-def rejection(value, total):
-    passed = round(total / value)
-    return {
-        "value": value,
-        "error": value * math.sqrt((1 - 1 / value) / passed) if passed else math.nan,
-        "passed": passed,
-        "total": total,
-        "is_lower_limit": passed == 0,
+def made_up(label="model", light=100.0, auc=0.95, tpr=0.7, width=0.4, vertex=0.5, tasks=()):
+    """Results with a light rejection of `light` at 60 % b efficiency, and so on.
+
+    Further `tasks` have the same results as the first of each section.
+    """
+    jets = {name: {"jets": count(size), "accuracy": share(0.7)} for name, size in SIZES.items()}
+    jets["unlabelled"] = {"jets": count(1)}
+    rows = {name: f"{name[0]} jets" for name in jets}
+    columns = {"jets": "number", "accuracy": "accuracy"}
+    numbers = table_of("flavour", "Jets by flavour", rows, columns, jets)
+    confusion = Confusion("jet_class_confusion", "Flavour", ["b", "c"], [[3, 1], [0, 0]])
+    b_tagging = tagging("b", "c", light, WORKING_POINTS)
+    c_tagging = tagging("c", "b", light / 4, ("0.2", "0.5"))
+    sections = {
+        "tagging": Part([numbers, b_tagging, c_tagging], [confusion], roc(light), roc(light / 2)),
+        "vertexing": Part([vertices(kind, vertex) for kind in ("exclusive", "inclusive")]),
+        "constituents": Part([origin(auc)]),
+        "objects": Part([valid(tpr), flavours(tpr)]),
+        "regression": Part([widths(width)], curves=histograms(width)),
     }
-
-
-def made_up(label="model", light=100.0, auc=0.95, tpr=0.7, width=0.4, vertex=0.5):
-    """Results with a light rejection of `light` at 60 % b efficiency, and so on."""
-    valid = {"tpr": tpr, "fpr": 0.1, "fnr": 1 - tpr, "tnr": 0.9}
-    metrics = {
-        "jets": sum(SIZES.values()),
-        "tagging": {
-            "jet_class": {
-                "label": "flavour",
-                "jets": {"unlabelled": 0, "classes": SIZES},
-                "accuracy": fraction(0.7),
-                "discriminants": {
-                    "b": tagging("bjets", "cjets", light, WORKING_POINTS, 0.1),
-                    "c": tagging("cjets", "bjets", light / 4, ("0.2", "0.5"), 0.2),
-                },
-            }
-        },
-        "vertexing": {"hadrons": {kind: vertices(vertex) for kind in ("exclusive", "inclusive")}},
-        "constituents": {
-            "track_origin": {
-                "of": "tracks",
-                "label": "origin",
-                "accuracy": fraction(0.8),
-                "classes": {
-                    name: {**SCORES, "auc": auc, "number": number}
-                    for name, number in {"Pileup": 20_000, "FromB": 9_000, "FromC": 5_000}.items()
-                },
-                "weighted": {**SCORES, "auc": auc},
-            }
-        },
-        "objects": {
-            "hadrons": {
-                "of": "hadrons",
-                "valid": {key: fraction(value) for key, value in valid.items()},
-                "flavour": {name: fraction(tpr) for name in ("bc", "b", "c")},
-            }
-        },
-        "regression": {
-            "hadrons": {
-                "entries": "hadrons",
-                "against": "true hadron",
-                "found": 900,
-                "of": 1_000,
-                "residuals": {
-                    name: residual(name, width)
-                    for name in ("pt", "Lxy", "mass", "deta", "Lxy_short", "deta_absolute")
-                },
-            }
-        },
+    names = {"tagging": "jet_class", "constituents": "track_origin"}
+    parts = {
+        section: dict.fromkeys((names.get(section, "hadrons"), *tasks), part)
+        for section, part in sections.items()
     }
-    return Results(label, metrics, curves(light))
+    return Result(label, sum(SIZES.values()), parts, "/data/test.h5")
 
 
-def tagging(signal, other, light, points, mix):
-    def point(position, key):
-        names = ("ujets", other)
-        values = {name: light / (1 + position) / (1 + i) for i, name in enumerate(names)}
-        rejections = {name: rejection(value, SIZES[name]) for name, value in values.items()}
-        target = float(key)
-        return {"target": target, "efficiency": target, "cut": 1.0, "rejections": rejections}
+def tagging(signal, other, light, points):
+    """Rejections; of other jets half those of light ones, and the baseline has a tenth."""
+    columns = {"ujets": "light rejection", f"{other}jets": f"{other} rejection"}
+    cells = {}
+    for position, row in enumerate(points):
+        cells[row] = {}
+        for i, name in enumerate(columns):
+            value, total = light / (1 + position) / (1 + i), SIZES[name]
+            cells[row][name] = of_rejection(rejection_of(round(total / value), total))
+        cells[row]["baseline"] = number(light / 10)
+    rows = {point: f"{100 * float(point):g} %" for point in points}
+    title = f"{signal}-tagging, D_{signal} with f_{other} = 0.1"
+    columns["baseline"] = "light rejection (baseline)"
+    options = {"corner": f"{signal} efficiency", "is_ratio": True}
+    return table_of(f"{signal}_tagging", title, rows, columns, cells, **options)
 
-    taggers = {
-        name: {key: point(i, key) for i, key in enumerate(points)}
-        for name in ("MaskFormer", "baseline")
+
+def vertices(kind, value):
+    columns = {"efficiency": "efficiency", "with_vertex": "jets with vertex"}
+    cells = {
+        "bjets": {"efficiency": share(value), "with_vertex": share(0.7, "")},
+        "ujets": {"with_vertex": share(0.2, "low")},
     }
-    return {"signal": signal, "fractions": {other: mix, "ujets": 1 - mix}, "points": taggers}
+    rows = {"bjets": "b jets", "ujets": "light jets"}
+    return table_of(f"vertices_{kind}", f"Vertices, {kind}", rows, columns, cells)
 
 
-def vertices(value):
-    return {
-        jets: {
-            "efficiency": fraction(value, 0 if jets == "ujets" else 10_000),
-            "purity": fraction(value),
-            "with_vertex": fraction(v),
+def origin(auc):
+    """Areas, and scores of the mean that have no error."""
+    names = ("Pileup", "FromB", "Fake")
+    cells = {name: {"auc": number(auc, 0.001, better="high")} for name in names[:2]}
+    cells["Fake"] = {"number": count(0)}
+    cells["weighted mean"] = {
+        "auc": number(auc, 0.0007, better="high"),
+        "f1": number(0.74, better="high"),
+    }
+    columns = {"auc": "AUC", "f1": "F1", "number": "tracks"}
+    return table_of("origin", "Track origin", {name: name for name in cells}, columns, cells)
+
+
+def valid(tpr):
+    cells = {"tpr": {"share": share(tpr)}, "fpr": {"share": share(0.0, "low")}}
+    rows = {name: name.upper() for name in cells}
+    return table_of("valid_hadrons", "Hadron or none", rows, {"share": "share"}, cells)
+
+
+def flavours(value):
+    rows = {"bc": "all hadrons", "b": "b hadrons", "c": "c hadrons"}
+    cells = {name: {"share": share(value)} for name in rows}
+    return table_of("hadron_flavours", "Flavour of hadrons", rows, {"share": "share"}, cells)
+
+
+def widths(width):
+    rows = {
+        "pt": "pt: (true - predicted)/true",
+        "Lxy_short": "Lxy: true - predicted, true <= 1 mm [mm]",
+        "deta": "deta: (true - predicted)/true",
+        "deta_absolute": "deta: true - predicted",
+    }
+    cells = {
+        name: {
+            "median": number(-0.01, 0.02, better="zero"),
+            "half_width_68": number(
+                width, 0.01 * width, "mm" if name == "Lxy_short" else "", better="low"
+            ),
         }
-        for jets, v in {"bjets": 0.7, "cjets": 0.4, "ujets": 0.2, "all": 0.4}.items()
+        for name in rows
     }
+    columns = {"median": "median", "half_width_68": "half 68 % width"}
+    title = "Hadron properties: median and width"
+    return table_of("residual_widths", title, rows, columns, cells, is_ratio=True)
 
 
-def residual(name, width):
-    short = name.endswith("_short")
-    return {
-        "formula": f"{name}: true - predicted, true <= 1 mm"
-        if short
-        else f"{name}: true - predicted",
-        "unit": "mm" if short else "",
-        "mean": -0.1,
-        "std": 3 * width,
-        "median": 0.01,
-        "half_width_68": width,
-        "number": 900,
-    }
+def roc(light):
+    x = np.linspace(0.5, 1.0, 5)
+    points = Points(x, 1 + light * (1 - x), np.ones(5))
+    labels = {"x_label": "$b$-jet efficiency", "entries": 10_000, "title": "$f_{c}$ = 0.1"}
+    return [Curve("roc_b", name, "roc", points, **labels) for name in ("ujets", "cjets")]
 
 
-def curves(light):
-    x = np.linspace(0.49, 1.0, 5)
-    roc = {"x": x.tolist(), "value": (1 + light * (1 - x)).tolist(), "error": [1.0] * 5}
-    return {"tagging": {"jet_class": {"roc": {"b": {"MaskFormer": {"ujets": roc, "cjets": roc}}}}}}
+def histograms(width):
+    points = Points(EDGES, np.array([20.0, 80.0]), np.array([4.5, np.nan]))
+    return [Curve("residuals", "pt", "counts", points, "Residuals", mark=0.0, note=f"0 ± {width}")]

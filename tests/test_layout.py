@@ -90,7 +90,8 @@ PARTS = {
     ),
     "evaluation": (
         {"build", "config", "data", "errors", "program", "tasks", "training", "types"},
-        ARRAYS | {"ftag", "h5py", "matplotlib", "numpy", "puma", "scipy", "sklearn"},
+        ARRAYS
+        | {"ftag", "h5py", "matplotlib", "numpy", "pandas", "puma", "scipy", "sklearn", "tabulate"},
     ),
     "experiment": (
         {

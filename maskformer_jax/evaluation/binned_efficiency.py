@@ -1,10 +1,14 @@
 """Efficiencies in bins of another quantity, summed over a file of any length."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from maskformer_jax.config import Config
-from maskformer_jax.evaluation.section import MEV_PER_GEV, Chunk, Curve
+from maskformer_jax.evaluation.results import Points
+from maskformer_jax.evaluation.section import MEV_PER_GEV, Chunk
+from maskformer_jax.tasks.confusion import Fraction, fraction
 
 
 def jet_pt(chunk: Chunk, config: Config) -> Float[np.ndarray, " N"]:
@@ -51,9 +55,14 @@ class BinnedEfficiency:
         kept = (group >= 0) & (bins >= 0) & (bins < len(self._edges) - 1)
         np.add.at(self._counts, (passed[kept].astype(int), group[kept], bins[kept]), 1)
 
-    def curve(self, group: int) -> Curve:
+    def total(self, groups: Sequence[int]) -> Fraction:
+        """The fraction of some groups in all bins together."""
+        failed, passed = self._counts[:, list(groups)].sum(axis=(1, 2)).tolist()
+        return fraction(passed, failed + passed)
+
+    def curve(self, group: int) -> Points:
         """The fraction of each bin with its binomial error, NaN in a bin without trials."""
         failed, passed = self._counts[:, group]
         total = np.where(failed + passed > 0, failed + passed, np.nan)
         value = passed / total
-        return Curve(self._edges, value, np.sqrt(value * (1 - value) / total))
+        return Points(self._edges, value, np.sqrt(value * (1 - value) / total))

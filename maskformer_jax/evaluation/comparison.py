@@ -1,4 +1,4 @@
-"""Evaluation of several training runs on one test file, the first of which is the reference."""
+"""Evaluation of training runs on one test file: run folders and the file are all it needs."""
 
 import dataclasses
 import json
@@ -8,21 +8,21 @@ from typing import Any
 
 from maskformer_jax.config import Config
 from maskformer_jax.errors import InputError
-from maskformer_jax.evaluation.comparison_report import change, comparison
+from maskformer_jax.evaluation.cells import to_text
+from maskformer_jax.evaluation.models import Entry, all_tables, own_tables, side_by_side
 from maskformer_jax.evaluation.output import write_whole
 from maskformer_jax.evaluation.plots import draw_plots
-from maskformer_jax.evaluation.results import Results, plain
+from maskformer_jax.evaluation.result_files import plain
+from maskformer_jax.evaluation.results import Result, Table
 from maskformer_jax.evaluation.run import (
-    OUTPUT_FOLDER,
     check_free,
-    evaluate,
     evaluate_trained,
     write_tables,
 )
-from maskformer_jax.evaluation.tables.seeds import at
 from maskformer_jax.evaluation.trained import load_config, load_run
 from maskformer_jax.tasks import chosen
 
+OUTPUT_FOLDER = "evaluation"
 COMPARISON_FOLDER = "comparison"
 FILE_NAME = "comparison.json"
 
@@ -34,32 +34,20 @@ def evaluate_runs(
     overrides: Sequence[str] = (),
     labels: Sequence[str] = (),
 ) -> str:
-    """The report of `evaluate` for one run, that of `compare` for several; arguments as there."""
-    labels = _checked(labels, runs)
-    if len(runs) > 1:
-        return compare(runs, test_file, output_dir, overrides, labels)
-    return evaluate(runs[0], test_file, output_dir, overrides, *labels)
+    """Evaluates every run, as `evaluate_trained` does, and puts several side by side.
 
-
-def compare(
-    runs: Sequence[Path],
-    test_file: Path,
-    output_dir: Path | None = None,
-    overrides: Sequence[str] = (),
-    labels: Sequence[str] = (),
-) -> str:
-    """Evaluates every run as `evaluate` does, and puts them side by side.
-
-    Writes comparison.json, tables.md and pictures with all runs. All runs are evaluated with the
-    options of the first.
+    Of several runs it writes comparison.json, tables and pictures with all of them. They are
+    evaluated with the options of the first, to which changes are relative.
 
     Args:
         runs: folders of training runs, the reference first.
         test_file: HDF5 file in the layout of all of them.
-        output_dir: holds a folder for each run and `comparison`; none: each run's results go to
-            `evaluation` in its folder, the comparison to `evaluation/comparison` of the first.
+        output_dir: of one run. Of several it holds a folder for each and `comparison`; none: each
+            run's results go to `evaluation` in its folder, the comparison to
+            `evaluation/comparison` of the first.
         overrides: command-line arguments that win over the configuration of every run.
-        labels: of the runs in tables and pictures; none: the names of their folders.
+        labels: of the runs in tables and pictures; none: the name in the configuration of one, the
+            names of the folders of several.
 
     Returns:
         The report for the terminal.
@@ -68,25 +56,32 @@ def compare(
         InputError: something about a run, the file or the output folder is wrong, or the runs
             cannot be compared.
     """
-    names = run_names(runs)
-    labels = _checked(labels, runs) or names
+    _check_labels(labels, runs)
+    names, several = run_names(runs), len(runs) > 1
     reference = _check_comparable(runs, [load_config(run, overrides) for run in runs])
+    labels = labels or (names if several else [reference.name])
     folder = (output_dir or runs[0] / OUTPUT_FOLDER) / COMPARISON_FOLDER
-    check_free(folder / FILE_NAME, test_file)
+    if several:
+        check_free(folder / FILE_NAME, test_file)
     results, summaries = [], []
     for run, name, label in zip(runs, names, labels, strict=True):
         trained = load_run(run, overrides)
         config = dataclasses.replace(trained.config, evaluation=reference.evaluation)
-        own = output_dir / name if output_dir else run / OUTPUT_FOLDER
+        own = output_dir / (name if several else "") if output_dir else run / OUTPUT_FOLDER
         evaluated = evaluate_trained(trained._replace(config=config), test_file, own, label)
-        results.append(evaluated.results)
+        results.append(evaluated.result)
         summaries.append(evaluated.summary)
     if None in results:
-        summaries.insert(0, f"{test_file} has none of the truth: predictions only\n")
-        return "\n".join(summaries)
-    _write_comparison(results, test_file, folder)
-    summaries.append(f"comparison written to {folder}")
-    return "\n".join([comparison(results), "", *summaries])
+        tables, heading = [], f"{test_file} has none of the truth: predictions only"
+    elif several:
+        entries = [Entry(result.label, "", {0: result}) for result in results]
+        _write_comparison(results, all_tables(entries), test_file, folder)
+        summaries.append(f"comparison written to {folder}")
+        tables = side_by_side(entries)
+        heading = f"{len(runs)} runs, {results[0].jets:,} jets; changes are to {labels[0]}"
+    else:
+        tables, heading = own_tables(results[0]), f"{results[0].jets:,} jets"
+    return "\n\n".join([heading, *map(to_text, tables), "\n".join(summaries)])
 
 
 def run_names(runs: Sequence[Path]) -> list[str]:
@@ -109,7 +104,7 @@ def run_names(runs: Sequence[Path]) -> list[str]:
     return names
 
 
-def _checked(labels: Sequence[str], runs: Sequence[Path]) -> Sequence[str]:
+def _check_labels(labels: Sequence[str], runs: Sequence[Path]) -> None:
     if labels and len(labels) != len(runs):
         raise InputError(
             f"--label must be given once for each --run, {len(runs)} times, or not at all; "
@@ -118,7 +113,6 @@ def _checked(labels: Sequence[str], runs: Sequence[Path]) -> Sequence[str]:
     twice = [label for i, label in enumerate(labels) if label in labels[:i]]
     if twice:
         raise InputError(f"--label must differ from run to run; got `{twice[0]}` twice")
-    return labels
 
 
 def _check_comparable(runs: Sequence[Path], configs: Sequence[Config]) -> Config:
@@ -156,37 +150,15 @@ def _predicted(config: Config) -> dict[str, Any]:
     return found
 
 
-def _write_comparison(results: Sequence[Results], test_file: Path, folder: Path) -> None:
+def _write_comparison(
+    results: Sequence[Result], tables: Sequence[Table], test_file: Path, folder: Path
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     content = {
         "test_file": str(test_file.resolve()),
         "reference": results[0].label,
-        "changes": {r.label: _changes(r, results[0]) for r in results[1:]},
-        "metrics": {r.label: r.metrics for r in results},
+        "tables": plain(tables),
     }
-    text = json.dumps(plain(content), indent=2, allow_nan=False)
-    write_whole(folder / FILE_NAME, f"{text}\n".encode())
-    write_tables(results, folder)
+    write_whole(folder / FILE_NAME, f"{json.dumps(content, indent=1)}\n".encode())
+    write_tables(tables, folder)
     draw_plots(results, folder)
-
-
-def _changes(result: Results, reference: Results) -> dict[str, Any]:
-    """Percentage change of every rejection of the network to the reference, by task."""
-    return {
-        task: {name: _change(found, at(result.metrics, "tagging", task, "discriminants", name))
-               for name, found in part["discriminants"].items()}
-        for task, part in reference.metrics.get("tagging", {}).items()
-    }  # fmt: skip
-
-
-def _change(reference: dict[str, Any], found: dict[str, Any] | None) -> dict[str, Any]:
-    expected, points = (next(iter(x["points"].values())) for x in (reference, found or reference))
-    return {
-        background: {
-            target: change(
-                points[target]["rejections"][background], point["rejections"][background]
-            )
-            for target, point in expected.items()
-        }
-        for background in reference["fractions"]
-    }

@@ -1,13 +1,16 @@
 """Classification of the constituents of a stream, such as tracks by their origin."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+import math
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from maskformer_jax.evaluation.names import singular
+from maskformer_jax.evaluation.quantities import count, number
+from maskformer_jax.evaluation.results import Confusion, Part, Table, table_of
 from maskformer_jax.evaluation.section import Chunk, Setting
-from maskformer_jax.tasks.confusion import accuracy
+from maskformer_jax.tasks.confusion import accuracy, fraction
 from maskformer_jax.tasks.task import Task
 
 # Bins of the log-odds of a class, over all that float32 probabilities between 0 and 1 can have. Two
@@ -17,39 +20,10 @@ LOG_ODDS_RANGE = (-104.0, 18.0)
 LOG_ODDS_BINS = 2**18
 
 
-class ClassMetrics(NamedTuple):
-    """How well the constituents of one class are told from all others.
-
-    Attributes:
-        auc: area under the ROC curve of the probability of the class; NaN without entries of the
-            class or of any other.
-        precision: those called so that are so, TP / (TP + FP); NaN where none is called so.
-        recall: those of the class that are called so, TP / (TP + FN).
-        f1: harmonic mean of the two.
-        number: true ones of the class.
-    """
-
-    auc: float
-    precision: float
-    recall: float
-    f1: float
-    number: int
-
-
-class ClassAverages(NamedTuple):
-    """Means over the classes, each with the weight of its true number.
-
-    Attributes:
-        auc: one class against all others.
-        precision: a class that none is called counts as 0.
-        recall: equal to the accuracy.
-        f1: as the others.
-    """
-
-    auc: float
-    precision: float
-    recall: float
-    f1: float
+# Row of the means over the classes, whose recall is the accuracy.
+MEAN = "weighted mean"
+COLUMNS = {"auc": "AUC", "precision": "precision", "recall": "recall", "f1": "F1"}
+WEIGHTS = "The mean has the numbers of the classes as weights; that of the recall is the accuracy."
 
 
 class ClassScores:
@@ -101,54 +75,47 @@ def _auc(others: Int[np.ndarray, " X"], own: Int[np.ndarray, " X"]) -> float:
     return float(roc_auc_score(is_own[filled], score[filled], sample_weight=counts[filled]))
 
 
-def class_metrics(
-    confusion: Int[np.ndarray, "C C"], auc: Float[np.ndarray, " C"], classes: Sequence[str]
-) -> dict[str, ClassMetrics]:
-    """Metrics of each class.
+class Scores(NamedTuple):
+    """How well each class is told from all others, or the mean over the classes.
 
-    Args:
-        confusion: number of each true (row) and likeliest class (column).
-        auc: area under the ROC curve of each class.
-        classes: their names.
+    Attributes:
+        precision: those called so that are so, TP / (TP + FP); NaN where none is called so.
+        recall: those of the class that are called so, TP / (TP + FN).
+        f1: harmonic mean of the two, 2 TP / (2 TP + FP + FN).
     """
-    scores = zip(auc, *_scores(confusion, np.nan), strict=True)
-    numbers = np.sum(confusion, axis=1)
-    return {
-        name: ClassMetrics(*(float(x) for x in row), int(number))
-        for name, row, number in zip(classes, scores, numbers, strict=True)
-    }
+
+    precision: Float[np.ndarray, " C"]
+    recall: Float[np.ndarray, " C"]
+    f1: Float[np.ndarray, " C"]
 
 
-def class_averages(
-    confusion: Int[np.ndarray, "C C"], auc: Float[np.ndarray, " C"]
-) -> ClassAverages:
-    """Means of `auc` and of the other metrics; NaN without entries, and of AUC with one class."""
-    numbers = np.sum(confusion, axis=1)
+def class_scores(confusion: Int[np.ndarray, "C C"]) -> Scores:
+    """Scores of each class from the number of each true (row) and likeliest class (column)."""
+    right, true, called = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return Scores(right / called, right / true, 2 * right / (true + called))
+
+
+def weighted(values: Float[np.ndarray, " C"], numbers: Int[np.ndarray, " C"]) -> float:
+    """Mean with the true numbers of the classes as weights; NaN without entries."""
     present = numbers > 0
-    if not present.any():
-        return ClassAverages(*[np.nan] * 4)
-    rows = (auc, *_scores(confusion, 0.0))
-    return ClassAverages(
-        *(float(np.average(row[present], weights=numbers[present])) for row in rows)
-    )
+    return float(np.average(values[present], weights=numbers[present])) if any(present) else np.nan
 
 
-def _scores(
-    confusion: Int[np.ndarray, "C C"], undefined: float
-) -> tuple[Float[np.ndarray, " C"], ...]:
-    from sklearn.metrics import precision_recall_fscore_support
+def area_error(value: float, positive: int, negative: int) -> float:
+    """Standard error of an area under a ROC curve; NaN without entries of either kind.
 
-    if not np.any(confusion):
-        return (np.full(len(confusion), np.nan),) * 3
-    index = np.arange(len(confusion))
-    true, predicted = (x.ravel() for x in np.meshgrid(index, index, indexing="ij"))
-    return precision_recall_fscore_support(
-        true,
-        predicted,
-        labels=index,
-        sample_weight=np.ravel(confusion),
-        zero_division=undefined,
-    )[:3]
+    Source: Hanley and McNeil, Radiology 143 (1982) 29, for independent entries.
+    """
+    if not (positive and negative) or math.isnan(value):
+        return math.nan
+    both_positive, both_negative = value / (2 - value), 2 * value**2 / (1 + value)
+    variance = (
+        value * (1 - value)
+        + (positive - 1) * (both_positive - value**2)
+        + (negative - 1) * (both_negative - value**2)
+    ) / (positive * negative)
+    return math.sqrt(max(variance, 0.0))
 
 
 class ConstituentsSection:
@@ -173,18 +140,46 @@ class ConstituentsSection:
         prob = np.exp(chunk.predictions[self._task]["log_prob"][index >= 0])
         self._scores.add(prob, index[index >= 0])
 
-    def metrics(self) -> dict[str, Any]:
-        """Accuracy, confusion matrix, `ClassMetrics` of each class, `ClassAverages`."""
-        auc = self._scores.auc()
-        return {
-            "of": self._of,
-            "label": self._label,
-            "accuracy": accuracy(self._confusion),
-            "confusion": self._confusion,
-            "classes": class_metrics(self._confusion, auc, self._classes),
-            "weighted": class_averages(self._confusion, auc),
-        }
+    def part(self) -> Part:
+        """A table of the classes, each against all others, and the confusion matrix."""
+        words = f"{singular(self._of)} {self._label}".replace("_", " ").capitalize()
+        counts = self._confusion.tolist()
+        title = f"{self._label.replace('_', ' ').capitalize()} of the {self._of}"
+        confusion = Confusion(f"{self._task}_confusion", title, self._classes, counts)
+        return Part([self._table(f"{words}, each class against all others")], [confusion])
 
-    def curves(self) -> dict[str, Any]:
-        """None."""
-        return {}
+    def _table(self, title: str) -> Table:
+        auc, scores = self._scores.auc(), class_scores(self._confusion)
+        numbers, called = self._confusion.sum(axis=1), self._confusion.sum(axis=0)
+        total = int(numbers.sum())
+        errors = np.array(
+            [area_error(x, n, total - n) for x, n in zip(auc, numbers.tolist(), strict=True)]
+        )
+        cells = {
+            name: {
+                "auc": number(auc[i], errors[i], better="high"),
+                "precision": number(scores.precision[i], self._error(i, called)),
+                "recall": number(scores.recall[i], self._error(i, numbers)),
+                "f1": number(scores.f1[i]),
+                "number": count(numbers[i]),
+            }
+            for i, name in enumerate(self._classes)
+        }
+        # A class that none is called has no precision of its own, and counts as 0 in the mean.
+        precision, recall, f1 = (weighted(np.where(np.isnan(x), 0, x), numbers) for x in scores)
+        error = math.sqrt(np.sum((numbers / max(total, 1) * errors)[numbers > 0] ** 2))
+        cells[MEAN] = {
+            "auc": number(weighted(auc, numbers), error, better="high"),
+            "precision": number(precision, better="high"),
+            "recall": number(recall, accuracy(self._confusion).error, better="high"),
+            "f1": number(f1, better="high"),
+            "number": count(total),
+        }
+        columns = {**COLUMNS, "number": self._of}
+        note = f"Errors of AUC take the {self._of} as independent, so they are somewhat too small."
+        options = {"corner": self._label.replace("_", " "), "notes": (note, WEIGHTS)}
+        return table_of(self._label, title, {n: n for n in cells}, columns, cells, **options)
+
+    def _error(self, index: int, of: Int[np.ndarray, " C"]) -> float:
+        """Binomial error of the fraction of so many of a class that are right."""
+        return fraction(int(self._confusion[index, index]), int(of[index])).error

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from maskformer_jax.evaluation.section import Curve
+from maskformer_jax.evaluation.results import Points
 
 LEVELS = (0.16, 0.5, 0.84)
 # Fewer entries in a bin do not fix the outer quantiles.
@@ -57,7 +57,7 @@ def quantile_error(values: Float[np.ndarray, " N"], level: float) -> float:
 
 def binned_spread(
     values: Float[np.ndarray, " H"], x: Float[np.ndarray, " H"], edges: Float[np.ndarray, " E"]
-) -> dict[str, Curve]:
+) -> dict[str, Points]:
     """Median and half 68 % width of `values` in bins of `x`.
 
     Args:
@@ -83,15 +83,15 @@ def binned_spread(
         half = math.sqrt(below**2 + above**2 - 2 * correlation * below * above) / 2
         points[:, column] = summary.median, middle, summary.half_width_68, half
     return {
-        "median": Curve(edges, points[0], points[1]),
-        "half_width_68": Curve(edges, points[2], points[3]),
+        "median": Points(edges, points[0], points[1]),
+        "half_width_68": Points(edges, points[2], points[3]),
     }
 
 
-def histogram(values: Float[np.ndarray, " N"], edges: Float[np.ndarray, " E"]) -> Curve:
+def histogram(values: Float[np.ndarray, " N"], edges: Float[np.ndarray, " E"]) -> Points:
     """Entries of each bin with their square roots; the outer bins hold what is beyond them."""
     counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
-    return Curve(edges, counts.astype(np.float64), np.sqrt(counts))
+    return Points(edges, counts.astype(np.float64), np.sqrt(counts))
 
 
 def round_up(value: float) -> float:

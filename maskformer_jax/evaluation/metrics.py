@@ -1,12 +1,13 @@
 """Everything that is measured on a test file, section by section and task by task."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from maskformer_jax.data import JetFile
 from maskformer_jax.evaluation import baseline, regression, vertex_finding
 from maskformer_jax.evaluation.constituents import ConstituentsSection
 from maskformer_jax.evaluation.objects import ObjectsSection
+from maskformer_jax.evaluation.results import Result
 from maskformer_jax.evaluation.section import Chunk, Section, Setting
 from maskformer_jax.evaluation.tagging import TaggingSection, fitting
 from maskformer_jax.evaluation.trained import Trained
@@ -82,22 +83,18 @@ class Tally:
             for section in tasks.values():
                 section.add(chunk)
 
-    def results(self) -> dict[str, Any]:
-        """Number of `jets`, and the metrics of each section and task."""
+    def result(self, label: str, test_file: str) -> Result:
+        """What was measured.
+
+        Args:
+            label: of the run.
+            test_file: path of the jets.
+        """
         sections = {
-            name: {task: section.metrics() for task, section in tasks.items()}
+            name: {task: section.part() for task, section in tasks.items()}
             for name, tasks in self.sections.items()
         }
-        return {"jets": self._jets, **sections}
-
-    def curves(self) -> dict[str, Any]:
-        """Curves of the sections and tasks that have some."""
-        curves: dict[str, Any] = {}
-        for name, tasks in self.sections.items():
-            found = {task: section.curves() for task, section in tasks.items()}
-            found = {task: curve for task, curve in found.items() if curve}
-            curves |= {name: found} if found else {}
-        return curves
+        return Result(label, self._jets, sections, test_file)
 
 
 def left_out(setting: Setting, missing: Sequence[str], jet_fields: Sequence[str]) -> list[str]:

@@ -26,6 +26,15 @@ def spoken(class_name: str) -> str:
     return SPOKEN.get(class_name, short(class_name))
 
 
+def jets_in_formula(class_name: str) -> str:
+    """A class of jets in a picture, before `s`, `rejection` or `efficiency`.
+
+    >>> jets_in_formula("ujets"), jets_in_formula("cjets")
+    ('light-jet', '$c$-jet')
+    """
+    return f"{SPOKEN[class_name]}-jet" if class_name in SPOKEN else f"${short(class_name)}$-jet"
+
+
 def probability(class_name: str, of_jets: bool) -> str:
     """The field of a class in a prediction file, as Salt names it.
 
@@ -54,11 +63,6 @@ def fraction_symbols(fractions: Mapping[str, float], symbol: str = "f_{}") -> li
     """
     shown = list(fractions.items())[: 1 if len(fractions) == 2 else None]
     return [f"{symbol.format(short(name))} = {value:g}" for name, value in shown]
-
-
-def prefixes(parts: Mapping[str, Any]) -> dict[str, str]:
-    """Task -> what tells its tables and pictures from those of others: nothing if it is alone."""
-    return {task: f"{task}_" if len(parts) > 1 else "" for task in parts}
 
 
 def heading(text: str, task: str, parts: Mapping[str, Any]) -> str:

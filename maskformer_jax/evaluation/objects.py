@@ -1,33 +1,24 @@
 """Classes of the objects that are matched to the true ones, such as hadrons."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from maskformer_jax.evaluation.names import singular
+from maskformer_jax.evaluation.quantities import count, percent
+from maskformer_jax.evaluation.results import Better, Confusion, Part, Table, table_of
 from maskformer_jax.evaluation.section import Chunk, Setting
 from maskformer_jax.tasks.confusion import Fraction, fraction, object_metrics
 from maskformer_jax.tasks.task import Task
 
 # An object is called one of a class when the probability of the class is above this.
 PROB_CUT = 0.5
-
-
-class ValidRates(NamedTuple):
-    """Objects of any hadron class with a probability above 1/2, against `none`.
-
-    Attributes:
-        tpr: of the slots with a true hadron, those whose object is one: the efficiency.
-        fpr: of the empty slots, those whose object is one.
-        fnr: 1 - tpr.
-        tnr: 1 - fpr.
-    """
-
-    tpr: Fraction
-    fpr: Fraction
-    fnr: Fraction
-    tnr: Fraction
+SHARE, ALL = "share", "all"
+NOTE = (
+    "Objects are matched with the true class and properties in the cost, which favours objects of "
+    "the right class."
+)
 
 
 def cut_confusion(
@@ -47,32 +38,37 @@ def cut_confusion(
     return cells.reshape(none + 1, none + 1)
 
 
-def valid_rates(confusion: Int[np.ndarray, "C C"]) -> ValidRates:
-    """Rates of hadron or `none`, from the matrix of `cut_confusion`."""
+def valid_rates(confusion: Int[np.ndarray, "C C"]) -> dict[str, Fraction]:
+    """Objects of any class with a probability above 1/2, against `none`.
+
+    Args:
+        confusion: of `cut_confusion`.
+
+    Returns:
+        tpr: of the slots with a true hadron, those whose object is one: the efficiency; fpr: of the
+        empty slots, those whose object is one; fnr = 1 - tpr, tnr = 1 - fpr.
+    """
     real, empty = np.sum(confusion[:-1], axis=0), confusion[-1]
     trues, falses = int(np.sum(real)), int(np.sum(empty))
-    return ValidRates(
-        tpr=fraction(trues - int(real[-1]), trues),
-        fpr=fraction(falses - int(empty[-1]), falses),
-        fnr=fraction(int(real[-1]), trues),
-        tnr=fraction(int(empty[-1]), falses),
-    )
+    return {
+        "tpr": fraction(trues - int(real[-1]), trues),
+        "fpr": fraction(falses - int(empty[-1]), falses),
+        "fnr": fraction(int(real[-1]), trues),
+        "tnr": fraction(int(empty[-1]), falses),
+    }
 
 
-def flavour_accuracy(
-    confusion: Int[np.ndarray, "C C"], classes: Sequence[str]
-) -> dict[str, Fraction]:
+def class_accuracy(confusion: Int[np.ndarray, "C C"]) -> list[Fraction]:
     """True hadrons whose own class has a probability above 1/2, of all classes and of each.
 
     Args:
         confusion: of `cut_confusion`.
-        classes: their names; their concatenation, `bc`, names all of them.
     """
     right, total = np.diag(confusion)[:-1], np.sum(confusion[:-1], axis=1)
-    result = {"".join(classes): fraction(int(right.sum()), int(total.sum()))}
-    for name, passed, number in zip(classes, right, total, strict=True):
-        result[name] = fraction(int(passed), int(number))
-    return result
+    return [
+        fraction(int(right.sum()), int(total.sum())),
+        *map(fraction, right.tolist(), total.tolist()),
+    ]
 
 
 class ObjectsSection:
@@ -102,16 +98,39 @@ class ObjectsSection:
         index, prob = chunk.labels[self._label], chunk.predictions[self._task]["class_prob"]
         self._cut += cut_confusion(index, prob[:, : index.shape[1]])
 
-    def metrics(self) -> dict[str, Any]:
-        """`ObjectMetrics` and confusion of the likeliest class, rates at a probability of 1/2."""
-        return {
-            "of": self._of,
-            **object_metrics(self._likeliest)._asdict(),
-            "confusion": self._likeliest,
-            "valid": valid_rates(self._cut),
-            "flavour": flavour_accuracy(self._cut, self._classes),
+    def part(self) -> Part:
+        """Tables of the likeliest class, of the rates and classes at a probability of 1/2."""
+        of, one = self._of, singular(self._of)
+        words = {
+            "efficiency": f"efficiency: {of} found",
+            "purity": "purity: found objects that are real",
+            "class_accuracy": f"class accuracy, real {of}",
+            "overall_accuracy": "class accuracy, with none",
         }
+        title = f"Objects matched to {of}, by their likeliest class"
+        found = _shares(of, title, words, object_metrics(self._likeliest))
+        rates = valid_rates(self._cut)
+        title = f"{one.capitalize()} of any class (p > {PROB_CUT:g}) against none"
+        words = {key: key.upper() for key in rates}
+        valid = _shares(f"valid_{of}", title, words, list(rates.values()))
+        words = {ALL: f"all {of}", **{name: f"{name} {of}" for name in self._classes}}
+        title = f"{one.capitalize()} flavour: {of} whose class has p > {PROB_CUT:g}"
+        flavours = _shares(f"{one}_flavours", title, words, class_accuracy(self._cut), NOTE)
+        confusion = Confusion(
+            f"{self._task}_confusion",
+            f"Class of the {of}",
+            [*(f"{name} {one}" for name in self._classes), "none"],
+            self._likeliest.tolist(),
+        )
+        return Part([found, valid, flavours], [confusion])
 
-    def curves(self) -> dict[str, Any]:
-        """None."""
-        return {}
+
+def _shares(
+    name: str, title: str, words: dict[str, str], parts: Sequence[Fraction], *notes: str
+) -> Table:
+    """A table of fractions, one a row, with how many they are of."""
+    cells = {}
+    for key, part in zip(words, parts, strict=True):
+        better: Better = "low" if key in ("fpr", "fnr") else "high"
+        cells[key] = {SHARE: percent(part, better), "of": count(part.total)}
+    return table_of(name, title, words, {SHARE: "share", "of": "of"}, cells, notes=notes)

@@ -1,130 +1,52 @@
 """Residuals and response of regressed quantities; Section 5.6.5 of the thesis."""
 
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from maskformer_jax.data.config import TransformConfig
 from maskformer_jax.data.schema import Targets
 from maskformer_jax.evaluation.binned_efficiency import jet_pt
-from maskformer_jax.evaluation.config import FieldsConfig
-from maskformer_jax.evaluation.distributions import binned_spread, histogram, round_up, spread
+from maskformer_jax.evaluation.cells import with_error
+from maskformer_jax.evaluation.distributions import (
+    Spread,
+    binned_spread,
+    histogram,
+    round_up,
+    spread,
+)
 from maskformer_jax.evaluation.names import singular
+from maskformer_jax.evaluation.quantities import count, number, percent
+from maskformer_jax.evaluation.residuals import Residual, definitions, formula, residuals, units
+from maskformer_jax.evaluation.results import Curve, Part, Quantity, Table, table_of
 from maskformer_jax.evaluation.section import MEV_PER_GEV, Chunk, Setting
+from maskformer_jax.tasks.confusion import fraction
 from maskformer_jax.tasks.task import Task
 from maskformer_jax.types import JETS
 
 # A matched object is a hadron when its probability of being none is below this.
 NONE_PROB_CUT = 0.5
 
+# Standard errors of a median, and of half the distance between the 16 % and 84 % quantiles, of
+# normal values, in units of the width over the root of their number.
+MEDIAN_ERROR, WIDTH_ERROR = math.sqrt(math.pi / 2), 0.96
+HALF_WIDTH = "half_width_68"
+WIDTHS = {"median": "median", HALF_WIDTH: "half 68 % width"}
+MOMENTS = {"mean": "mean", "std": "std. dev."}
+OUTLIERS = (
+    "Single outliers rule these two, above all where a residual is divided by a small true value; "
+    "medians and widths are robust."
+)
+
 BINS = 80
-# Ranges of the histograms, by the kind of residual. A prediction of a positive quantity ends the
-# normalised residual at 1; what is beyond a range is in the first or last bin.
-LOG_RANGE = (-1.5, 1.0)
-LENGTH_RANGE = (-2.0, 1.0)
-SHORT_RANGE = (-5.0, 1.0)
 MASS_RANGE = (-0.3, 0.3)
-SIGNED_RANGE = (-4.0, 4.0)
 
 # Edges of the true transverse momentum [GeV]: hadrons of top quarks, then of a heavy resonance.
 PT_EDGES = np.array([5, 10, 15, 20, 30, 40, 50, 70, 100, 150, 200, 300, 500, 800, 1200, 2000.0])
 
 
-class Residual(NamedTuple):
-    """How a residual is formed, and of which entries.
-
-    Attributes:
-        target: name of the regression target.
-        normalised: (true - predicted)/true rather than true - predicted.
-        low: entries with a true value up to this one are left out, in the unit of the file.
-        high: likewise those above this one.
-        edges: range of the histogram; none: twice as wide as the true values.
-        has_response: of a positive quantity, whose ratio predicted/true has a meaning.
-    """
-
-    target: str
-    normalised: bool
-    low: float = -math.inf
-    high: float = math.inf
-    edges: tuple[float, float] | None = None
-    has_response: bool = False
-
-    def admits(self, true: Float[np.ndarray, " H"]) -> Bool[np.ndarray, " H"]:
-        """True for the entries that count; zero has no normalised residual, NaN none at all."""
-        kept = (true > self.low) & (true <= self.high)
-        return kept & (true != 0) if self.normalised else kept
-
-
-def definitions(transforms: Mapping[str, TransformConfig]) -> dict[str, Residual]:
-    """Name -> residual of every target, by its transform.
-
-    - log, for positive quantities: normalised.
-    - log1p, for lengths that may be zero: normalised above `scale`, where a ratio has a meaning,
-      and `<target>_short`, not normalised, from zero to `scale` (1 mm for Lxy).
-    - others, of either sign: normalised, and `<target>_absolute`, not normalised. The normalised
-      one is ruled by entries whose true value happens to be close to zero: its standard deviation
-      says little about the predictions, `<target>_absolute` does.
-    """
-    chosen = {}
-    for target, transform in transforms.items():
-        scale = transform.scale
-        match transform.name:
-            case "log":
-                chosen[target] = Residual(target, True, edges=LOG_RANGE, has_response=True)
-            case "log1p":
-                chosen[target] = Residual(
-                    target, True, low=scale, edges=LENGTH_RANGE, has_response=True
-                )
-                low, high = SHORT_RANGE
-                short = Residual(target, False, high=scale, edges=(low * scale, high * scale))
-                chosen[f"{target}_short"] = short
-            case _:
-                chosen[target] = Residual(target, True, edges=SIGNED_RANGE)
-                chosen[f"{target}_absolute"] = Residual(target, False)
-    return chosen
-
-
-def formula(definition: Residual, unit: str) -> str:
-    """The residual in words: `Lxy: (true - predicted)/true, true > 1 mm`."""
-    difference = "(true - predicted)/true" if definition.normalised else "true - predicted"
-    text = f"{definition.target}: {difference}"
-    if math.isfinite(definition.low):
-        text += f", true > {definition.low:g} {unit}".rstrip()
-    if math.isfinite(definition.high):
-        text += f", true <= {definition.high:g} {unit}".rstrip()
-    return text
-
-
-def units(fields: FieldsConfig) -> dict[str, str]:
-    """Unit of each field that has one."""
-    return {
-        fields.jet_pt: "MeV",
-        fields.hadron_pt: "MeV",
-        fields.hadron_mass: "MeV",
-        fields.hadron_length: "mm",
-        fields.hadron_x: "mm",
-        fields.hadron_y: "mm",
-        fields.hadron_dphi: "rad",
-    }
-
-
-def residuals(
-    predicted: Float[np.ndarray, " H"], true: Float[np.ndarray, " H"], definition: Residual
-) -> Float[np.ndarray, " N"]:
-    """Residuals of the entries that the definition admits, float64.
-
-    Args:
-        predicted: in the unit of the file.
-        true: likewise; where it is exactly zero a normalised residual is left out.
-        definition: what is formed.
-    """
-    predicted, true = (np.asarray(x, np.float64) for x in (predicted, true))
-    kept = definition.admits(true)
-    difference = true[kept] - predicted[kept]
-    return difference / true[kept] if definition.normalised else difference
+Cells = dict[str, Quantity | None]
 
 
 class _Entries(NamedTuple):
@@ -189,48 +111,67 @@ class RegressionSection:
             pt[:, : columns.shape[1]] = columns
         return pt
 
-    def metrics(self) -> dict[str, Any]:
-        """How many are `found` of all, and for every residual `formula`, `unit`, `Spread`."""
-        entries = self._all()
-        summaries = {}
+    def part(self) -> Part:
+        """How many are found, widths and moments of the residuals; histograms and response."""
+        entries, title = self._all(), f"{singular(self._of)} properties".replace("_", " ")
+        rows, widths, moments, curves = {}, {}, {}, []
         for name, definition in self._definitions.items():
             unit = self._units.get(definition.target, "")
-            summaries[name] = {
-                "formula": formula(definition, unit),
-                "unit": "" if definition.normalised else unit,
-                **spread(self._residuals(entries, definition))._asdict(),
-            }
-        found = int(np.count_nonzero(entries.found))
-        return {
-            "entries": self._of,
-            "against": f"true {singular(self._of)}" if self._is_object else "jet",
-            "found": found,
-            "of": len(entries.found),
-            "residuals": summaries,
-        }
+            rows[name] = formula(definition, unit)
+            values = self._residuals(entries, definition)
+            found = spread(values)
+            widths[name], moments[name] = _quantities(found, "" if definition.normalised else unit)
+            if entries.found.any():
+                curves.append(
+                    Curve(
+                        *("residuals", name, "counts"),
+                        histogram(values, self._edges(entries, definition)),
+                        "Residuals, in the legends median ± half of the 68 % width",
+                        x_label=rows[name],
+                        y_label=f"Fraction of {self._of}",
+                        mark=0.0,
+                        note=with_error(found.median, found.half_width_68),
+                    )
+                )
+        tables = [self._found(entries)] if self._is_object else []
+        for name, words, columns, cells, notes in (
+            ("residual_widths", "median and half of the 68 % width", WIDTHS, widths, ()),
+            ("residual_moments", "mean and standard deviation", MOMENTS, moments, (OUTLIERS,)),
+        ):
+            words = f"{title.capitalize()}: {words} of the residuals"
+            columns = {**columns, "number": self._of}
+            options = {"corner": "residual", "notes": notes, "is_ratio": not notes}
+            tables.append(table_of(name, words, rows, columns, cells, **options))
+        return Part(tables, curves=[*curves, *self._response(entries)])
 
-    def curves(self) -> dict[str, Any]:
-        """`histograms` of the residuals; `response`, predicted/true against true pT [GeV].
+    def _found(self, entries: _Entries) -> Table:
+        found = fraction(int(np.count_nonzero(entries.found)), len(entries.found))
+        cells = {"found": {"share": percent(found), "of": count(found.total)}}
+        title = f"True {self._of} whose object is more likely real than none, which have residuals"
+        rows, columns = {"found": f"{self._of} found"}, {"share": "share", "of": "of"}
+        return table_of(f"{self._of}_found", title, rows, columns, cells)
 
-        That of objects is against their own pT, others against that of the jet. The response is
-        that of the targets with a logarithm, of the entries whose normalised residual is formed;
-        empty where the file has no such pT.
+    def _response(self, entries: _Entries) -> list[Curve]:
+        """Median and width of predicted/true against true pT, of the targets with a logarithm.
+
+        That of objects is against their own pT, of others against that of the jet.
         """
-        entries = self._all()
-        histograms = {
-            name: histogram(self._residuals(entries, definition), self._edges(entries, definition))
-            for name, definition in self._definitions.items()
-        }
         found = entries.found & np.isfinite(entries.pt)
-        response = {}
+        against = f"true {singular(self._of)}" if self._is_object else "jet"
+        curves = []
         for name, definition in self._definitions.items():
-            if definition.has_response and found.any():
-                column = self._targets.index(definition.target)
-                true, predicted = entries.true[:, column], entries.predicted[:, column]
-                kept = found & definition.admits(true)
-                ratio = predicted[kept].astype(np.float64) / true[kept]
-                response[name] = binned_spread(ratio, entries.pt[kept], PT_EDGES)
-        return {"histograms": histograms, "response": response}
+            if not (definition.has_response and found.any()):
+                continue
+            column = self._targets.index(definition.target)
+            true, predicted = entries.true[:, column], entries.predicted[:, column]
+            kept = found & definition.admits(true)
+            ratio = predicted[kept].astype(np.float64) / true[kept]
+            for kind, points in binned_spread(ratio, entries.pt[kept], PT_EDGES).items():
+                label = f"{WIDTHS[kind]} of predicted/true {definition.target}"
+                mark = 1.0 if kind == "median" else math.nan
+                options = {"x_label": f"{against} $p_T$ [GeV]", "y_label": label, "mark": mark}
+                curves.append(Curve("response", f"{kind} {name}", "profile", points, **options))
+        return sorted(curves, key=lambda curve: not math.isfinite(curve.mark))
 
     def _all(self) -> _Entries:
         return _Entries(*(np.concatenate(parts) for parts in zip(*self._parts, strict=True)))
@@ -251,6 +192,20 @@ class RegressionSection:
             limit = round_up(2 * width) if width > 0 else 1.0
             limits = (-limit, limit)
         return np.linspace(*limits, BINS + 1)
+
+
+def _quantities(found: Spread, unit: str) -> tuple[Cells, Cells]:
+    """Robust measures, and moments; errors are those of a normal distribution of the same width."""
+    entries, root = count(found.number), math.sqrt(max(found.number, 1))
+    half = found.half_width_68
+    middle = number(found.median, MEDIAN_ERROR * half / root, unit, "zero")
+    width = number(half, WIDTH_ERROR * half / root, unit, "low")
+    mean = number(found.mean, found.std / root, unit, "zero")
+    std = number(found.std, unit=unit, better="low")
+    return (
+        {"median": middle, HALF_WIDTH: width, "number": entries},
+        {"mean": mean, "std": std, "number": entries},
+    )
 
 
 def of_objects(setting: Setting, task: Task) -> RegressionSection | None:

@@ -1,105 +1,229 @@
-"""The files that everything is tabulated and drawn from: metrics.json and curves.json."""
+"""The result of an evaluation, of which every report is made: tables of quantities, and curves."""
 
-import json
 import math
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
+from jaxtyping import Float
 
-from maskformer_jax.errors import InputError
-from maskformer_jax.evaluation.discriminants import Rejection
-from maskformer_jax.evaluation.output import write_whole
-
-METRICS_FILE = "metrics.json"
-CURVES_FILE = "curves.json"
-
-# Significant digits of the points of a curve, more than a picture or a table can show.
-CURVE_DIGITS = 7
+Better = Literal["high", "low", "zero", ""]
+Remark = Literal["", "lower limit", "upper limit", "few"]
+LOWER, UPPER, FEW = get_args(Remark)[1:]
+Kind = Literal["roc", "scores", "scan", "counts", "efficiency", "rejection", "profile"]
 
 
-class Results(NamedTuple):
-    """Evaluation of one run, as read from its files: dictionaries, lists, numbers; null as NaN.
+@dataclass(frozen=True)
+class Quantity:
+    """A measured number; what nothing was counted for has none.
+
+    Attributes:
+        value: an integer is a number of entries.
+        error: statistical standard error from the number of test jets; NaN where unknown.
+        unit: of both; empty for a pure number.
+        better: which values are; empty for what models are not compared by, such as counts.
+        remark: a limit at 95 % confidence where nothing passes, or few jets behind the number.
+        spread: standard deviation over trainings of several seeds; NaN for a single one.
+    """
+
+    value: float
+    error: float = math.nan
+    unit: str = ""
+    better: Better = ""
+    remark: Remark = ""
+    spread: float = math.nan
+
+    def __post_init__(self):
+        numbers = all(type(x) in (int, float) for x in (self.value, self.error, self.spread))
+        words = self.better in get_args(Better) and self.remark in get_args(Remark)
+        if not (numbers and words and math.isfinite(self.value) and isinstance(self.unit, str)):
+            raise ValueError(f"no quantity: {self}")
+
+    @property
+    def uncertainty(self) -> float:
+        """What stands after ±: the spread over seeds, or of one training the error."""
+        return self.error if math.isnan(self.spread) else self.spread
+
+    @property
+    def is_limit(self) -> bool:
+        """Whether the true value is only known to be above or below this one."""
+        return self.remark in (LOWER, UPPER)
+
+
+Cells = Mapping[str, Mapping[str, Quantity]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Quantities with labels; the keys of rows and columns are those of the configuration.
+
+    Attributes:
+        name: for files and links.
+        title: in words.
+        rows: key -> label.
+        columns: key -> label.
+        cells: by row, then column; those without a value are absent.
+        corner: what the rows are.
+        notes: sentences below.
+        row_groups: row -> group of neighbouring rows; empty where there are none.
+        column_groups: column -> what stands above neighbouring columns.
+        is_ratio: models differ by a factor, told in percent.
+        is_ranked: the rows are models, of which the best is marked.
+    """
+
+    name: str
+    title: str
+    rows: Mapping[str, str]
+    columns: Mapping[str, str]
+    cells: Cells = field(default_factory=dict)
+    corner: str = ""
+    notes: Sequence[str] = ()
+    row_groups: Mapping[str, str] = field(default_factory=dict)
+    column_groups: Mapping[str, str] = field(default_factory=dict)
+    is_ratio: bool = False
+    is_ranked: bool = False
+
+    def get(self, row: str, column: str) -> Quantity | None:
+        """The quantity of a cell; none: nothing was counted."""
+        return self.cells.get(row, {}).get(column)
+
+    def compared(self) -> Iterator[tuple[str, str]]:
+        """Column and row of the cells that models are compared by, column by column."""
+        for column in self.columns:
+            for row in self.rows:
+                found = self.get(row, column)
+                if found is not None and found.better:
+                    yield column, row
+
+    def renamed(self, name: str) -> "Table":
+        """The same table with another name."""
+        return replace(self, name=name)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no cell has a value."""
+        return not any(self.cells.values())
+
+
+def table_of(
+    name: str,
+    title: str,
+    rows: Mapping[str, str],
+    columns: Mapping[str, str],
+    cells: Mapping[str, Mapping[str, Quantity | None]],
+    **options: Any,
+) -> Table:
+    """A table without the cells that are none."""
+    kept = {
+        row: {column: q for column, q in found.items() if q is not None}
+        for row, found in cells.items()
+    }
+    return Table(name, title, rows, columns, kept, **options)
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Number of entries of each true class (row) and likeliest class (column).
+
+    Attributes:
+        name: of its picture.
+        title: what is classified.
+        classes: their names.
+        counts: square.
+    """
+
+    name: str
+    title: str
+    classes: Sequence[str]
+    counts: Sequence[Sequence[int]]
+
+    def __post_init__(self):
+        shape = np.array(self.counts, float).shape
+        if shape != (len(self.classes),) * 2:
+            raise ValueError(f"{self.name}: counts of the shape {shape}")
+
+
+class Points(NamedTuple):
+    """A quantity against another, or a histogram.
+
+    Attributes:
+        x: the points; for a histogram or a profile the bin edges, one more than values.
+        value: NaN where it is not defined, such as in an empty bin.
+        error: standard error, NaN where there is none.
+    """
+
+    x: Float[np.ndarray, " X"]
+    value: Float[np.ndarray, " V"]
+    error: Float[np.ndarray, " V"]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Points, and what is needed to draw them.
+
+    Attributes:
+        figure: name of the picture; its curves have one kind and one title.
+        name: within the picture, such as a class.
+        kind: how it is drawn, by `plots`.
+        points: the numbers.
+        title: above the picture.
+        x_label: with unit.
+        y_label: with unit.
+        entries: jets or objects behind it; 0 where that is the sum of the values.
+        mark: where a line or a cross is drawn; NaN: nowhere.
+        note: about this run, for the legend.
+    """
+
+    figure: str
+    name: str
+    kind: Kind
+    points: Points
+    title: str = ""
+    x_label: str = ""
+    y_label: str = ""
+    entries: int = 0
+    mark: float = math.nan
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What was measured of one task.
+
+    Attributes:
+        tables: quantities.
+        confusions: of classes.
+        curves: to be drawn.
+        baseline: curves of the tagger to compare with, of the same figures and names.
+    """
+
+    tables: Sequence[Table] = ()
+    confusions: Sequence[Confusion] = ()
+    curves: Sequence[Curve] = ()
+    baseline: Sequence[Curve] = ()
+
+    def table(self, name: str) -> Table | None:
+        """A table by its name; none: it was not measured."""
+        return next((table for table in self.tables if table.name == name), None)
+
+
+@dataclass(frozen=True)
+class Result:
+    """Evaluation of one run.
 
     Attributes:
         label: of the run, in pictures and tables.
-        metrics: content of metrics.json.
-        curves: content of curves.json; each curve a dictionary of `x`, `value` and `error`.
+        jets: number of jets in the test file.
+        sections: by section, then task, in the order of the report.
+        test_file: its path.
     """
 
     label: str
-    metrics: dict[str, Any]
-    curves: dict[str, Any]
+    jets: int
+    sections: Mapping[str, Mapping[str, Part]]
+    test_file: str = ""
 
-
-def plain(value: Any) -> Any:
-    """Metrics as JSON knows them: NamedTuples as objects, arrays as lists, NaN as null."""
-    match value:
-        case Mapping():
-            return {name: plain(item) for name, item in value.items()}
-        case Rejection():
-            return plain(value._asdict() | {"is_lower_limit": value.is_limit})
-        case tuple() if hasattr(value, "_asdict"):
-            return plain(value._asdict())
-        case np.ndarray() | list():
-            return [plain(item) for item in value]
-        case np.integer():
-            return int(value)
-        case float() | np.floating():
-            return float(value) if math.isfinite(value) else None
-        case _:
-            return value
-
-
-def write_results(metrics: Mapping[str, Any], curves: Mapping[str, Any], folder: Path) -> None:
-    """Writes metrics.json, to be read by people too, and curves.json.
-
-    Raises:
-        InputError: the folder is not writable, or the disk is full.
-    """
-    text = json.dumps(plain(metrics), indent=2, allow_nan=False)
-    write_whole(folder / METRICS_FILE, f"{text}\n".encode())
-    text = json.dumps(_rounded(plain(curves)), separators=(",", ":"), allow_nan=False)
-    write_whole(folder / CURVES_FILE, f"{text}\n".encode())
-
-
-def read_results(folder: Path, label: str) -> Results:
-    """What `write_results` wrote.
-
-    Raises:
-        InputError: a file is missing or damaged.
-    """
-    return Results(label, *(_read(folder / name) for name in (METRICS_FILE, CURVES_FILE)))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return _defined(json.loads(path.read_text()))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; evaluate the run first") from error
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: not a file of an evaluation ({reason})") from error
-
-
-def _defined(value: Any) -> Any:
-    match value:
-        case dict():
-            return {name: _defined(item) for name, item in value.items()}
-        case list():
-            return [_defined(item) for item in value]
-        case _:
-            return math.nan if value is None else value
-
-
-def _rounded(value: Any) -> Any:
-    match value:
-        case dict():
-            return {name: _rounded(item) for name, item in value.items()}
-        case list():
-            return [_rounded(item) for item in value]
-        case float():
-            return float(f"{value:.{CURVE_DIGITS}g}")
-        case _:
-            return value
+    def table(self, section: str, task: str, name: str) -> Table | None:
+        """A table of a task by its name; none: it was not measured."""
+        return self.sections.get(section, {}).get(task, Part()).table(name)

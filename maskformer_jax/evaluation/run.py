@@ -1,4 +1,4 @@
-"""Evaluation of a training run on a test file: the run folder and the file are all it needs."""
+"""Evaluation of one training run on a test file."""
 
 import contextlib
 import json
@@ -9,78 +9,43 @@ from typing import NamedTuple
 
 from maskformer_jax.data import JetFile
 from maskformer_jax.errors import InputError
-from maskformer_jax.evaluation import event_names, report
+from maskformer_jax.evaluation import event_names
 from maskformer_jax.evaluation.event_display import EventDisplay
+from maskformer_jax.evaluation.formats import all_formats
 from maskformer_jax.evaluation.metrics import Tally, left_out, setting_of
+from maskformer_jax.evaluation.models import own_tables
 from maskformer_jax.evaluation.output import write_whole
 from maskformer_jax.evaluation.plots import draw_plots
 from maskformer_jax.evaluation.plots.event_display import draw as draw_events
 from maskformer_jax.evaluation.predict import predict_file
 from maskformer_jax.evaluation.prediction_file import FILE_NAME, PredictionFile
-from maskformer_jax.evaluation.results import (
-    METRICS_FILE,
-    Results,
-    read_results,
-    write_results,
-)
-from maskformer_jax.evaluation.tables.formats import to_markdown
-from maskformer_jax.evaluation.tables.seeds import Entry
-from maskformer_jax.evaluation.tables.thesis import all_tables
+from maskformer_jax.evaluation.result_files import METRICS_FILE, write_results
+from maskformer_jax.evaluation.results import Result, Table
 from maskformer_jax.evaluation.trained import Trained, load_run
 
-OUTPUT_FOLDER = "evaluation"
-TABLES_FILE = "tables.md"
+# All tables, in every format: `tables.md` and others.
+TABLES = "tables"
 
 
 class Evaluated(NamedTuple):
     """What an evaluation has left.
 
     Attributes:
-        results: as read from the files; none: the test file has none of the truth.
+        result: what was measured; none: the test file has none of the truth.
         summary: how many jets went where, and how fast.
     """
 
-    results: Results | None
+    result: Result | None
     summary: str
 
 
-def evaluate(
-    run: Path,
-    test_file: Path,
-    output_dir: Path | None = None,
-    overrides: Sequence[str] = (),
-    label: str | None = None,
-) -> str:
-    """Writes predictions, metrics, curves, tables and plots of the best checkpoint on a test file.
+def evaluate_trained(trained: Trained, test_file: Path, folder: Path, label: str) -> Evaluated:
+    """Writes predictions, metrics, curves, tables and plots of a run on a test file.
 
     A file without any truth gives the predictions only.
 
     Args:
-        run: folder of a training run.
-        test_file: HDF5 file in the layout of the run's configuration.
-        output_dir: created if needed; none: `evaluation` in the run folder.
-        overrides: command-line arguments that win over the run's configuration.
-        label: of the network in pictures and tables; none: the name in its configuration.
-
-    Returns:
-        The report for the terminal.
-
-    Raises:
-        InputError: something about the run, the file or the output folder is wrong.
-    """
-    trained = load_run(run, overrides)
-    folder = output_dir or run / OUTPUT_FOLDER
-    results, summary = evaluate_trained(trained, test_file, folder, label or trained.config.name)
-    if results is None:
-        return f"{test_file} has none of the truth: predictions only\n\n{summary}"
-    return f"{report.table(results.metrics)}\n\n{summary}"
-
-
-def evaluate_trained(trained: Trained, test_file: Path, folder: Path, label: str) -> Evaluated:
-    """As `evaluate`, with a run that has been loaded.
-
-    Args:
-        trained: the run.
+        trained: the run, with its best checkpoint.
         test_file: HDF5 file in the layout of its configuration.
         folder: where everything goes, created if needed.
         label: of the network in pictures and tables.
@@ -106,11 +71,11 @@ def evaluate_trained(trained: Trained, test_file: Path, folder: Path, label: str
     text = "\n".join([written, *summary])
     if not tally.sections:
         return Evaluated(None, text)
-    _write_results(tally, test_file, folder)
-    results = read_results(folder, label)
-    write_tables([results], folder)
-    draw_plots([results], folder)
-    return Evaluated(results, text)
+    result = tally.result(label, str(test_file.resolve()))
+    write_results(result, folder)
+    write_tables(own_tables(result), folder)
+    draw_plots([result], folder)
+    return Evaluated(result, text)
 
 
 @contextlib.contextmanager
@@ -141,10 +106,10 @@ def check_free(path: Path, test_file: Path) -> None:
         raise InputError(f"{path.parent} holds the results of {other}; choose another --output_dir")
 
 
-def write_tables(results: Sequence[Results], folder: Path) -> None:
-    """Writes the tables of the thesis, with a line for each run, as tables.md."""
-    tables = all_tables([Entry(result.label, "", {0: result}) for result in results])
-    write_whole(folder / TABLES_FILE, "\n".join(map(to_markdown, tables)).encode())
+def write_tables(tables: Sequence[Table], folder: Path) -> None:
+    """Writes all tables as tables.md, tables.csv, tables.tex and tables.html."""
+    for suffix, text in all_formats(tables).items():
+        write_whole(folder / f"{TABLES}.{suffix}", text.encode())
 
 
 def measure(
@@ -177,12 +142,7 @@ def measure(
         output_dir.mkdir(parents=True, exist_ok=True)
         path = output_dir / FILE_NAME if keep_predictions else None
         write_predictions(trained, file, path, [tally])
-    _write_results(tally, test_file, output_dir)
-
-
-def _write_results(tally: Tally, test_file: Path, folder: Path) -> None:
-    metrics = {"test_file": str(test_file.resolve()), **tally.results()}
-    write_results(metrics, tally.curves(), folder)
+    write_results(tally.result(trained.config.name, str(test_file.resolve())), output_dir)
 
 
 def write_predictions(

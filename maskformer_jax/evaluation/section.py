@@ -1,15 +1,16 @@
 """What every part of the evaluation is given and gives back."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from maskformer_jax.config import Config
 from maskformer_jax.data import Records
 from maskformer_jax.data.schema import Schema
 from maskformer_jax.evaluation.baseline import Baseline
+from maskformer_jax.evaluation.results import Part
 from maskformer_jax.tasks.task import Task
 from maskformer_jax.types import Labels
 
@@ -35,20 +36,6 @@ class Chunk(NamedTuple):
     counts: Mapping[str, Mapping[str, np.ndarray]]
     predicted: Mapping[str, np.ndarray]
     true: Mapping[str, np.ndarray]
-
-
-class Curve(NamedTuple):
-    """A quantity against another, or a histogram.
-
-    Attributes:
-        x: the points; for a histogram or a profile the bin edges, one more than values.
-        value: NaN where it is not defined, such as in an empty bin.
-        error: standard error, NaN where there is none.
-    """
-
-    x: Float[np.ndarray, " X"]
-    value: Float[np.ndarray, " V"]
-    error: Float[np.ndarray, " V"]
 
 
 def place_of(task: Task, schema: Schema) -> str:
@@ -124,8 +111,5 @@ class Section(Protocol):
     def add(self, chunk: Chunk) -> None:
         """Takes in some jets."""
 
-    def metrics(self) -> dict[str, Any]:
-        """Nested dictionaries of numbers, NamedTuples of numbers and small arrays."""
-
-    def curves(self) -> dict[str, Any]:
-        """Nested dictionaries of `Curve`; empty where there is nothing to draw."""
+    def part(self) -> Part:
+        """Tables of quantities, and what is to be drawn."""

@@ -1,6 +1,7 @@
-"""Classification of jets: rejections at working points, ROC curves and discriminants."""
+"""Classification of jets: rejections at working points, and curves of discriminants."""
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -9,25 +10,29 @@ from maskformer_jax.evaluation.binned_efficiency import jet_pt
 from maskformer_jax.evaluation.config import DiscriminantConfig
 from maskformer_jax.evaluation.discriminants import (
     discriminant,
+    rejection,
     threshold,
     with_first,
-    working_point,
 )
-from maskformer_jax.evaluation.section import Chunk, Curve, Setting
+from maskformer_jax.evaluation.names import fraction_symbols, short, spoken
+from maskformer_jax.evaluation.quantities import count, number, of_rejection, percent
+from maskformer_jax.evaluation.results import Confusion, Curve, Part, Quantity, Table, table_of
+from maskformer_jax.evaluation.section import Chunk, Setting
 from maskformer_jax.evaluation.tagging_curves import (
-    DISCRIMINANT_EDGES,
-    against_pt,
-    fraction_scan,
-    histograms,
-    inverse,
-    roc_curve,
-    roc_efficiencies,
+    Scored,
+    quantile_edges,
+    scan_curves,
+    tagger_curves,
 )
-from maskformer_jax.tasks.confusion import accuracy
+from maskformer_jax.tasks.confusion import accuracy, fraction
 from maskformer_jax.tasks.task import Task
 
-SCAN_POINTS = 40
 BASELINE = "baseline"
+ALL, UNLABELLED = "all", "unlabelled"
+# Columns: jets of a class, those whose likeliest class is theirs; efficiency and cut of a point.
+JETS, RIGHT, OBTAINED, CUT = "jets", "accuracy", "obtained", "cut"
+
+ByClass = dict[str, np.ndarray]
 
 
 class Jets(NamedTuple):
@@ -66,12 +71,11 @@ class TaggingSection:
             task: a classification of jets.
         """
         self._config, self._task = setting.config, task.name
-        self._label = setting.schema.labels[task.options.label]
+        self._label = task.options.label
         self._classes = setting.classes(task)
         self._discriminants = fitting(setting, self._classes)
-        own = setting.baseline is not None and setting.baseline.config.label == task.options.label
+        own = setting.baseline is not None and setting.baseline.config.label == self._label
         self._baseline = setting.baseline if own else None
-        self._name = task.options.label
         self._confusion = np.zeros((len(self._classes),) * 2, np.int64)
         self._unlabelled = 0
         self._chunks: list[Jets] = []
@@ -79,7 +83,7 @@ class TaggingSection:
     def add(self, chunk: Chunk) -> None:
         """Takes in some jets."""
         self._confusion += np.asarray(chunk.counts[self._task]["confusion"], np.int64)
-        index = np.asarray(chunk.labels[self._name])
+        index = np.asarray(chunk.labels[self._label])
         score = np.zeros(len(index))
         if self._baseline is not None:
             stream = self._config.data.streams[self._baseline.config.stream]
@@ -93,111 +97,109 @@ class TaggingSection:
         self._unlabelled += int(np.count_nonzero(index < 0))
         self._chunks.append(Jets(*(column[index >= 0] for column in jets)))
 
-    def metrics(self) -> dict[str, Any]:
-        """Numbers of jets, accuracy, and rejections at the working points of each discriminant."""
-        numbers = np.bincount(self._jets.index, minlength=len(self._classes)).tolist()
-        return {
-            "label": self._name,
-            "jets": {
-                "unlabelled": self._unlabelled,
-                "classes": dict(zip(self._classes, numbers, strict=True)),
-            },
-            "accuracy": accuracy(self._confusion),
-            "confusion": self._confusion,
-            "discriminants": {
-                name: self._points(options) for name, options in self._discriminants.items()
-            },
-        }
+    def part(self) -> Part:
+        """Jets of each class, rejections of each discriminant at its working points, curves.
 
-    def curves(self) -> dict[str, Any]:
-        """`roc`, `discriminant`, `against_pt` of each tagger, and the `fraction_scan`.
-
-        By discriminant; none of a discriminant unless there are jets of all its classes.
+        There are no curves of a discriminant unless there are jets of all its classes.
         """
-        kinds = {
-            "roc": self._roc,
-            "discriminant": self._histograms,
-            "against_pt": self._against_pt,
-        }
-        curves: dict[str, Any] = {}
+        columns = zip(*self._chunks, strict=True)
+        jets = Jets(*(np.concatenate(column) for column in columns))
+        tables, curves, baseline = [self._numbers(jets)], [], []
         for name, options in self._discriminants.items():
-            scores = self._scores(options)
-            if not all(map(len, self._by_class(options, scores[self._config.name]).values())):
+            scores = self._scores(jets, options)
+            tables.append(_rejections(name, options, scores))
+            if not all(map(len, scores[self._config.name].values())):
                 continue
-            for kind, curve in kinds.items():
-                found = {tagger: curve(options, score) for tagger, score in scores.items()}
-                curves.setdefault(kind, {})[name] = found
-            if len(options.backgrounds) > 1:
-                scan = {self._config.name: self._scan(options)}
-                curves.setdefault("fraction_scan", {})[name] = scan
-        return curves
+            pt, edges = self._by_class(jets, options, jets.pt), self._config.evaluation.pt_edges
+            network = Scored(name, options, scores[self._config.name], pt)
+            curves += [*tagger_curves(network, edges), *self._scan(jets, name, options)]
+            if BASELINE in scores:
+                other = scores[BASELINE]
+                scored = Scored(name, options, other, pt, quantile_edges(other))
+                baseline += tagger_curves(scored, edges)
+        title = f"{self._label.replace('_', ' ').capitalize()} of the jets"
+        counts = self._confusion.tolist()
+        confusion = Confusion(f"{self._task}_confusion", title, self._classes, counts)
+        return Part(tables, [confusion], curves, baseline)
 
-    @property
-    def _jets(self) -> Jets:
-        if len(self._chunks) > 1:
-            columns = zip(*self._chunks, strict=True)
-            self._chunks = [Jets(*(np.concatenate(column) for column in columns))]
-        return self._chunks[0]
+    def _numbers(self, jets: Jets) -> Table:
+        """Numbers of jets, and the fraction of them whose likeliest class is their own."""
+        numbers = np.bincount(jets.index, minlength=len(self._classes))
+        cells = {
+            name: {
+                JETS: count(numbers[i]),
+                RIGHT: percent(fraction(int(self._confusion[i, i]), int(self._confusion[i].sum()))),
+            }
+            for i, name in enumerate(self._classes)
+        }
+        cells[ALL] = {JETS: count(numbers.sum()), RIGHT: percent(accuracy(self._confusion))}
+        cells[UNLABELLED] = {JETS: count(self._unlabelled)}
+        words = self._label.replace("_", " ")
+        title = f"Jets by {words}, and those whose likeliest class is theirs"
+        columns = {JETS: "number", RIGHT: "accuracy"}
+        rows = {name: f"{spoken(name)} jets" for name in cells}
+        return table_of(self._label, title, rows, columns, cells, corner=words)
 
-    def _by_class(self, options: DiscriminantConfig, score: np.ndarray) -> dict[str, np.ndarray]:
-        """The scores of the jets of the signal and of each background."""
-        index = self._jets.index
-        names = [options.signal, *options.backgrounds]
-        return {name: score[index == self._classes.index(name)] for name in names}
+    def _by_class(self, jets: Jets, options: DiscriminantConfig, values: np.ndarray) -> ByClass:
+        """Values of the jets of the signal and of each background, the one scanned last."""
+        names = [options.signal, *list(options.backgrounds)[::-1]]
+        return {name: values[jets.index == self._classes.index(name)] for name in names}
 
-    def _discriminant(self, options: DiscriminantConfig, fractions: dict) -> np.ndarray:
+    def _discriminant(
+        self, jets: Jets, options: DiscriminantConfig, fractions: Mapping[str, float]
+    ) -> ByClass:
         columns = {self._classes.index(name): f for name, f in fractions.items()}
         signal = self._classes.index(options.signal)
-        return discriminant(self._jets.log_prob, signal, columns)
+        return self._by_class(jets, options, discriminant(jets.log_prob, signal, columns))
 
-    def _scores(self, options: DiscriminantConfig) -> dict[str, np.ndarray]:
+    def _scores(self, jets: Jets, options: DiscriminantConfig) -> dict[str, ByClass]:
         """Scores of each tagger, the network first; the baseline knows one signal only."""
-        scores = {self._config.name: self._discriminant(options, options.backgrounds)}
+        scores = {self._config.name: self._discriminant(jets, options, options.backgrounds)}
         if self._baseline is not None and self._baseline.config.signal == options.signal:
-            scores[BASELINE] = self._jets.baseline
+            scores[BASELINE] = self._by_class(jets, options, jets.baseline)
         return scores
 
-    def _points(self, options: DiscriminantConfig) -> dict[str, Any]:
-        points = {}
-        for tagger, score in self._scores(options).items():
-            backgrounds = self._by_class(options, score)
-            signal = backgrounds.pop(options.signal)
-            targets = options.working_points if len(signal) else []
-            points[tagger] = {f"{t:g}": working_point(signal, backgrounds, t) for t in targets}
-        return {
-            "signal": options.signal,
-            "fractions": options.backgrounds,
-            "fixed_efficiency": options.fixed_efficiency,
-            "points": points,
-        }
+    def _scan(self, jets: Jets, name: str, options: DiscriminantConfig) -> list[Curve]:
+        if len(options.backgrounds) == 1:
+            return []
 
-    def _roc(self, options: DiscriminantConfig, score: np.ndarray) -> dict[str, Curve]:
-        backgrounds = self._by_class(options, score)
-        signal = backgrounds.pop(options.signal)
-        efficiencies = roc_efficiencies(options.working_points)
-        return {
-            name: roc_curve(signal, background, efficiencies)
-            for name, background in backgrounds.items()
-        }
+        def score(value: float) -> ByClass:
+            return self._discriminant(jets, options, with_first(options.backgrounds, value))
 
-    def _histograms(self, options: DiscriminantConfig, score: np.ndarray) -> dict[str, Curve]:
-        edges = None if score is self._jets.baseline else DISCRIMINANT_EDGES
-        return histograms(self._by_class(options, score), edges)
+        return scan_curves(name, options, score)
 
-    def _against_pt(self, options: DiscriminantConfig, score: np.ndarray) -> dict[str, Curve]:
-        jets, edges = self._jets, self._config.evaluation.pt_edges
-        cut = threshold(self._by_class(options, score)[options.signal], options.fixed_efficiency)
-        passing = against_pt(jets.pt, jets.index, score, cut, edges, len(self._classes))
-        found = {n: passing[self._classes.index(n)] for n in self._by_class(options, score)}
-        return {n: c if n == options.signal else inverse(c) for n, c in found.items()}
 
-    def _scan(self, options: DiscriminantConfig) -> dict[str, Curve]:
-        from puma.fraction_scan import get_fx_values
-
-        def score(value: float) -> dict[str, np.ndarray]:
-            fractions = with_first(options.backgrounds, value)
-            return self._by_class(options, self._discriminant(options, fractions))
-
-        own = next(iter(options.backgrounds.values()))
-        values = np.union1d(get_fx_values(SCAN_POINTS), own)
-        return fraction_scan(score, options.signal, values, options.fixed_efficiency)
+def _rejections(name: str, options: DiscriminantConfig, scores: Mapping[str, ByClass]) -> Table:
+    """Efficiency, cut and rejections of each tagger; only the network is compared."""
+    signal = short(options.signal)
+    network, *others = scores
+    has_signal = len(scores[network][options.signal]) > 0
+    rows = {f"{t:g}": f"{100 * t:g} %" for t in options.working_points if has_signal}
+    columns = {OBTAINED: "obtained", CUT: "cut"}
+    cells: dict[str, dict[str, Quantity | None]] = {row: {} for row in rows}
+    for background in list(options.backgrounds)[::-1]:
+        columns[background] = f"{spoken(background)} rejection"
+        for other in others:
+            columns[f"{background}_{other}"] = f"{spoken(background)} rejection ({other})"
+    for tagger, by_class in scores.items():
+        ending, better = ("", "high") if tagger == network else (f"_{tagger}", "")
+        own = by_class[options.signal]
+        for row in rows:
+            cut = threshold(own, float(row))
+            if tagger == network:
+                cells[row][OBTAINED] = number(100 * np.mean(own >= cut), unit="%")
+                cells[row][CUT] = number(cut)
+            for background in options.backgrounds:
+                found = of_rejection(rejection(by_class[background] >= cut), better)
+                cells[row][f"{background}{ending}"] = found
+    fractions = ", ".join(fraction_symbols(options.backgrounds))
+    return table_of(
+        f"{name}_tagging",
+        f"{name}-tagging, D_{name} with {fractions}: rejection at fixed {signal} efficiency",
+        rows,
+        columns,
+        cells,
+        corner=f"{signal} efficiency",
+        notes=() if rows else (f"There are no {signal} jets in this file.",),
+        is_ratio=True,
+    )

@@ -2,14 +2,17 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from maskformer_jax.evaluation.binned_efficiency import BinnedEfficiency
+from maskformer_jax.evaluation.config import DiscriminantConfig
 from maskformer_jax.evaluation.discriminants import Rejection, rejection, rejection_of, threshold
 from maskformer_jax.evaluation.distributions import histogram
-from maskformer_jax.evaluation.section import Curve
+from maskformer_jax.evaluation.names import fraction_symbols, jets_in_formula
+from maskformer_jax.evaluation.results import Curve, Points
 
 # Bins of the discriminants, the same for every network, so that they can be compared.
 DISCRIMINANT_EDGES = np.linspace(-10.0, 15.0, 101)
@@ -18,11 +21,13 @@ DISCRIMINANT_EDGES = np.linspace(-10.0, 15.0, 101)
 HISTOGRAM_BINS = 50
 HISTOGRAM_RANGE = (0.002, 0.998)
 
+SCAN_POINTS = 40
 
-def rejection_curve(x: Float[np.ndarray, " X"], rejections: Sequence[Rejection]) -> Curve:
+
+def rejection_curve(x: Float[np.ndarray, " X"], rejections: Sequence[Rejection]) -> Points:
     """Rejections at several `x`, NaN where no background jet passes."""
     values = [math.nan if r.is_limit else r.value for r in rejections]
-    return Curve(x, np.array(values), np.array([r.error for r in rejections]))
+    return Points(x, np.array(values), np.array([r.error for r in rejections]))
 
 
 def roc_efficiencies(working_points: Sequence[float]) -> Float[np.ndarray, " X"]:
@@ -36,7 +41,7 @@ def roc_curve(
     signal: Float[np.ndarray, " S"],
     background: Float[np.ndarray, " N"],
     efficiencies: Float[np.ndarray, " X"],
-) -> Curve:
+) -> Points:
     """Background rejection against signal efficiency.
 
     Args:
@@ -56,7 +61,7 @@ def fraction_scan(
     signal: str,
     fractions: Float[np.ndarray, " X"],
     efficiency: float,
-) -> dict[str, Curve]:
+) -> dict[str, Points]:
     """Rejection of each background against the fraction of the first one in the discriminant.
 
     Args:
@@ -74,45 +79,109 @@ def fraction_scan(
     return {name: rejection_curve(fractions, values) for name, values in curves.items()}
 
 
-def against_pt(
-    pt: Float[np.ndarray, " N"],
-    index: Int[np.ndarray, " N"],
-    score: Float[np.ndarray, " N"],
-    cut: float,
-    edges: Sequence[float],
-    groups: int,
-) -> list[Curve]:
-    """Fraction of the jets that pass one cut, in bins of jet pT, for each class.
-
-    Args:
-        pt: of the jets.
-        index: group of each jet; negative for none.
-        score: a jet passes when it is at least `cut`.
-        cut: the same at every pT.
-        edges: of the bins.
-        groups: number of classes.
-    """
-    efficiency = BinnedEfficiency(edges, groups)
-    efficiency.add(pt, index, score >= cut)
-    return [efficiency.curve(group) for group in range(groups)]
-
-
-def inverse(efficiency: Curve) -> Curve:
+def inverse(efficiency: Points) -> Points:
     """Rejections of background efficiencies; NaN where nothing passes."""
     passing = np.where(efficiency.value > 0, efficiency.value, np.nan)
-    return Curve(efficiency.x, 1 / passing, efficiency.error / passing**2)
+    return Points(efficiency.x, 1 / passing, efficiency.error / passing**2)
 
 
-def histograms(
-    scores: Mapping[str, Float[np.ndarray, " N"]], edges: Float[np.ndarray, " X"] | None
-) -> dict[str, Curve]:
-    """Number of jets of each class in bins of a score, with the errors of counts.
+def quantile_edges(scores: Mapping[str, Float[np.ndarray, " N"]]) -> Float[np.ndarray, " X"]:
+    """Edges of the histograms of any score, from its quantiles."""
+    low, high = np.quantile(np.concatenate(list(scores.values())), HISTOGRAM_RANGE)
+    return np.linspace(low, high, HISTOGRAM_BINS + 1)
+
+
+class Scored(NamedTuple):
+    """A discriminant of a tagger on the jets of its classes.
+
+    Attributes:
+        name: of the discriminant.
+        options: its classes and efficiencies.
+        scores: by class, the signal first; there is a jet of each.
+        pt: of the same jets [GeV].
+        edges: of the histograms of the scores, the outermost bins of which take the rest.
+    """
+
+    name: str
+    options: DiscriminantConfig
+    scores: Mapping[str, Float[np.ndarray, " N"]]
+    pt: Mapping[str, Float[np.ndarray, " N"]]
+    edges: Float[np.ndarray, " X"] = DISCRIMINANT_EDGES
+
+
+def tagger_curves(scored: Scored, pt_edges: Sequence[float]) -> list[Curve]:
+    """ROC curves, distribution of the discriminant, efficiency and rejections against jet pT."""
+    name, options, scores, pt, edges = scored
+    sizes = {of: len(score) for of, score in scores.items()}
+    number = sum(sizes.values())
+    signal, title = options.signal, _title(options, number)
+    curves = [
+        Curve(
+            *(f"roc_{name}", of, "roc"),
+            roc_curve(scores[signal], scores[of], roc_efficiencies(options.working_points)),
+            title,
+            x_label=f"{jets_in_formula(signal)} efficiency",
+            y_label=f"{jets_in_formula(of)} rejection",
+            entries=sizes[of],
+        )
+        for of in scores
+        if of != signal
+    ]
+    for of, score in scores.items():
+        words = f"{jets_in_formula(signal)} discriminant", f"fraction of {jets_in_formula(of)}s"
+        figure = f"discriminant_{name}", of, "scores"
+        curves.append(Curve(*figure, histogram(score, edges), title, *words))
+    cut = threshold(scores[signal], options.fixed_efficiency)
+    for of, score in scores.items():
+        kind = "efficiency" if of == signal else "rejection"
+        efficiency = BinnedEfficiency(pt_edges, 1)
+        efficiency.add(pt[of], np.zeros(len(score), int), score >= cut)
+        points = efficiency.curve(0)
+        curves.append(
+            Curve(
+                *(f"{kind}_pt_{name}_{of}", "", kind),
+                points if of == signal else inverse(points),
+                _title(options, number, fixed=True),
+                x_label=r"Jet $p_\mathrm{T}$ [GeV]",
+                y_label=f"{jets_in_formula(of)} {kind}",
+                entries=sizes[of],
+            )
+        )
+    return curves
+
+
+def scan_curves(
+    name: str,
+    options: DiscriminantConfig,
+    score: Callable[[float], Mapping[str, Float[np.ndarray, " N"]]],
+) -> list[Curve]:
+    """The `fraction_scan` of a discriminant, marked at its own fraction.
 
     Args:
-        scores: of the jets of each class.
-        edges: of the bins, the outermost of which take the rest; none: from quantiles.
+        name: of the discriminant.
+        options: of it.
+        score: for a fraction, the discriminant of the jets of every class.
     """
-    if edges is None:
-        low, high = np.quantile(np.concatenate(list(scores.values())), HISTOGRAM_RANGE)
-        edges = np.linspace(low, high, HISTOGRAM_BINS + 1)
-    return {name: histogram(score, edges) for name, score in scores.items()}
+    from puma.fraction_scan import get_fx_values
+
+    own = next(iter(options.backgrounds.values()))
+    values = np.union1d(get_fx_values(SCAN_POINTS), own)
+    found = fraction_scan(score, options.signal, values, options.fixed_efficiency)
+    title = _title(options, sum(map(len, score(own).values())), fixed=True)
+    return [
+        Curve(
+            *(f"fraction_scan_{name}", of, "scan", points, f"Cross: {title}"),
+            y_label=f"{jets_in_formula(of)} rejection",
+            mark=own,
+        )
+        for of, points in found.items()
+    ]
+
+
+def _title(options: DiscriminantConfig, number: int, fixed: bool = False) -> str:
+    """Fractions, signal efficiency if it is fixed, number of jets."""
+    notes = fraction_symbols(options.backgrounds, "$f_{{{}}}$")
+    if fixed:
+        words = f"{jets_in_formula(options.signal)} efficiency"
+        notes.append(f"{100 * options.fixed_efficiency:g} % {words}")
+    return ", ".join([*notes, f"{number:,} jets"])

@@ -1,12 +1,15 @@
 """How well vertices are found, from the masks of objects or from edges."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Int
 
 from maskformer_jax.evaluation.binned_efficiency import BinnedEfficiency, jet_pt
+from maskformer_jax.evaluation.names import jets_in_formula, spoken
+from maskformer_jax.evaluation.quantities import count, percent
+from maskformer_jax.evaluation.results import Better, Curve, Part, Table, table_of
 from maskformer_jax.evaluation.section import Chunk, Setting
 from maskformer_jax.evaluation.vertexing import (
     clean_predicted,
@@ -17,13 +20,38 @@ from maskformer_jax.evaluation.vertexing import (
     merged,
     ranks,
 )
-from maskformer_jax.tasks.confusion import Fraction, fraction
+from maskformer_jax.tasks.confusion import Fraction
 from maskformer_jax.tasks.task import Task
 
 # Edges of the bins of flight length in mm: narrow for t-tbar, with room for hadrons of TeV.
 LENGTH_EDGES = (0, 0.5, 1, 2, 3, 4, 6, 8, 12, 20, 40, 80, 160, 320)
 
 KINDS = ("exclusive", "inclusive")
+TITLES = {
+    "exclusive": "Vertices of single hadrons (exclusive), of at least two tracks",
+    "inclusive": "All vertices of a jet merged (inclusive), of at least two tracks",
+}
+# What is counted, of what, and its name on an axis and as a column.
+EFFICIENCY, PURITY, WITH_VERTEX = "efficiency", "purity", "with_vertex"
+COLUMNS = {
+    "true": "true",
+    EFFICIENCY: "efficiency",
+    "predicted": "predicted",
+    PURITY: "purity",
+    WITH_VERTEX: "jets with vertex",
+}
+WORDS = {
+    EFFICIENCY: "vertex finding efficiency",
+    PURITY: "vertex finding purity",
+    WITH_VERTEX: "fake rate: jets with a vertex",
+}
+AXES = {
+    "pt": dict.fromkeys(WORDS, "Jet $p_T$ [GeV]"),
+    "Lxy": {EFFICIENCY: "True $L_{xy}$ [mm]", PURITY: "Predicted $L_{xy}$ [mm]"},
+}
+ALL = "all"
+# A class of jets has vertices if one jet in so many has; in others a vertex is a fake.
+JETS_PER_VERTEX = 10
 
 Lengths = tuple[np.ndarray, np.ndarray]
 
@@ -43,49 +71,6 @@ class Found(NamedTuple):
     lengths: tuple[Lengths, Lengths] | None
 
 
-class VertexMetrics(NamedTuple):
-    """Vertex finding in jets of one flavour.
-
-    Attributes:
-        efficiency: true vertices that are matched.
-        purity: predicted vertices that are matched.
-        with_vertex: jets in which a vertex is predicted; the fake rate where there are no hadrons.
-    """
-
-    efficiency: Fraction
-    purity: Fraction
-    with_vertex: Fraction
-
-
-class _Counts:
-    """Sums of one kind of vertices, overall and in bins, by class of the jet."""
-
-    def __init__(self, edges: Mapping[str, tuple[float, ...]], classes: int):
-        names = VertexMetrics._fields
-        # The last row is that of the jets without a class.
-        self.totals = {name: np.zeros((classes + 1, 2), np.int64) for name in names}
-        self.profiles = {
-            name: {axis: BinnedEfficiency(values, classes) for axis, values in edges.items()}
-            for name in names
-        }
-        # A jet without a vertex has no flight length.
-        self.profiles["with_vertex"].pop("Lxy", None)
-
-    def add(
-        self,
-        name: str,
-        exists: Bool[np.ndarray, "B M"],
-        passed: Bool[np.ndarray, "B M"],
-        label: Int[np.ndarray, " B"],
-        x: Mapping[str, Float[np.ndarray, "B M"]],
-    ) -> None:
-        """Takes in the trials that exist, of which some have passed, and where they lie."""
-        group = np.broadcast_to(label[:, None], exists.shape)[exists]
-        np.add.at(self.totals[name], (group, passed[exists].astype(int)), 1)
-        for axis, profile in self.profiles[name].items():
-            profile.add(np.broadcast_to(x[axis], exists.shape)[exists], group, passed[exists])
-
-
 class VertexingSection:
     """Exclusive vertices, one for each hadron, and inclusive ones, one for each jet.
 
@@ -103,68 +88,118 @@ class VertexingSection:
         """
         self._config, self._vertices = setting.config, vertices
         self._jets = setting.jet_classes()
-        edges = {"pt": tuple(setting.config.evaluation.pt_edges)}
+        edges = {"": (0, 1), "pt": setting.config.evaluation.pt_edges}
         if has_lengths:
             edges["Lxy"] = LENGTH_EDGES
-        self._counts = {kind: _Counts(edges, len(self._jets.names)) for kind in KINDS}
+        # By kind, by what is counted, and against what; the last group has the jets of no class.
+        self._counts = {
+            (kind, key, axis): BinnedEfficiency(edges[axis], len(self._jets.names) + 1)
+            for kind in KINDS
+            for key in WORDS
+            for axis in edges
+            if not axis or key in AXES[axis]
+        }
 
     def add(self, chunk: Chunk) -> None:
         """Takes in some jets."""
         found = self._vertices(chunk)
         label, pt = self._jets.index(chunk), jet_pt(chunk, self._config)[:, None]
+        label = np.where(label < 0, len(self._jets.names), label)[:, None]
         predicted_lengths, true_lengths = found.lengths or (None, None)
-        for kind, counts in self._counts.items():
+        for kind in KINDS:
             indices = found.predicted[kind], found.true[kind]
             number = 1 + max(int(index.max(initial=0)) for index in indices)
             predicted, true, matched = match_vertices(*indices, number)
-            exists, x = true.any(-1), _against(pt, true, true_lengths)
-            counts.add("efficiency", exists, matched.any(axis=1), label, x)
-            exists, x = predicted.any(-1), _against(pt, predicted, predicted_lengths)
-            counts.add("purity", exists, matched.any(axis=2), label, x)
-            jets = np.ones((len(label), 1), bool)
-            counts.add("with_vertex", jets, exists.any(1, keepdims=True), label, {"pt": pt})
+            jets = np.ones_like(label, bool), predicted.any(axis=(1, 2))[:, None], {}
+            # Which trials there are, those that pass, and the lengths that they are shown against.
+            trials = {
+                EFFICIENCY: (true.any(-1), matched.any(axis=1), _lengths(true, true_lengths)),
+                PURITY: (
+                    *(predicted.any(-1), matched.any(axis=2)),
+                    _lengths(predicted, predicted_lengths),
+                ),
+                WITH_VERTEX: jets,
+            }
+            for (of, key, axis), counts in self._counts.items():
+                if of == kind:
+                    exists, passed, lengths = trials[key]
+                    x = {"": np.zeros_like(pt), "pt": pt, **lengths}[axis]
+                    x, group = (np.broadcast_to(v, exists.shape)[exists] for v in (x, label))
+                    counts.add(x, group, passed[exists])
 
-    def metrics(self) -> dict[str, Any]:
-        """`VertexMetrics` of each kind and class of jets, and of `all` with those of no class."""
+    def part(self) -> Part:
+        """A table of each kind, by class of jets; curves against jet pT and flight length.
+
+        Of classes without vertices there is the fake rate alone.
+        """
         names = self._jets.names
-        selections = {name: [row] for row, name in enumerate(names)}
-        selections["all"] = list(range(len(names) + 1))
-        return {
+        rows = {**{name: [row] for row, name in enumerate(names)}, ALL: range(len(names) + 1)}
+        sums = {
             kind: {
-                name: VertexMetrics(
-                    **{key: _sum(total[rows]) for key, total in counts.totals.items()}
-                )
-                for name, rows in selections.items()
+                name: {key: self._counts[kind, key, ""].total(own) for key in WORDS}
+                for name, own in rows.items()
             }
-            for kind, counts in self._counts.items()
+            for kind in KINDS
         }
+        fakes = _without_vertices(sums["inclusive"])
+        curves: list[Curve] = []
+        for row, name in enumerate(names):
+            title = f"{sums['inclusive'][name][WITH_VERTEX].total:,} {jets_in_formula(name)}s"
+            curves += self._curves(row, name, fakes, title)
+        return Part([_table(kind, found, fakes) for kind, found in sums.items()], curves=curves)
 
-    def curves(self) -> dict[str, Any]:
-        """Profiles of each kind and class of jets, against `pt` [GeV] and `Lxy` [mm]."""
-        return {
-            kind: {
-                name: {
-                    key: {axis: profile.curve(row) for axis, profile in profiles.items()}
-                    for key, profiles in counts.profiles.items()
-                }
-                for row, name in enumerate(self._jets.names)
-            }
-            for kind, counts in self._counts.items()
+    def _curves(self, row: int, name: str, fakes: Sequence[str], title: str) -> Iterator[Curve]:
+        """Profiles of one class of jets, those of both kinds beside each other."""
+        fake_rate = "vertexing_fake_rate" + (f"_{name}" if len(fakes) > 1 else "")
+        for axis, labels in AXES.items():
+            for key in (WITH_VERTEX,) if name in fakes else (EFFICIENCY, PURITY):
+                for kind in KINDS:
+                    if (kind, key, axis) in self._counts:
+                        yield Curve(
+                            fake_rate if name in fakes else f"vertexing_{name}_{axis}",
+                            *(f"{kind} {key}", "efficiency"),
+                            self._counts[kind, key, axis].curve(row),
+                            title,
+                            x_label=labels[key],
+                            y_label=f"{kind} {WORDS[key]}",
+                        )
+
+
+def _without_vertices(sums: Mapping[str, Mapping[str, Fraction]]) -> list[str]:
+    """The classes of jets whose vertices are fakes; `all` where there are no classes."""
+    return [
+        name
+        for name, found in sums.items()
+        if 0 < found[WITH_VERTEX].total >= JETS_PER_VERTEX * found[EFFICIENCY].total
+        and (name != ALL or len(sums) == 1)
+    ]
+
+
+def _table(kind: str, sums: Mapping[str, Mapping[str, Fraction]], fakes: Sequence[str]) -> Table:
+    """Models are compared by class of jets, or by all jets where there are no classes."""
+    cells = {}
+    for name, found in sums.items():
+        is_judged = name not in fakes and (name != ALL or len(sums) == 1)
+        better: Better = "high" if is_judged else ""
+        cells[name] = {
+            "true": count(found[EFFICIENCY].total),
+            EFFICIENCY: percent(found[EFFICIENCY], better),
+            "predicted": count(found[PURITY].total),
+            PURITY: percent(found[PURITY], better),
+            WITH_VERTEX: percent(found[WITH_VERTEX], "low" if name in fakes else ""),
         }
+    rows = {name: f"{spoken(name)} jets" for name in sums}
+    words = " or ".join(rows[name] for name in fakes)
+    notes = [f"A vertex in {words} is a fake."] if fakes else []
+    name, title = f"vertices_{kind}", TITLES[kind]
+    return table_of(name, title, rows, COLUMNS, cells, corner="jets", notes=notes)
 
 
-def _sum(counts: Int[np.ndarray, "rows 2"]) -> Fraction:
-    failed, passed = counts.sum(axis=0).tolist()
-    return fraction(passed, failed + passed)
-
-
-def _against(
-    pt: np.ndarray, vertices: np.ndarray, lengths: Lengths | None
-) -> dict[str, np.ndarray]:
+def _lengths(vertices: np.ndarray, lengths: Lengths | None) -> dict[str, np.ndarray]:
     if lengths is None:
-        return {"pt": pt}
+        return {}
     # A regression may fall a little below zero, where the first bin begins.
-    return {"pt": pt, "Lxy": np.maximum(flight_length(vertices, *lengths), 0.0)}
+    return {"Lxy": np.maximum(flight_length(vertices, *lengths), 0.0)}
 
 
 def of_masks(setting: Setting, task: Task) -> VertexingSection | None:

@@ -6,7 +6,7 @@ The statements stand beside the configuration of a study; here is what decides t
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from maskformer_jax.evaluation.tables.seeds import Entry, keys_at
+from maskformer_jax.evaluation.models import Entry, tasks_of
 from maskformer_jax.study.comparison import (
     BY_CHANCE,
     SIGNIFICANT,
@@ -32,11 +32,11 @@ HOLDS, FAILS, UNDECIDED, UNKNOWN = "holds", "does not hold", "not decided", "no 
 
 
 def _first_task(entries: Sequence[Entry], section: str) -> str:
-    return next(iter(keys_at(entries, section)), "")
+    return next(iter(tasks_of(entries, section)), "")
 
 
 def _width_details(entries: Sequence[Entry]) -> list[Quantity]:
-    found = [recognised(entries, task) for task in keys_at(entries, "objects")]
+    found = [recognised(entries, task) for task in tasks_of(entries, "objects")]
     return [*widths(entries, _first_task(entries, "regression")), *found]
 
 
@@ -44,7 +44,7 @@ def _width_details(entries: Sequence[Entry]) -> list[Quantity]:
 QUANTITIES: dict[str, Callable[[Sequence[Entry]], Quantity | None]] = {
     "light_rejection": light_rejection,
     "residual_width": lambda entries: mean_width(entries, _first_task(entries, "regression")),
-    "constituent_auc": lambda entries: mean_area(_first_task(entries, "constituents")),
+    "constituent_auc": lambda entries: mean_area(entries, _first_task(entries, "constituents")),
 }
 DETAILS = {"residual_width": _width_details}
 

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from maskformer_jax.errors import InputError
-from maskformer_jax.evaluation.results import Results, read_results
-from maskformer_jax.evaluation.tables.seeds import Entry
+from maskformer_jax.evaluation.models import Entry
+from maskformer_jax.evaluation.result_files import read_results
+from maskformer_jax.evaluation.results import Result
 from maskformer_jax.program import call_of
 from maskformer_jax.study.config import StudyConfig
 from maskformer_jax.study.plan import Run
@@ -84,7 +85,7 @@ def collect(study: StudyConfig, runs: Sequence[Run]) -> Collected:
 
 
 def _collect_test(study: StudyConfig, runs: Sequence[Run], test: str) -> tuple[Test, list[str]]:
-    found: dict[str, dict[int, Results]] = {}
+    found: dict[str, dict[int, Result]] = {}
     records: list[tuple[dict[str, Any], Path]] = []
     missing = []
     for run in runs:

@@ -1,15 +1,16 @@
 """Differences between models, with their uncertainty from seeds or from the test jets."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 from scipy.special import stdtrit
 
-from maskformer_jax.evaluation.tables.cells import decimals
-from maskformer_jax.evaluation.tables.seeds import Entry, Measure, Measurement, measure
+from maskformer_jax.evaluation.cells import decimals
+from maskformer_jax.evaluation.models import Entry
+from maskformer_jax.evaluation.results import Result
 
 # A difference counts when it is this many times its uncertainty, which by chance it is on one side
 # with this probability.
@@ -67,12 +68,43 @@ class Difference(NamedTuple):
         return f"{middle:+.{digits}f} % ({low:+.{digits}f} % to {high:+.{digits}f} %)"
 
 
+class Measurement(NamedTuple):
+    """A number from one evaluation, with its statistical error from the number of test jets."""
+
+    value: float
+    error: float
+
+
+# What is read of one evaluation; none where it was not measured.
+Measure = Callable[[Result], Measurement | None]
+
+
+def cell(section: str, task: str, table: str, row: str, column: str) -> Measure:
+    """Reads a cell of a table; a limit is no measurement."""
+
+    def read(result: Result) -> Measurement | None:
+        found = result.table(section, task, table)
+        quantity = found.get(row, column) if found else None
+        if quantity is None or quantity.is_limit:
+            return None
+        return Measurement(quantity.value, quantity.error)
+
+    return read
+
+
+def measure(entry: Entry, read: Measure) -> dict[int, Measurement]:
+    """The measurement of each seed that has it."""
+    found = {seed: read(result) for seed, result in entry.seeds.items()}
+    return {seed: x for seed, x in found.items() if x is not None}
+
+
 def logarithm(read: Measure) -> Measure:
     """Of a positive measurement, so that differences are relative."""
 
-    def measured(metrics: Mapping) -> Measurement:
-        x = read(metrics)
-        return Measurement(math.log(x.value), x.error / x.value) if x.value > 0 else Measurement()
+    def measured(result: Result) -> Measurement | None:
+        x = read(result)
+        positive = x is not None and x.value > 0
+        return Measurement(math.log(x.value), x.error / x.value) if positive else None
 
     return measured
 
@@ -80,9 +112,11 @@ def logarithm(read: Measure) -> Measure:
 def average(reads: Sequence[Measure]) -> Measure:
     """Of several measurements on the same jets: their errors are taken as fully correlated."""
 
-    def measured(metrics: Mapping) -> Measurement:
-        found = [read(metrics) for read in reads]
-        values, errors = [x.value for x in found], [x.error for x in found]
+    def measured(result: Result) -> Measurement | None:
+        found = [read(result) for read in reads]
+        if None in found:
+            return None
+        values, errors = zip(*found, strict=True)
         return Measurement(float(np.mean(values)), float(np.mean(errors)))
 
     return measured

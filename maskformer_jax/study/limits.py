@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from maskformer_jax.evaluation.tables.seeds import Entry, at
+from maskformer_jax.evaluation.models import Entry
+from maskformer_jax.evaluation.results import Result
+from maskformer_jax.evaluation.tagging import ALL, JETS, UNLABELLED
 from maskformer_jax.study.collect import Collected, Test
-from maskformer_jax.study.comparison import SIGNIFICANT, estimates, pooled_spread
+from maskformer_jax.study.comparison import SIGNIFICANT, estimates, measure, pooled_spread
 from maskformer_jax.study.quantities import Quantity, everything, light_rejection
 
 
@@ -15,15 +17,26 @@ def tests_done(collected: Collected) -> list[str]:
     """A sentence on each test."""
     sentences = []
     for test in collected.tests:
-        metrics, counts = next(iter(test.entries[0].seeds.values())).metrics, []
-        for tagger in (at(metrics, "tagging") or {}).values():
-            classes = tagger["jets"]["classes"].items()
-            counts.append(f" ({', '.join(f'{number:,} {name}' for name, number in classes)})")
+        result = next(iter(test.entries[0].seeds.values()))
         sentences.append(
-            f"Test {test.name}: {test.file} with {at(metrics, 'jets') or 0:,} jets"
-            f"{next(iter(counts), '')}, {plural(len(test.models), 'model')} evaluated."
+            f"Test {test.name}: {test.file} with {result.jets:,} jets{_by_class(result)}, "
+            f"{plural(len(test.models), 'model')} evaluated."
         )
     return sentences
+
+
+def _by_class(result: Result) -> str:
+    """Numbers of jets of the first classification that knows them."""
+    for part in result.sections.get("tagging", {}).values():
+        for table in part.tables:
+            counts = [
+                f"{table.get(row, JETS).value:,} {label}"
+                for row, label in table.rows.items()
+                if table.get(row, JETS) and row not in (ALL, UNLABELLED)
+            ]
+            if counts:
+                return f" ({', '.join(counts)})"
+    return ""
 
 
 def precision(test: Test) -> str:
@@ -34,7 +47,7 @@ def precision(test: Test) -> str:
 def _errors(entries: Sequence[Entry], quantity: Quantity | None) -> list[str]:
     if quantity is None:
         return ["At no working point do ten light jets pass in every model."]
-    errors = [quantity.read(results.metrics).error for e in entries for results in e.seeds.values()]
+    errors = [x.error for entry in entries for x in measure(entry, quantity.read).values()]
     text = (
         f"The {quantity.name} of one training is known to {100 * np.median(errors):.1f} % from the "
         "number of test jets"

@@ -1,27 +1,21 @@
 """The quantities in which models are compared; larger is better in all but the widths."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from maskformer_jax.evaluation.names import heading, short, spoken
-from maskformer_jax.evaluation.tables.seeds import (
-    Entry,
+from maskformer_jax.evaluation.constituents import MEAN
+from maskformer_jax.evaluation.models import Entry, tables_named, tasks_of
+from maskformer_jax.evaluation.names import heading
+from maskformer_jax.evaluation.regression import HALF_WIDTH
+from maskformer_jax.evaluation.results import Result, Table
+from maskformer_jax.study.comparison import (
     Measure,
     Measurement,
-    area,
-    at,
-    first_at,
-    keys_at,
+    average,
+    cell,
+    logarithm,
     measure,
-    network_points,
-    number,
-    percent,
-    rejection,
-    residual,
-    vertex_classes,
 )
-from maskformer_jax.study.comparison import average, logarithm
 
 
 class Quantity(NamedTuple):
@@ -38,91 +32,82 @@ class Quantity(NamedTuple):
     is_ratio: bool
 
 
+def _table(
+    entries: Sequence[Entry], section: str, task: str, is_it: Callable[[Table], bool]
+) -> Table | None:
+    """The first table of a task that is meant."""
+    return next(filter(is_it, tables_named(entries, section, task).values()), None)
+
+
 def mean_rejections(entries: Sequence[Entry], task: str) -> dict[str, Quantity]:
     """Logarithm of a tagger's rejection of each background, averaged over working points.
 
     Of its first discriminant. Only working points count at which at least ten jets pass in every
     model; a background without one is left out.
     """
-    path = ("tagging", task, "discriminants")
-    found = {}
-    for name in keys_at(entries, *path)[:1]:
-        part = first_at(entries, *path, name)
-        for background in list(part["fractions"])[::-1]:
-            points = [
-                point
-                for point in _working_points(entries, task, name)
-                if _is_measured(entries, rejection(task, name, point, background))
-            ]
-            if points:
-                efficiencies = ", ".join(f"{100 * float(point):g}" for point in points)
-                read = average(
-                    [logarithm(rejection(task, name, point, background)) for point in points]
-                )
-                text = (
-                    f"{spoken(background)}-jet rejection at {efficiencies} % "
-                    f"{short(part['signal'])} efficiency"
-                )
-                found[background] = Quantity(text, read, True)
+    table = _table(entries, "tagging", task, lambda table: table.is_ratio)
+    found: dict[str, Quantity] = {}
+    for background in dict.fromkeys(column for column, _ in table.compared()) if table else ():
+        rows = [row for row in table.rows if _is_measured(entries, task, table, row, background)]
+        if rows:
+            points = ", ".join(table.rows[row].removesuffix(" %") for row in rows)
+            name = f"{table.columns[background]} at {points} % {table.corner}"
+            reads = [cell("tagging", task, table.name, row, background) for row in rows]
+            found[background] = Quantity(name, average(list(map(logarithm, reads))), True)
     return found
+
+
+def _is_measured(entries: Sequence[Entry], task: str, table: Table, row: str, column: str) -> bool:
+    """Whether every model has a cell, without a remark."""
+    for entry in entries:
+        found = entry.quantities("tagging", task, table.name).get((column, row), {})
+        if not found or any(quantity.remark for quantity in found.values()):
+            return False
+    return True
 
 
 def light_rejection(entries: Sequence[Entry]) -> Quantity | None:
     """That of light jets by the first tagger that has them."""
-    taggers = keys_at(entries, "tagging")
+    taggers = tasks_of(entries, "tagging")
     found = (mean_rejections(entries, task).get("ujets") for task in taggers)
     return next(filter(None, found), None)
 
 
-def _working_points(entries: Sequence[Entry], task: str, name: str) -> list[str]:
-    metrics = [results.metrics for entry in entries for results in entry.seeds.values()]
-    return sorted({point for m in metrics for point in network_points(m, task, name)}, key=float)
-
-
-def _is_measured(entries: Sequence[Entry], read: Measure) -> bool:
-    found = [measure(entry, read) for entry in entries]
-    return all(found) and not any(x.remark for seeds in found for x in seeds.values())
-
-
-def mean_area(task: str) -> Quantity:
+def mean_area(entries: Sequence[Entry], task: str) -> Quantity | None:
     """Area under the ROC curves of classes of constituents, weighted by their numbers."""
-
-    def read(metrics: Mapping) -> Measurement:
-        classes = at(metrics, "constituents", task, "classes") or {}
-        total = sum(scores["number"] for scores in classes.values())
-        value = number("constituents", task, "weighted", "auc")(metrics).value
-        parts = (
-            scores["number"] / total * area(task, name)(metrics).error
-            for name, scores in classes.items()
-            if scores["number"]
-        )
-        return Measurement(value, math.sqrt(sum(part**2 for part in parts)))
-
+    table = _table(entries, "constituents", task, lambda table: "auc" in table.columns)
+    if table is None:
+        return None
+    read = cell("constituents", task, table.name, MEAN, "auc")
     return Quantity(f"{task.replace('_', '-')} AUC", read, False)
 
 
 def recognised(entries: Sequence[Entry], task: str) -> Quantity:
     """Fraction of the true objects that are told from none."""
-    of = first_at(entries, "objects", task)["of"]
-    return Quantity(f"{of} recognised (TPR) [%]", percent("objects", task, "valid", "tpr"), False)
+    table = _table(entries, "objects", task, lambda table: "tpr" in table.rows)
+    of = table.name.removeprefix("valid_")
+    read = cell("objects", task, table.name, "tpr", "share")
+    return Quantity(f"{of} recognised (TPR) [%]", read, False)
 
 
 def _flavour(entries: Sequence[Entry], task: str) -> Quantity:
-    part = first_at(entries, "objects", task)
-    read = percent("objects", task, "flavour", next(iter(part["flavour"])))
-    return Quantity(f"{part['of'].removesuffix('s')} flavour accuracy [%]", read, False)
+    table = _table(entries, "objects", task, lambda table: table.name.endswith("_flavours"))
+    read = cell("objects", task, table.name, next(iter(table.rows)), "share")
+    return Quantity(f"{table.name.removesuffix('_flavours')} flavour accuracy [%]", read, False)
 
 
 def _vertices(entries: Sequence[Entry], task: str) -> list[Quantity]:
     """Efficiency in the jets of the first class that has vertices."""
-    classes = vertex_classes(first_at(entries, "vertexing", task))
+    name = "vertices_exclusive"
+    table = _table(entries, "vertexing", task, lambda table: table.name == name)
     return [
         Quantity(
-            f"vertex efficiency in {spoken(name)} jets [%]",
-            percent("vertexing", task, "exclusive", name, "efficiency"),
+            f"vertex efficiency in {table.rows[row]} [%]",
+            cell("vertexing", task, name, row, column),
             False,
         )
-        for name in [name for name, has_vertices in classes.items() if has_vertices][:1]
+        for column, row in list(table.compared())[:1]
+        if column == "efficiency"
     ]
 
 
@@ -131,15 +116,15 @@ def widths(entries: Sequence[Entry], task: str) -> list[Quantity]:
 
     Where both are there, the residual that is not divided by the true value is taken.
     """
-    found = keys_at(entries, "regression", task, "residuals")
+    name = "residual_widths"
+    table = _table(entries, "regression", task, lambda table: table.name == name)
+    rows = table.rows if table else {}
     return [
         Quantity(
-            f"width of {key.replace('_', ', ')}",
-            logarithm(residual(task, key, "half_width_68")),
-            True,
+            f"width of {label}", logarithm(cell("regression", task, name, row, HALF_WIDTH)), True
         )
-        for key in sorted(found)
-        if not key.endswith("_short") and f"{key}_absolute" not in found
+        for row, label in sorted(rows.items())
+        if not row.endswith("_short") and f"{row}_absolute" not in rows
     ]
 
 
@@ -158,19 +143,18 @@ def _narrowness(entries: Sequence[Entry], task: str) -> list[Quantity]:
     if width is None:
         return []
 
-    def read(metrics: Mapping) -> Measurement:
-        x = width.read(metrics)
-        return x._replace(value=-x.value)
+    def read(result: Result) -> Measurement | None:
+        x = width.read(result)
+        return x and Measurement(-x.value, x.error)
 
-    entry = first_at(entries, "regression", task)["entries"].removesuffix("s")
-    return [Quantity(f"narrowness of the {entry} residuals", read, True)]
+    return [Quantity(f"narrowness of the residuals of {task}", read, True)]
 
 
 # Section -> the quantities of a task.
 QUANTITIES = {
     "tagging": lambda entries, task: mean_rejections(entries, task).values(),
     "vertexing": _vertices,
-    "constituents": lambda entries, task: [mean_area(task)],
+    "constituents": lambda entries, task: filter(None, [mean_area(entries, task)]),
     "objects": lambda entries, task: [recognised(entries, task), _flavour(entries, task)],
     "regression": _narrowness,
 }
@@ -180,7 +164,7 @@ def everything(entries: Sequence[Entry]) -> list[Quantity]:
     """One or two quantities of each task in each section; those without a value are left out."""
     found = []
     for section, build in QUANTITIES.items():
-        tasks = dict.fromkeys(keys_at(entries, section))
+        tasks = dict.fromkeys(tasks_of(entries, section))
         for task in tasks:
             for quantity in build(entries, task):
                 found.append(quantity._replace(name=heading(quantity.name, task, tasks)))

@@ -8,15 +8,10 @@ from typing import Any, Literal
 
 from markupsafe import Markup
 
+from maskformer_jax.evaluation.cells import plain_text
+from maskformer_jax.evaluation.formats import to_csv, to_html, to_latex, to_markdown
+from maskformer_jax.evaluation.models import all_tables
 from maskformer_jax.evaluation.output import not_writable, write_whole
-from maskformer_jax.evaluation.tables.formats import (
-    plain_text,
-    to_csv,
-    to_html,
-    to_latex,
-    to_markdown,
-)
-from maskformer_jax.evaluation.tables.thesis import all_tables
 from maskformer_jax.study.claims import confront
 from maskformer_jax.study.collect import collect
 from maskformer_jax.study.comparison import SIGNIFICANT
@@ -70,9 +65,9 @@ def write_report(study: StudyConfig, runs: Sequence[Run], folder: Path | None = 
         "cost": cost_table(collected),
         "missing": collected.missing,
     }
-    tables = [t._replace(name=f"{k}_{t.name}") for k, v in content["tables"].items() for t in v]
+    tables = [t.renamed(f"{k}_{t.name}") for k, v in content["tables"].items() for t in v]
     for table in (*tables, content["cost"]):
-        write_whole(folder / "tables" / f"{table.name}.csv", to_csv(table).encode())
+        write_whole(folder / "tables" / f"{table.name}.csv", to_csv([table]).encode())
         write_whole(folder / "tables" / f"{table.name}.tex", to_latex(table).encode())
     write_whole(folder / "report.md", render("markdown", content, folder).encode())
     write_whole(folder / "index.html", render("html", content, folder).encode())

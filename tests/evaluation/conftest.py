@@ -1,7 +1,6 @@
 """A tiny run folder and test file, made without training."""
 
 import contextlib
-import math
 import resource
 from pathlib import Path
 
@@ -14,10 +13,7 @@ from maskformer_jax.build import build
 from maskformer_jax.data import NORMALISATION_FILE, JetFile, TrainLoader, fit_scaling
 from maskformer_jax.evaluation.baseline import FILE_NAME as BASELINE_FILE
 from maskformer_jax.evaluation.baseline import fit_baseline
-from maskformer_jax.evaluation.discriminants import WorkingPoint, rejection_of
-from maskformer_jax.evaluation.results import read_results, write_results
 from maskformer_jax.evaluation.section import Setting
-from maskformer_jax.tasks.confusion import fraction
 from maskformer_jax.training import loop
 from maskformer_jax.training.checkpoint import Checkpoints
 
@@ -243,97 +239,3 @@ def full_disk():
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     return limited
-
-
-def metrics_of(light_passing=5, regression_number=3):
-    """Content of metrics.json before it is written: 99 b, 400 c and 1,000 light jets."""
-    light, other = rejection_of(light_passing, 1000), rejection_of(100, 400)
-    part, nothing = fraction(3, 4), fraction(0, 0)
-    empty = math.nan if regression_number == 0 else 0.25
-    summary = dict.fromkeys(("median", "half_width_68", "mean", "std"), empty)
-    summary |= {"formula": "pt: true - predicted", "unit": "MeV", "number": regression_number}
-    scores = dict.fromkeys(("auc", "precision", "recall", "f1"), 0.5)
-
-    def discriminant(signal, other_name, *taggers):
-        point = WorkingPoint(0.7, 0.702, 1.5, {"ujets": light, other_name: other})
-        points = {tagger: {"0.7": point} for tagger in taggers}
-        fractions = {other_name: 0.1, "ujets": 0.9}
-        return {
-            "signal": signal,
-            "fractions": fractions,
-            "fixed_efficiency": 0.7,
-            "points": points,
-        }
-
-    def vertices(true):
-        return {"efficiency": fraction(true // 2, true), "purity": nothing, "with_vertex": part}
-
-    of_class = {"bjets": vertices(4), "cjets": vertices(4), "ujets": vertices(0)}
-    return {
-        "jets": 1500,
-        "tagging": {
-            "jet_class": {
-                "label": "flavour",
-                "jets": {
-                    "unlabelled": 1,
-                    "classes": {"bjets": 99, "cjets": 400, "ujets": 1000},
-                },
-                "accuracy": part,
-                "confusion": np.eye(3, dtype=int),
-                "discriminants": {
-                    "b": discriminant("bjets", "cjets", "MaskFormer", "baseline"),
-                    "c": discriminant("cjets", "bjets", "MaskFormer"),
-                },
-            }
-        },
-        "vertexing": {
-            "hadrons": {
-                kind: {**of_class, "all": vertices(8)} for kind in ("exclusive", "inclusive")
-            }
-        },
-        "constituents": {
-            "track_origin": {
-                "of": "tracks",
-                "label": "origin",
-                "accuracy": part,
-                "classes": {
-                    "Pileup": {**scores, "number": 7},
-                    "Fake": {**scores, "auc": math.nan, "number": 0},
-                },
-                "weighted": scores,
-            }
-        },
-        "objects": {
-            "hadrons": {
-                "of": "hadrons",
-                **dict.fromkeys(
-                    ("class_accuracy", "overall_accuracy", "efficiency", "purity"), part
-                ),
-                "valid": dict.fromkeys(("tpr", "fpr", "fnr", "tnr"), part),
-                "flavour": dict.fromkeys(("bc", "b", "c"), part),
-            }
-        },
-        "regression": {
-            "hadrons": {
-                "entries": "hadrons",
-                "against": "true hadron",
-                "found": 3,
-                "of": 4,
-                "residuals": {"pt": summary},
-            }
-        },
-    }
-
-
-@pytest.fixture
-def read_metrics(tmp_path):
-    """`metrics_of` as read from a file; a function may change it before."""
-
-    def read(change=None, **options):
-        values = metrics_of(**options)
-        if change is not None:
-            change(values)
-        write_results(values, {}, tmp_path)
-        return read_results(tmp_path, "run").metrics
-
-    return read

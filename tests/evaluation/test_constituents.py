@@ -1,11 +1,15 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
 from maskformer_jax.evaluation.constituents import (
     ClassScores,
-    class_averages,
-    class_metrics,
+    ConstituentsSection,
+    area_error,
+    class_scores,
+    weighted,
 )
 
 CLASSES = ["primary", "fromB", "fromC"]
@@ -58,35 +62,53 @@ def test_scores_are_those_of_scikit_learn():
     true, predicted = generator.choice(3, (2, 500), p=[0.7, 0.2, 0.1])
     confusion = np.zeros((3, 3), int)
     np.add.at(confusion, (true, predicted), 1)
-    auc = np.array([0.9, 0.8, 0.7])
-    found = class_metrics(confusion, auc, CLASSES)
-    expected = np.array(precision_recall_fscore_support(true, predicted))
-    np.testing.assert_allclose([row[1:] for row in found.values()], expected.T)
-    assert [row.auc for row in found.values()] == auc.tolist()
-    averages = class_averages(confusion, auc)
+    found = class_scores(confusion)
+    expected = precision_recall_fscore_support(true, predicted)
+    np.testing.assert_allclose(found, expected[:3])
+    means = [weighted(values, confusion.sum(axis=1)) for values in found]
     expected = precision_recall_fscore_support(true, predicted, average="weighted")[:3]
-    np.testing.assert_allclose(averages[1:], expected)
-    assert averages.auc == pytest.approx(np.average(auc, weights=np.bincount(true)))
+    np.testing.assert_allclose(means, expected)
 
 
 def test_empty_classes_are_undefined_and_weigh_nothing():
     # 4 primary tracks, one of which is called fromB; nothing is or is called fromC.
-    confusion = np.array([[3, 1, 0], [0, 0, 0], [0, 0, 0]])
-    found = class_metrics(confusion, np.array([0.5, np.nan, np.nan]), CLASSES)
-    assert found["primary"][1:] == (1.0, 0.75, pytest.approx(6 / 7), 4)
-    assert found["fromB"].precision == 0 and np.isnan(found["fromB"].recall)
-    assert np.isnan(found["fromC"][:4]).all() and found["fromC"].number == 0
-    averages = class_averages(confusion, np.array([0.5, np.nan, np.nan]))
-    assert averages == (0.5, 1.0, 0.75, pytest.approx(6 / 7))
+    found = class_scores(np.array([[3, 1, 0], [0, 0, 0], [0, 0, 0]]))
+    np.testing.assert_allclose(found.precision, [1, 0, np.nan])
+    np.testing.assert_allclose(found.recall, [0.75, np.nan, np.nan])
+    np.testing.assert_allclose(found.f1, [6 / 7, 0, np.nan])
+    assert weighted(np.array([0.5, np.nan, np.nan]), np.array([4, 0, 0])) == 0.5
+    assert np.isnan(weighted(np.full(3, np.nan), np.zeros(3, int)))
 
 
-def test_a_class_that_no_track_is_called_has_no_precision_in_the_mean():
-    averages = class_averages(np.array([[3, 0], [1, 0]]), np.array([0.5, 0.5]))
-    assert averages.precision == pytest.approx(0.75 * 0.75)
+def test_table_of_a_section(setting):
+    """Three of class 0 called so, one of class 1 called class 0; the others have no entries."""
+    task = next(task for task in setting.tasks if task.name == "track_origin")
+    section = ConstituentsSection(setting, task)
+    confusion = np.zeros((8, 8), int)
+    confusion[:2, 0] = 3, 1
+    prob = np.full((1, 4, 8), 0.01)
+    prob[0, :, 0] = 0.9, 0.8, 0.7, 0.6
+    section.add(
+        SimpleNamespace(
+            labels={"origin": np.array([[0, 0, 0, 1]])},
+            predictions={"track_origin": {"log_prob": np.log(prob)}},
+            counts={"track_origin": {"confusion": confusion}},
+        )
+    )
+    (table,) = section.part().tables
+    first, second, third = (table.cells[name] for name in list(table.rows)[:3])
+    assert first["auc"].value == 1 and first["number"].value == 3
+    assert (first["precision"].value, first["precision"].error) == (0.75, np.sqrt(0.1875 / 4))
+    # What was not called so has no precision; the mean counts it as 0.
+    assert "precision" not in second and list(third) == ["number"]
+    mean = table.cells["weighted mean"]
+    assert mean["precision"].value == pytest.approx(0.75 * 0.75)
+    assert (mean["recall"].value, mean["recall"].error) == (0.75, np.sqrt(0.1875 / 4))
 
 
-def test_without_tracks_everything_is_undefined():
-    nothing, undefined = np.zeros((3, 3), int), np.full(3, np.nan)
-    assert np.isnan(class_averages(nothing, undefined)).all()
-    for row in class_metrics(nothing, undefined, CLASSES).values():
-        assert np.isnan(row[:4]).all() and row.number == 0
+def test_error_of_an_area_is_the_scatter_of_areas():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([1, 0], [300, 900])
+    areas = [roc_auc_score(labels, rng.exponential(1 + 2 * labels)) for _ in range(200)]
+    assert area_error(np.mean(areas), 300, 900) == pytest.approx(np.std(areas), rel=0.15)
+    assert np.isnan(area_error(0.9, 0, 10))

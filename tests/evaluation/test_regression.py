@@ -1,19 +1,12 @@
 import dataclasses
-import math
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from maskformer_jax.data.config import TransformConfig
-from maskformer_jax.evaluation.regression import (
-    BINS,
-    definitions,
-    formula,
-    of_objects,
-    of_others,
-    residuals,
-)
+from maskformer_jax.evaluation.regression import BINS, of_objects, of_others
+from maskformer_jax.evaluation.residuals import definitions, formula, residuals
 from maskformer_jax.evaluation.section import Chunk
 
 TRANSFORMS = {
@@ -33,9 +26,9 @@ def test_the_transform_says_which_residuals_a_target_has():
     assert {name: formula(definition, "mm") for name, definition in chosen.items()} == {
         "energy": "energy: (true - predicted)/true",
         "depth": "depth: (true - predicted)/true, true > 2 mm",
-        "depth_short": "depth: true - predicted, true <= 2 mm",
+        "depth_short": "depth: true - predicted, true <= 2 mm [mm]",
         "slope": "slope: (true - predicted)/true",
-        "slope_absolute": "slope: true - predicted",
+        "slope_absolute": "slope: true - predicted [mm]",
     }
 
 
@@ -104,51 +97,61 @@ def section(setting):
 
 def test_hadrons_whose_object_is_less_likely_none_count(section):
     chunks = [make_chunk(300), make_chunk(200, seed=1)]
-    metrics = section.metrics()
+    part = section.part()
+    widths, moments = part.table("residual_widths"), part.table("residual_moments")
     valid = [chunk.labels["hadrons"].valid for chunk in chunks]
     none = [chunk.predictions["hadrons"]["class_prob"][..., -1] for chunk in chunks]
     found = [a & (b < 0.5) for a, b in zip(valid, none, strict=True)]
-    assert metrics["of"] == sum(x.sum() for x in valid)
-    assert metrics["found"] == sum(x.sum() for x in found) < metrics["of"]
-    residual = metrics["residuals"]["pt"]
-    assert residual["number"] == metrics["found"]
-    assert residual["mean"] == pytest.approx(-0.1, rel=1e-5)
-    assert residual["std"] == pytest.approx(0, abs=1e-6)
+    number, total = (sum(x.sum() for x in part) for part in (found, valid))
+    share = part.table("hadrons_found").cells["found"]
+    assert share["of"].value == total > number
+    assert share["share"].value == pytest.approx(100 * number / total)
+    assert widths.get("pt", "number").value == number
+    assert moments.get("pt", "mean").value == pytest.approx(-0.1, rel=1e-5)
+    assert moments.get("pt", "std").value == pytest.approx(0, abs=1e-6)
     length = np.concatenate([c.true[LABEL][..., 1][f] for c, f in zip(chunks, found, strict=True)])
-    assert metrics["residuals"]["Lxy"]["number"] == np.sum(length > 1)
-    short = metrics["residuals"]["Lxy_short"]
-    assert short["number"] == np.sum(length <= 1) and short["unit"] == "mm"
-    assert short["median"] == pytest.approx(np.median(-0.2 * length[length <= 1]), rel=1e-5)
-    assert metrics["residuals"]["deta_absolute"]["median"] == pytest.approx(-0.01, rel=1e-4)
+    assert widths.get("Lxy", "number").value == np.sum(length > 1)
+    short = widths.get("Lxy_short", "median")
+    assert widths.get("Lxy_short", "number").value == np.sum(length <= 1) and short.unit == "mm"
+    assert widths.rows["Lxy_short"] == "Lxy: true - predicted, true <= 1 mm [mm]"
+    assert short.value == pytest.approx(np.median(-0.2 * length[length <= 1]), rel=1e-5)
+    width = widths.get("Lxy_short", "half_width_68")
+    assert width.error == pytest.approx(0.96 * width.value / np.sqrt(np.sum(length <= 1)))
+    assert widths.get("deta_absolute", "median").value == pytest.approx(-0.01, rel=1e-4)
+
+
+def curves(section, figure):
+    return {c.name: c.points for c in section.part().curves if c.figure == figure}
 
 
 def test_histograms_hold_every_residual(section):
-    metrics, histograms = section.metrics()["residuals"], section.curves()["histograms"]
-    assert set(histograms) == set(metrics)
+    table, histograms = section.part().table("residual_widths"), curves(section, "residuals")
+    assert set(histograms) == set(table.rows)
     for name, curve in histograms.items():
-        assert curve.value.sum() == metrics[name]["number"] and len(curve.x) == BINS + 1
+        assert curve.value.sum() == table.get(name, "number").value and len(curve.x) == BINS + 1
     # Twice the half 68 % width of the true deta, rounded up, whatever is found.
     assert histograms["deta_absolute"].x[-1] == pytest.approx(0.2)
 
 
 def test_response_in_bins_of_true_pt(section):
-    response = section.curves()["response"]
-    assert set(response) == {"pt", "Lxy"}
-    median, half = response["pt"]["median"], response["pt"]["half_width_68"]
+    response = curves(section, "response")
+    kinds = ("median", "half_width_68")
+    assert list(response) == [f"{kind} {name}" for kind in kinds for name in ("pt", "Lxy")]
+    median, half = response["median pt"], response["half_width_68 pt"]
     filled = np.isfinite(median.value)
     np.testing.assert_array_equal(median.x[:-1][filled], [10, 50])
     np.testing.assert_allclose(median.value[filled], 1.1, rtol=1e-6)
     np.testing.assert_allclose(half.value[filled], 0, atol=1e-6)
-    np.testing.assert_allclose(response["Lxy"]["median"].value[filled], 1.2, rtol=1e-6)
+    np.testing.assert_allclose(response["median Lxy"].value[filled], 1.2, rtol=1e-6)
 
 
 def test_a_file_without_pt_has_no_response(setting):
     section = make_section(setting)
     section.add(make_chunk(50, pt_field="momentum"))
-    assert section.curves()["response"] == {}
+    assert curves(section, "response") == {}
     named = make_section(setting, hadron_pt="momentum")
     named.add(make_chunk(300, pt_field="momentum"))
-    assert set(named.curves()["response"]) == {"pt", "Lxy"}
+    assert len(curves(named, "response")) == 4
 
 
 def test_nothing_found(setting):
@@ -157,9 +160,10 @@ def test_nothing_found(setting):
     )
     section = make_section(setting)
     section.add(nothing)
-    metrics, curves = section.metrics(), section.curves()
-    assert metrics["found"] == 0 and math.isnan(metrics["residuals"]["pt"]["median"])
-    assert curves["response"] == {} and curves["histograms"]["deta"].value.sum() == 0
+    part = section.part()
+    share = part.table("hadrons_found").get("found", "share")
+    assert share.remark == "upper limit" and not part.curves
+    assert part.table("residual_widths").get("pt", "median") is None
 
 
 def test_jets_and_constituents_without_padding_and_nan(edges_config, make_setting):
@@ -178,11 +182,12 @@ def test_jets_and_constituents_without_padding_and_nan(edges_config, make_settin
     )
     for section in (energy, size):
         section.add(chunk)
-    found = energy.metrics()
-    assert (found["entries"], found["against"], found["of"]) == ("jets", "jet", 3)
-    assert found["residuals"]["pt"]["mean"] == pytest.approx(-0.5)
-    assert energy.curves()["response"]["pt"]["median"].x[0] == 5
-    found = size.metrics()
-    assert (found["entries"], found["of"]) == ("tracks", 4)
-    assert found["residuals"]["d0_absolute"]["median"] == pytest.approx(0.5)
+    part = energy.part()
+    moments = part.table("residual_moments")
+    assert moments.columns["number"] == "jets" and moments.get("pt", "number").value == 3
+    assert moments.get("pt", "mean").value == pytest.approx(-0.5)
+    assert curves(energy, "response")["median pt"].x[0] == 5
+    found = size.part().table("residual_widths")
+    assert found.columns["number"] == "tracks" and found.get("d0", "number").value == 4
+    assert found.get("d0_absolute", "median").value == pytest.approx(0.5)
     assert of_others(setting._replace(labels=()), setting.tasks[-1]) is None

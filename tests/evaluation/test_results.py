@@ -1,49 +1,74 @@
+import dataclasses
 import json
 import math
 
 import numpy as np
 import pytest
+from made_up_results import made_up
 
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.discriminants import rejection_of
-from maskformer_jax.evaluation.results import plain, read_results, write_results
-from maskformer_jax.evaluation.section import Curve
+from maskformer_jax.evaluation.quantities import number, of_rejection, percent
+from maskformer_jax.evaluation.result_files import read_results, write_results
+from maskformer_jax.evaluation.results import FEW, LOWER, UPPER, Quantity
+from maskformer_jax.tasks.confusion import fraction
 
 
-def test_json_is_plain_and_complete(tmp_path):
-    metrics = {"rejection": rejection_of(0, 1000), "confusion": np.eye(2, dtype=int)}
-    curve = Curve(np.array([0.0, 1.0, 2.0]), np.array([1 / 3, np.nan]), np.array([0.1, np.inf]))
-    write_results(metrics, {"part": {"curve": curve}}, tmp_path)
-    metrics, curves = (
+def test_a_result_is_read_as_it_was_written(tmp_path):
+    result = made_up("run")
+    write_results(result, tmp_path)
+    found = read_results(tmp_path, "run")
+    np.testing.assert_equal(as_plain(found), as_plain(result))
+
+
+def as_plain(result):
+    """With lists for all sequences."""
+    return json.loads(json.dumps(dataclasses.asdict(result), default=lambda x: x.tolist()))
+
+
+def test_what_says_nothing_is_absent(tmp_path):
+    write_results(made_up(), tmp_path)
+    quantities, curves = (
         json.loads((tmp_path / name).read_text(), parse_constant=lambda x: 1 / 0)
         for name in ("metrics.json", "curves.json")
     )
-    assert metrics["rejection"]["is_lower_limit"] is True and metrics["rejection"]["error"] is None
-    assert metrics["rejection"]["total"] == 1000 and metrics["confusion"] == [[1, 0], [0, 1]]
-    expected = {"x": [0.0, 1.0, 2.0], "value": [0.3333333, None], "error": [0.1, None]}
-    assert curves == {"part": {"curve": expected}}
+    (origin,) = quantities["sections"]["constituents"]["track_origin"]["tables"]
+    assert origin["cells"]["Fake"] == {"number": {"value": 0}}
+    assert origin["cells"]["weighted mean"]["f1"] == {"value": 0.74, "better": "high"}
+    (residuals,) = curves["sections"]["regression"]["hadrons"]["curves"]
+    assert residuals["points"]["error"] == [4.5, None]
 
 
-def test_undefined_values_are_read_as_not_a_number(tmp_path):
-    write_results({"a": {"b": [1, math.nan]}}, {}, tmp_path)
-    result = read_results(tmp_path, "run")
-    assert result.label == "run" and result.metrics["a"]["b"][0] == 1
-    assert math.isnan(result.metrics["a"]["b"][1])
-
-
-@pytest.mark.parametrize("content", ["{", "\0", ""])
-def test_damaged_results_are_named(tmp_path, content):
-    write_results({}, {}, tmp_path)
-    (tmp_path / "curves.json").write_text(content)
-    with pytest.raises(InputError, match=r"curves.json: not a file of an evaluation"):
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("metrics.json", lambda text: "{", "not a file of an evaluation"),
+        ("curves.json", lambda text: "\0", "not a file of an evaluation"),
+        ("curves.json", lambda text: text.replace('"x"', '"y"'), "not a file of an evaluation"),
+        ("metrics.json", lambda text: "[]", "not a file of an evaluation"),
+        ("metrics.json", lambda text: text.replace(': "high"', ': "up"'), "no quantity"),
+        ("metrics.json", lambda text: text.replace('"value": 5000', '"value": "x"'), "no quantity"),
+        ("metrics.json", lambda text: text.replace('"title"', '"titel"'), "titel"),
+        ("metrics.json", lambda text: "{}", "its format is 1, not 2; evaluate the run again"),
+        ("curves.json", lambda text: '{"format": 9}', "its format is 9, not 2"),
+        ("metrics.json", None, "no such file; evaluate the run first"),
+    ],
+)
+def test_damaged_files_and_other_versions_are_one_line(name, change, message, tmp_path):
+    write_results(made_up(), tmp_path)
+    path = tmp_path / name
+    path.write_text(change(path.read_text())) if change else path.unlink()
+    with pytest.raises(InputError, match=message) as caught:
         read_results(tmp_path, "run")
+    assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
 
 
-def test_missing_results_are_named(tmp_path):
-    with pytest.raises(InputError, match=r"metrics.json: no such file; evaluate the run first"):
-        read_results(tmp_path, "run")
-
-
-def test_numpy_numbers_become_plain_ones():
-    values = plain({"a": np.float64(0.5), "b": (1, 2), "c": np.int8(3)})
-    assert values == {"a": 0.5, "b": (1, 2), "c": 3} and type(values["c"]) is int
+def test_quantities_from_counts_by_hand():
+    assert percent(fraction(1, 4)) == Quantity(25.0, 100 * math.sqrt(0.1875 / 4), "%", "high")
+    assert percent(fraction(0, 0)) is of_rejection(rejection_of(0, 0)) is number(math.nan) is None
+    # (1 - e)^100 = 0.05, and (1 - 1/r)^1000 = 0.05.
+    none, few, many = (of_rejection(rejection_of(n, 1000)) for n in (0, 5, 10))
+    limit = percent(fraction(0, 100), "low")
+    assert (limit.value, limit.remark) == (pytest.approx(100 * (1 - 0.05**0.01)), UPPER)
+    assert (none.value, none.remark) == (pytest.approx(1 / (1 - 0.05**0.001)), LOWER)
+    assert (few.value, few.remark, many.remark) == (200, FEW, "")

@@ -13,7 +13,8 @@ import pytest
 from maskformer_jax.data import NORMALISATION_FILE
 from maskformer_jax.evaluation import run as run_module
 from maskformer_jax.evaluation.baseline import FILE_NAME as BASELINE_FILE
-from maskformer_jax.evaluation.run import evaluate
+from maskformer_jax.evaluation.comparison import evaluate_runs
+from maskformer_jax.evaluation.result_files import read_results
 
 SIGNIFICANCES = ["IP3D_signed_d0_significance", "IP3D_signed_z0_significance"]
 SCRIPT = Path(__file__).parents[2] / "evaluate.py"
@@ -26,6 +27,10 @@ model: {embed_dim: 8, num_heads: 1, head_widths: [8], encoder: {layers: 0}}
 tasks: {jet_class: {kind: classification, label: flavour}}
 training: {batch_size: 20}
 """
+
+
+def evaluate(run, *arguments):
+    return evaluate_runs([run], *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -58,16 +63,16 @@ def main():
 
 
 def b_tagging(folder):
-    metrics = json.loads((folder / "metrics.json").read_text())
-    return metrics["tagging"]["jet_class"]["discriminants"]["b"]
+    return read_results(folder, "run").table("tagging", "jet_class", "b_tagging")
 
 
 def test_folder_holds_the_results_and_nothing_half_written(output):
     folder, report, _ = output
     names = {path.name for path in folder.iterdir()}
-    assert names >= PICTURES | {"predictions.h5", "metrics.json", "curves.json", "tables.md"}
+    assert names >= PICTURES | {"predictions.h5", "metrics.json", "curves.json"}
+    assert names >= {f"tables.{suffix}" for suffix in ("md", "csv", "tex", "html")}
     assert all((folder / name).read_bytes().startswith(b"\x89PNG") for name in PICTURES)
-    assert "60 jets: 20 bjets, 20 cjets, 20 ujets, 0 unlabelled" in report
+    assert report.startswith("60 jets\n") and "b-tagging, D_b with f_c = 0.1" in report
 
 
 def test_jets_are_those_of_the_file_in_its_order(output, test_path):
@@ -96,25 +101,27 @@ def test_probabilities_are_normalised(output):
 
 def test_metrics_agree_with_the_predictions(output):
     folder, _, datasets = output
-    metrics = json.loads((folder / "metrics.json").read_text())
+    result = read_results(folder, "run")
     jets, hadrons = datasets["jets"], datasets["truth_hadrons"]
     prob = np.stack([jets[f"Tagger_p{c}"] for c in "bcu"], axis=1)
     right = prob.argmax(axis=1) == jets["flavour_label"]
-    assert metrics["tagging"]["jet_class"]["accuracy"]["value"] == pytest.approx(right.mean())
+    numbers = result.table("tagging", "jet_class", "flavour")
+    assert numbers.get("all", "accuracy").value == pytest.approx(100 * right.mean())
+    assert [numbers.get(row, "jets").value for row in numbers.rows] == [20, 20, 20, 60, 0]
     score = np.log(prob[:, 0] / (0.1 * prob[:, 1] + 0.9 * prob[:, 2]))
     cut = np.sort(score[jets["flavour_label"] == 0])[20 - 14]
     light = np.mean(score[jets["flavour_label"] == 2] >= cut)
-    point = b_tagging(folder)["points"]["Tagger"]["0.7"]
-    assert point["rejections"]["ujets"]["value"] == pytest.approx(1 / light)
+    assert b_tagging(folder).get("0.7", "ujets").value == pytest.approx(1 / light)
     prob = np.stack([hadrons[f"Tagger_p{c}"] for c in ("b", "c", "null")], axis=-1)
     right = prob.argmax(axis=-1) == hadrons["class_label"]
-    assert metrics["objects"]["hadrons"]["overall_accuracy"]["value"] == pytest.approx(right.mean())
+    overall = result.table("objects", "hadrons", "hadrons").get("overall_accuracy", "share")
+    assert overall.value == pytest.approx(100 * right.mean())
     found = hadrons["valid"] & (hadrons["Tagger_pnull"] < 0.5)
     residual = (hadrons["deta"] - hadrons["Tagger_deta"])[found]
-    regression = metrics["regression"]["hadrons"]
-    assert regression["found"] == found.sum() and regression["of"] == hadrons["valid"].sum()
+    moments = result.table("regression", "hadrons", "residual_moments")
+    assert moments.get("deta", "number").value == np.sum(found & (hadrons["deta"] != 0))
     if found.any():
-        mean = regression["residuals"]["deta_absolute"]["mean"]
+        mean = moments.get("deta_absolute", "mean").value
         assert mean == pytest.approx(residual.mean(), rel=1e-3)
 
 
@@ -157,23 +164,25 @@ def test_each_label_that_is_missing_costs_what_needs_it(run, make_tables, write_
     tables["truth_hadrons"] = tables["truth_hadrons"][fields]
     report = evaluate(run, write_tables(tables), tmp_path / "out")
     assert "left out with all that needs it: hadrons.regression\n" in report
-    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert list(metrics) == ["test_file", "jets", "tagging", "vertexing", "constituents"]
-    assert metrics["vertexing"]["hadrons"]["exclusive"]["bjets"]["efficiency"]["total"] > 5
+    result = read_results(tmp_path / "out", "run")
+    assert list(result.sections) == ["tagging", "vertexing", "constituents"]
+    vertices = result.table("vertexing", "hadrons", "vertices_exclusive")
+    assert vertices.get("bjets", "true").value > 5
 
 
 def test_other_tasks_are_evaluated_alike(edges_run, test_path, tmp_path):
     """Two classes of jets, vertices of edges and two regressions, without objects."""
     report = evaluate(edges_run, test_path, tmp_path, ["--evaluation.display.first=1"])
-    metrics = json.loads((tmp_path / "metrics.json").read_text())
-    assert {name: list(part) for name, part in metrics.items() if isinstance(part, dict)} == {
+    result = read_results(tmp_path, "run")
+    assert {name: list(tasks) for name, tasks in result.sections.items()} == {
         "tagging": ["jet_class", "charm"],
         "vertexing": ["vertexing"],
         "constituents": ["track_origin"],
         "regression": ["energy", "size"],
     }
     assert "no event display: no task finds objects with classes and masks" in report
-    assert metrics["vertexing"]["vertexing"]["exclusive"]["bjets"]["efficiency"]["total"] > 5
+    vertices = result.table("vertexing", "vertexing", "vertices_exclusive")
+    assert vertices.get("bjets", "true").value > 5
     with h5py.File(tmp_path / "predictions.h5") as file:
         jets, tracks = file["jets"][:], file["tracks"][:]
     assert jets.dtype.names[-7:] == (
@@ -189,7 +198,7 @@ def test_jets_alone_are_evaluated(make_configs, make_run, test_path, tmp_path):
     overlay = f"base: {SCRIPT.parent}/configs/data/atlas_jets.yaml\nname: Alone\n" + JETS_ALONE
     config = make_configs(overlay, alone=True)
     report = evaluate(make_run(config), test_path, tmp_path)
-    assert "60 jets: 20 bjets, 20 cjets, 20 ujets, 0 unlabelled" in report
+    assert report.startswith("60 jets\n") and "b-tagging, D_b with f_c = 0.1" in report
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert list(metrics) == ["test_file", "jets", "tagging"]
     with h5py.File(tmp_path / "predictions.h5") as file:
@@ -202,13 +211,11 @@ def test_unlabelled_jets_are_predicted_but_not_judged(
     tables = make_tables()
     tables["jets"]["flavour_label"][:6] = -1
     evaluate(run, write_tables(tables), tmp_path / "out")
-    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    tagging = metrics["tagging"]["jet_class"]
-    classes = {"bjets": 18, "cjets": 18, "ujets": 18}
-    assert metrics["jets"] == 60 and tagging["jets"] == {"unlabelled": 6, "classes": classes}
-    assert tagging["accuracy"]["total"] == 54
-    histograms = drawn[0].curves["tagging"]["jet_class"]["discriminant"]["b"]["Tagger"]
-    assert [sum(h["value"]) for h in histograms.values()] == [18, 18, 18]
+    numbers = read_results(tmp_path / "out", "run").table("tagging", "jet_class", "flavour")
+    assert [numbers.get(row, "jets").value for row in numbers.rows] == [18, 18, 18, 54, 6]
+    curves = drawn[0].sections["tagging"]["jet_class"].curves
+    histograms = [curve.points.value for curve in curves if curve.figure == "discriminant_b"]
+    assert [values.sum() for values in histograms] == [18, 18, 18]
     with h5py.File(tmp_path / "out" / "predictions.h5") as file:
         assert np.isfinite(file["jets"]["Tagger_pb"]).all() and len(file["jets"]) == 60
 
@@ -219,14 +226,16 @@ def test_file_without_b_jets_has_no_rejections_and_no_curves(
     tables = make_tables()
     tables["jets"]["flavour_label"][::3] = 2
     assert "no b jets" in evaluate(run, write_tables(tables), tmp_path / "out")
-    assert not drawn[0].curves.get("tagging")
+    figures = {curve.figure for curve in drawn[0].sections["tagging"]["jet_class"].curves}
+    assert not any(figure.startswith("roc_b") for figure in figures)
 
 
 def test_run_without_templates_is_evaluated_without_the_baseline(run, test_path, tmp_path):
     shutil.copytree(run, tmp_path / "run")
     (tmp_path / "run" / BASELINE_FILE).unlink()
     evaluate(tmp_path / "run", test_path)
-    assert list(b_tagging(tmp_path / "run" / "evaluation")["points"]) == ["Tagger"]
+    table = b_tagging(tmp_path / "run" / "evaluation")
+    assert list(table.columns) == ["obtained", "cut", "ujets", "cjets"]
 
 
 def test_options_reach_the_evaluation(main, run, test_path, tmp_path, capsys):
@@ -237,7 +246,7 @@ def test_options_reach_the_evaluation(main, run, test_path, tmp_path, capsys):
     arguments += ["--evaluation.fields.track_dphi", "d0"]
     assert main(arguments) == 0
     found = b_tagging(tmp_path)
-    assert found["fractions"]["cjets"] == 0.3 and list(found["points"]["Tagger"]) == ["0.5"]
+    assert "f_c = 0.3" in found.title and list(found.rows) == ["0.5"]
     assert "f_c = 0.3" in capsys.readouterr().out
     assert (tmp_path / "event_3.png").stat().st_size > 10_000
 

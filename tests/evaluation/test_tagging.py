@@ -10,7 +10,8 @@ from sklearn import metrics as sklearn_metrics
 
 from maskformer_jax.evaluation.baseline import Baseline
 from maskformer_jax.evaluation.discriminants import discriminant, rejection, threshold
-from maskformer_jax.evaluation.section import Chunk, Curve
+from maskformer_jax.evaluation.results import Points
+from maskformer_jax.evaluation.section import Chunk
 from maskformer_jax.evaluation.tagging import TaggingSection
 from maskformer_jax.evaluation.tagging_curves import fraction_scan, inverse, roc_curve
 
@@ -96,7 +97,7 @@ def test_fraction_scan_by_hand():
 
 
 def test_inverse_of_an_efficiency():
-    curve = inverse(Curve(np.arange(4), np.array([0.5, 0, np.nan]), np.array([0.1, 0, np.nan])))
+    curve = inverse(Points(np.arange(4), np.array([0.5, 0, np.nan]), np.array([0.1, 0, np.nan])))
     np.testing.assert_allclose(curve.value, [2, np.nan, np.nan])
     np.testing.assert_allclose(curve.error, [0.4, np.nan, np.nan])
 
@@ -143,53 +144,67 @@ def test_working_points_of_the_section(section, name, signal, other, target):
     fraction = {"b": 0.1, "c": 0.2}[name]
     background = fraction * prob[:, 1 - signal] + (1 - fraction) * prob[:, 2]
     score = np.log(prob[:, signal] / background)
-    result = section.metrics()["discriminants"][name]
-    assert result["fractions"] == {other: fraction, "ujets": 1 - fraction}
-    point = result["points"]["Tagger"][target]
-    assert point.efficiency == pytest.approx(np.mean(score[label == signal] >= point.cut))
-    assert point.efficiency == pytest.approx(float(target), abs=0.002)
+    table = section.part().table(f"{name}_tagging")
+    assert f"D_{name} with f_{other[0]} = {fraction}" in table.title
+    cut = table.get(target, "cut").value
+    obtained = table.get(target, "obtained").value
+    assert obtained == pytest.approx(100 * np.mean(score[label == signal] >= cut))
+    assert obtained == pytest.approx(100 * float(target), abs=0.2)
     for flavour, index in (("ujets", 2), (other, 1 - signal)):
-        passes = score[label == index] >= point.cut
-        assert point.rejections[flavour].total == len(passes)
-        assert abs(point.rejections[flavour].passed - passes.sum()) <= 1
+        passes = score[label == index] >= cut
+        found = table.get(target, flavour)
+        passed = 0 if found.is_limit else len(passes) / found.value
+        assert abs(passed - passes.sum()) < 1.01
+
+
+def curve(part, figure, name="", tagger="curves"):
+    (found,) = (c for c in getattr(part, tagger) if (c.figure, c.name) == (figure, name))
+    return found.points
 
 
 def test_curves_agree_with_the_working_points(section):
     """At 70 %: the ROC curve, the scan at f_c = 0.1, and all bins of pT together."""
-    curves, metrics = section.curves(), section.metrics()["discriminants"]["b"]
-    point = metrics["points"]["Tagger"]["0.7"]
-    light = point.rejections["ujets"]
-    roc = curves["roc"]["b"]["Tagger"]["ujets"]
-    assert roc.value[np.argmin(np.abs(roc.x - 0.7))] == light.value
-    scan = curves["fraction_scan"]["b"]["Tagger"]["ujets"]
-    assert scan.value[np.argmin(np.abs(scan.x - 0.1))] == light.value
-    against = curves["against_pt"]["b"]["Tagger"]
-    filled_bins = np.isfinite(against["ujets"].value)
-    assert against["ujets"].x[:-1][filled_bins].tolist() == [20, 30, 40]
+    part = section.part()
+    table = part.table("b_tagging")
+    light, efficiency = table.get("0.7", "ujets").value, table.get("0.7", "obtained").value
+    roc = curve(part, "roc_b", "ujets")
+    assert roc.value[np.argmin(np.abs(roc.x - 0.7))] == light
+    scan = curve(part, "fraction_scan_b", "ujets")
+    assert scan.value[np.argmin(np.abs(scan.x - 0.1))] == light
+    against = curve(part, "rejection_pt_b_ujets")
+    filled_bins = np.isfinite(against.value)
+    assert against.x[:-1][filled_bins].tolist() == [20, 30, 40]
     # The light jets are about equally many in the three bins.
-    assert np.mean(1 / against["ujets"].value[:3]) == pytest.approx(1 / light.value, rel=0.02)
-    assert np.mean(against["bjets"].value[:3]) == pytest.approx(point.efficiency, rel=0.02)
-    histograms = curves["discriminant"]["b"]["Tagger"]
-    assert sum(histograms["ujets"].value) == light.total
+    assert np.mean(1 / against.value[:3]) == pytest.approx(1 / light, rel=0.02)
+    passing = curve(part, "efficiency_pt_b_bjets").value[:3]
+    assert 100 * np.mean(passing) == pytest.approx(efficiency, rel=0.02)
+    jets = part.table("flavour").get("ujets", "jets").value
+    assert curve(part, "discriminant_b", "ujets").value.sum() == jets
 
 
 def test_baseline_joins_the_discriminants_of_its_signal(config, make_section):
     baseline = Baseline(config.evaluation.baseline, np.zeros((40, 40)))
     baseline.score = lambda records, valid: np.arange(len(records.jets))
-    section = filled(make_section(baseline=baseline), *probabilities())
-    curves, metrics = section.curves(), section.metrics()["discriminants"]
-    assert list(metrics["b"]["points"]) == list(curves["roc"]["b"]) == ["Tagger", "baseline"]
-    assert list(metrics["c"]["points"]) == list(curves["against_pt"]["c"]) == ["Tagger"]
-    assert sum(h.value.sum() for h in curves["discriminant"]["b"]["baseline"].values()) > 2000
+    part = filled(make_section(baseline=baseline), *probabilities()).part()
+    columns = {name: list(part.table(f"{name}_tagging").columns)[2:] for name in "bc"}
+    own = ["ujets", "ujets_baseline", "cjets", "cjets_baseline"]
+    assert columns == {"b": own, "c": ["ujets", "bjets"]}
+    # The network alone is compared.
+    assert {column for column, _ in part.table("b_tagging").compared()} == {"ujets", "cjets"}
+    assert {c.figure[:9] for c in part.baseline} == {"roc_b", "discrimin", "rejection", "efficienc"}
+    assert curve(part, "discriminant_b", "ujets", "baseline").value.sum() > 600
 
 
 @pytest.mark.parametrize(("missing", "points"), [(0, ["c"]), (1, ["b"]), (2, ["b", "c"])])
 def test_without_a_class_there_are_no_curves(make_section, missing, points):
     label, prob = probabilities(300)
-    section = filled(make_section(), np.where(label == missing, -1, label), prob)
-    metrics = section.metrics()["discriminants"]
-    assert section.curves() == {}
-    assert [name for name in "bc" if metrics[name]["points"]["Tagger"]] == points
+    part = filled(make_section(), np.where(label == missing, -1, label), prob).part()
+    assert part.curves == []
+    tables = {name: part.table(f"{name}_tagging") for name in "bc"}
+    assert [name for name, table in tables.items() if table.rows] == points
+    # A rejection of no jets is absent.
+    gone = "bcu"[missing] + "jets"
+    assert all(table.get(row, gone) is None for table in tables.values() for row in table.rows)
 
 
 def test_each_task_has_the_discriminants_of_its_classes(make_configs, make_setting, make_section):
@@ -198,12 +213,11 @@ def test_each_task_has_the_discriminants_of_its_classes(make_configs, make_setti
     label, prob = probabilities()
     prob = np.stack([prob[:, 1], 1 - prob[:, 1]], axis=1)
     label = np.where(label < 0, -1, (label != 1).astype(int))
-    section = filled(make_section(setting, "charm"), label, prob, "charm")
-    assert list(section.metrics()["discriminants"]) == ["x"]
-    assert section.metrics()["jets"]["unlabelled"] == np.sum(label < 0)
-    curves = section.curves()
-    assert "fraction_scan" not in curves
-    roc = curves["roc"]["x"]["Tagger"]["other"]
-    point = section.metrics()["discriminants"]["x"]["points"]["Tagger"]["0.5"]
+    part = filled(make_section(setting, "charm"), label, prob, "charm").part()
+    assert [table.name for table in part.tables] == ["is_charm", "x_tagging"]
+    assert part.table("is_charm").get("unlabelled", "jets").value == np.sum(label < 0)
+    assert not any(c.kind == "scan" for c in part.curves)
+    roc = curve(part, "roc_x", "other")
     at = np.argmin(np.abs(roc.x - 0.5))
-    assert roc.x[0] < 0.05 and roc.value[at] == pytest.approx(point.rejections["other"].value)
+    found = part.table("x_tagging").get("0.5", "other").value
+    assert roc.x[0] < 0.05 and roc.value[at] == pytest.approx(found)

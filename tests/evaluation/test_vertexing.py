@@ -121,7 +121,7 @@ def test_vertices_of_edges_are_cleaned_and_matched_as_puma_does(
             },
         )
     )
-    found = section.metrics()["inclusive" if inclusive else "exclusive"]["all"]
+    table = section.part().table(f"vertices_{'inclusive' if inclusive else 'exclusive'}")
     sums = np.zeros(3, int)
     for jet, kept in enumerate(real):
         own = predicted[jet, kept].copy()
@@ -130,9 +130,11 @@ def test_vertices_of_edges_are_cleaned_and_matched_as_puma_does(
         cleaned = clean_reco_vertices(own, given, inclusive) if kept.any() else own
         numbers = calculate_vertex_metrics(cleaned[None], reference[None])
         sums += [numbers[key][0] for key in ("n_match", "n_ref", "n_test")]
-    efficiency, purity = found.efficiency, found.purity
-    assert (efficiency.passed, efficiency.total, purity.total) == tuple(sums)
-    assert purity.passed == sums[0] > 20
+    matched, true, tested = sums
+    assert (table.get("all", "true").value, table.get("all", "predicted").value) == (true, tested)
+    assert table.get("all", "efficiency").value == pytest.approx(100 * matched / true)
+    assert table.get("all", "purity").value == pytest.approx(100 * matched / tested)
+    assert matched > 20
 
 
 def test_vertices_are_the_connected_components_of_edges():
@@ -204,46 +206,70 @@ METRICS = {
 }
 
 
-def test_metrics_by_class(section):
-    found = section.metrics()
+def test_quantities_by_class(section):
+    part = section.part()
     for (kind, name), expected in METRICS.items():
-        parts = [(part.passed, part.total) for part in found[kind][name]]
-        assert parts == list(expected), (kind, name)
-    assert np.isnan(found["exclusive"]["ujets"].efficiency.value)
-    assert found["exclusive"]["all"].efficiency.error == pytest.approx(np.sqrt(2 / 27))
+        table = part.table(f"vertices_{kind}")
+        for column, (passed, total) in zip(
+            ("efficiency", "purity", "with_vertex"), expected, strict=True
+        ):
+            found = table.get(name, column)
+            if total == 0:
+                assert found is None
+            elif passed == 0:
+                assert found.remark == "upper limit"
+            else:
+                assert found.value == pytest.approx(100 * passed / total), (kind, name)
+    exclusive = part.table("vertices_exclusive")
+    assert exclusive.get("all", "efficiency").error == pytest.approx(100 * np.sqrt(2 / 27))
+    # A vertex in light jets is a fake.
+    compared = [("efficiency", "bjets"), ("efficiency", "cjets"), ("purity", "bjets")]
+    compared += [("purity", "cjets"), ("with_vertex", "ujets")]
+    assert list(exclusive.compared()) == compared
+    assert exclusive.get("ujets", "with_vertex").better == "low"
 
 
-def filled(curve):
+def filled(part, figure, name):
     """Lower edge and value of the bins that are not empty."""
+    (curve,) = (c.points for c in part.curves if (c.figure, c.name) == (figure, name))
     kept = np.isfinite(curve.value)
     return dict(zip(curve.x[:-1][kept].tolist(), curve.value[kept].tolist(), strict=True))
 
 
 def test_curves_by_class(section):
-    curves = section.curves()
-    b_jets, light = curves["exclusive"]["bjets"], curves["exclusive"]["ujets"]
-    assert filled(b_jets["efficiency"]["pt"]) == {20: 1} == filled(b_jets["with_vertex"]["pt"])
-    assert filled(light["efficiency"]["pt"]) == {}
-    assert filled(light["with_vertex"]["pt"]) == {50: 1}
-    # The true flight length is 1.5 mm, the predicted one 5 mm; one below zero is in the first bin.
-    assert filled(b_jets["efficiency"]["Lxy"]) == {1: 1}
-    assert filled(b_jets["purity"]["Lxy"]) == {4: 1}
-    assert filled(light["purity"]["Lxy"]) == {0: 0}
+    part = section.part()
+    assert filled(part, "vertexing_bjets_pt", "exclusive efficiency") == {20: 1}
+    assert filled(part, "vertexing_fake_rate", "exclusive with_vertex") == {50: 1}
+    # The true flight length is 1.5 mm, the predicted one 5 mm.
+    assert filled(part, "vertexing_bjets_Lxy", "exclusive efficiency") == {1: 1}
+    assert filled(part, "vertexing_bjets_Lxy", "exclusive purity") == {4: 1}
     # Four tracks of a hadron at 1.5 mm and one of another at 9 mm.
-    assert filled(curves["inclusive"]["bjets"]["efficiency"]["Lxy"]) == {3: 1}
+    assert filled(part, "vertexing_bjets_Lxy", "inclusive efficiency") == {3: 1}
+    figures = {curve.figure for curve in part.curves}
+    of_classes = {f"vertexing_{name}jets_{axis}" for name in "bc" for axis in ("pt", "Lxy")}
+    assert figures == {"vertexing_fake_rate", *of_classes}
+
+
+def test_a_length_below_zero_is_in_the_first_bin(make_vertexing):
+    section = make_vertexing()
+    lengths = np.array([[[-0.1, 0.0]], [[2.5, 0.0]]])
+    section.add(chunk([0], [[0, 0]], [[0, 0]], [30], lengths))
+    assert filled(section.part(), "vertexing_bjets_Lxy", "exclusive purity") == {0: 1}
 
 
 def test_without_flight_length_or_pt_there_are_no_such_curves(make_vertexing):
     section = make_vertexing("without: [regression]", field="energy")
     section.add(chunk([0], [[0, 0]], [[0, 0]], [30], np.zeros((2, 1, 2))))
-    curves = section.curves()["exclusive"]["bjets"]
-    assert list(curves["efficiency"]) == ["pt"] and filled(curves["efficiency"]["pt"]) == {}
-    assert section.metrics()["exclusive"]["bjets"].efficiency.value == 1
+    part = section.part()
+    assert not any(curve.figure.endswith("Lxy") for curve in part.curves)
+    assert filled(part, "vertexing_bjets_pt", "exclusive efficiency") == {}
+    assert part.table("vertices_exclusive").get("bjets", "efficiency").value == 100
 
 
 def test_without_classes_all_jets_are_one_and_without_masks_there_is_nothing(make_vertexing):
     section = make_vertexing(labels=["hadrons"])
     section.add(chunk([0], [[0, 0]], [[0, 0]], [30], np.zeros((2, 1, 2))))
-    assert list(section.metrics()["exclusive"]) == ["all"]
+    table = section.part().table("vertices_exclusive")
+    assert list(table.rows) == ["all"] and ("efficiency", "all") in table.compared()
     assert make_vertexing("without: [mask_ce]") is None
     assert make_vertexing(labels=["flavour"]) is None

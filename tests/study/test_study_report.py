@@ -17,13 +17,12 @@ from PIL import Image
 from scipy import stats
 
 from maskformer_jax.errors import InputError
-from maskformer_jax.evaluation.results import Results, write_results
-from maskformer_jax.evaluation.tables.seeds import Entry, rejection
+from maskformer_jax.evaluation.models import Entry, averaged
+from maskformer_jax.evaluation.result_files import write_results
 from maskformer_jax.study import claims, comparison, config, figures
 from maskformer_jax.study.claims import FAILS, HOLDS, UNDECIDED, UNKNOWN
 from maskformer_jax.study.collect import collect
 from maskformer_jax.study.comparison import Difference
-from maskformer_jax.study.figures import averaged
 from maskformer_jax.study.plan import plan
 from maskformer_jax.study.report import write_report
 
@@ -159,9 +158,7 @@ def test_the_range_of_equal_models_is_no_difference(thesis):
     rng = np.random.default_rng(0)
 
     def results():
-        found = made_up().metrics["constituents"]
-        found["track_origin"]["weighted"]["auc"] += 0.05 * rng.normal()
-        return Results("", {"constituents": found}, {})
+        return made_up(auc=0.95 + 0.05 * rng.normal())
 
     decided = []
     for _ in range(20):
@@ -214,9 +211,9 @@ def test_decisions(values, verdict):
 
 
 def test_errors_are_of_seeds_or_of_the_test_jets(thesis):
-    read = rejection("jet_class", "b", "0.6", "ujets")
+    read = comparison.cell("tagging", "jet_class", "b_tagging", "0.6", "ujets")
     entries = models(thesis, scatter=0.1)
-    values = np.array([[read(r.metrics).value for r in e.seeds.values()] for e in entries.values()])
+    values = np.array([[read(r).value for r in e.seeds.values()] for e in entries.values()])
     spread = comparison.pooled_spread(entries.values(), read)
     assert spread.freedom == 18
     assert spread.value == pytest.approx(np.sqrt(values.var(axis=1, ddof=1).mean()))
@@ -224,7 +221,7 @@ def test_errors_are_of_seeds_or_of_the_test_jets(thesis):
     # Student's t with 18 degrees of freedom: 2.149 is as rare as 2 of a normal distribution.
     assert known["dwa"].error == pytest.approx(2.149 / 2 * spread.value / np.sqrt(2), rel=1e-3)
     single = comparison.estimates(models(thesis, seeds=(0,)), read)
-    measured = read(models(thesis, seeds=(0,))["dwa"].seeds[0].metrics)
+    measured = read(models(thesis, seeds=(0,))["dwa"].seeds[0])
     assert single["dwa"].error == pytest.approx(measured.error, rel=0.02)
 
 
@@ -243,19 +240,21 @@ def test_an_unknown_error_decides_nothing():
     assert Difference("", 5.0, 0.0, False).significance == math.inf
 
 
-def light_curve(results):
-    return results.curves["tagging"]["jet_class"]["roc"]["b"]["MaskFormer"]["ujets"]
+def light_curve(result):
+    return result.sections["tagging"]["jet_class"].curves[0].points
 
 
 def test_averages_over_seeds():
     entry = Entry("a", "", {0: made_up(light=100.0), 1: made_up(light=110.0)})
     mean = averaged(entry)
-    assert mean.metrics["jets"] == 17_000
+    assert mean.jets == 17_000
     curves = [light_curve(results) for results in entry.seeds.values()]
     found = light_curve(mean)
-    both = np.array([curve["value"] for curve in curves])
-    np.testing.assert_allclose(found["value"], both.mean(0))
-    np.testing.assert_allclose(found["error"], both.std(0, ddof=1))
+    both = np.array([curve.value for curve in curves])
+    np.testing.assert_allclose(found.value, both.mean(0))
+    np.testing.assert_allclose(found.error, both.std(0, ddof=1))
+    light = mean.table("tagging", "jet_class", "b_tagging").get("0.6", "ujets")
+    assert light.value == pytest.approx(105, rel=0.01)
 
 
 def fill(runs, entries, test="ttbar", file="test.h5"):
@@ -266,7 +265,7 @@ def fill(runs, entries, test="ttbar", file="test.h5"):
             continue
         folder = run.folder / "evaluation" / test
         folder.mkdir(parents=True)
-        write_results(results.metrics, results.curves, folder)
+        write_results(results, folder)
         (folder / "evaluated.json").write_text(json.dumps({"file": file}))
         line = {"step": 10, "jets_per_second": 900.0, "cpu_ms_per_jet": 2.0}
         (run.folder / "metrics.jsonl").write_text(json.dumps(line) + "\n")

@@ -1,7 +1,7 @@
 """Where a picture becomes a file."""
 
 import io
-from collections.abc import Sequence
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,25 +24,35 @@ SYMBOLS = {
 }
 
 
-def draw_and_save(plot: Any, path: Path, decades: Sequence[Any] = ()) -> Path:
+def colour(run: int) -> str:
+    """Of the run at a position, the reference first."""
+    return COLOURS[run % len(COLOURS)]
+
+
+def with_symbols(label: str) -> str:
+    """A label of an axis, the usual names of properties as formulas.
+
+    >>> with_symbols("true - predicted, Lxy <= 1 mm")
+    'True − predicted, $L_{xy}$ ≤ 1 mm'
+    """
+    text = re.sub(r"\b\w+\b", lambda word: SYMBOLS.get(word[0], word[0]), label)
+    text = text.replace("<=", "≤").replace(" - ", " − ")
+    return text[:1].upper() + text[1:]
+
+
+def draw_and_save(plot: Any, path: Path) -> Path:
     """Draws a plot of puma and writes it as PNG, without a display.
 
     Args:
         plot: with all its curves.
         path: of the file.
-        decades: logarithmic axes over few decades, on which 1, 2 and 5 of each are labelled.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     FigureCanvasAgg(plot.fig)
     # Where the reference is zero there is no ratio, and none is drawn.
     with np.errstate(divide="ignore", invalid="ignore"):
         plot.draw()
-    for axis in decades:
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axis.set_minor_formatter(NullFormatter())
     return save(plot.fig, path)
 
 

@@ -21,7 +21,7 @@ from maskformer_jax.evaluation.plots.event_legend import (
     list_hadrons,
     marker_of,
 )
-from maskformer_jax.evaluation.regression import units
+from maskformer_jax.evaluation.residuals import units
 
 SIZE = (15, 9)
 MARGINS = {"left": 0.055, "right": 0.985, "top": 0.895, "bottom": 0.115, "wspace": 0.14}

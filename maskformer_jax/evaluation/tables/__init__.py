@@ -1,1 +1,0 @@
-"""Tables of measurements: cells, formats, and the tables of the thesis."""
