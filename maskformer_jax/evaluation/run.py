@@ -54,7 +54,8 @@ def evaluate_trained(trained: Trained, test_file: Path, folder: Path, label: str
         InputError: something about the file or the folder is wrong.
     """
     check_free(folder / METRICS_FILE, test_file)
-    with _opened(trained, test_file) as (file, setting):
+    with _opened(trained, test_file) as file:
+        setting = setting_of(trained, file)
         tally, takers = Tally(setting), []
         summary = left_out(setting, file.missing, file.read(0, 1).jets.dtype.names)
         reason = event_names.cannot(setting)
@@ -78,14 +79,9 @@ def evaluate_trained(trained: Trained, test_file: Path, folder: Path, label: str
     return Evaluated(result, text)
 
 
-@contextlib.contextmanager
-def _opened(trained: Trained, test_file: Path):
-    """The test file, with whatever truth it has, and the setting of its sections."""
-    file = JetFile(test_file, trained.model.schema, truth="optional")
-    try:
-        yield file, setting_of(trained, file)
-    finally:
-        file.close()
+def _opened(trained: Trained, test_file: Path) -> contextlib.closing[JetFile]:
+    """The test file, with whatever truth it has."""
+    return contextlib.closing(JetFile(test_file, trained.model.schema, truth="optional"))
 
 
 def check_free(path: Path, test_file: Path) -> None:
@@ -135,8 +131,8 @@ def measure(
         InputError: something about the run, the file or the output folder is wrong.
     """
     trained = load_run(run, overrides)
-    with _opened(trained, test_file) as (file, setting):
-        tally = Tally(setting)
+    with _opened(trained, test_file) as file:
+        tally = Tally(setting_of(trained, file))
         if not tally.sections:
             raise InputError(f"{test_file} has none of the truth labels, so nothing is measured")
         output_dir.mkdir(parents=True, exist_ok=True)
