@@ -13,6 +13,9 @@ MISSING = "-"
 WIDTH = 100
 LONGEST_LABEL = 42
 
+# An error below this part of the value comes from the order of a sum.
+ROUNDING = 1e-9
+
 # What the remarks of the quantities mean.
 FOOTNOTES = {
     LOWER: "A number after > is a lower limit at 95 % confidence: no background jet passes.",
@@ -39,7 +42,7 @@ def with_error(value: float, error: float, scale: float = 0.0) -> str:
     >>> with_error(12.345, 0.678), with_error(-0.5, 0.0), with_error(10.5637, 0.0068, 0.12)
     ('12.35 ± 0.68', '−0.5', '10.56 ± 0.01')
     """
-    if not error > 1e-9 * abs(value):
+    if not error > ROUNDING * abs(value):
         return f"{value:.4g}".replace("-", "−")
     digits = min(decimals(max(error, scale)), 4)
     return f"{value:.{digits}f} ± {error:.{digits}f}".replace("-", "−")
@@ -84,10 +87,15 @@ def best_cells(table: Table) -> set[tuple[str, str]]:
         if len(known) < 2:
             continue
         (row, first), (_, second) = sorted(known, key=lambda pair: _merit(pair[1]))[:-3:-1]
-        error = math.hypot(first.uncertainty, second.uncertainty)
-        if _merit(first) - _merit(second) > error:
+        if _merit(first) - _merit(second) > math.hypot(*map(_scale, (first, second))):
             best.add((row, column))
     return best
+
+
+def _scale(found: Quantity) -> float:
+    """The uncertainty; of seeds that happen to agree the statistical error."""
+    is_known = found.uncertainty > ROUNDING * abs(found.value)
+    return found.uncertainty if is_known else found.error
 
 
 def _merit(found: Quantity) -> float:

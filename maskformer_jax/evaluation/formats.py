@@ -154,7 +154,7 @@ def to_latex(table: Table) -> str:
 
 def to_html(table: Table) -> str:
     """A `<table>` with its caption: the best bold."""
-    text = _frame(table, html_text, "<b>{}</b>").to_html(escape=False, border=0)
+    text = _frame(table, html_text, "<strong>{}</strong>").to_html(escape=False, border=0)
     notes = "".join(f"<p class=note>{html_text(note)}</p>" for note in notes_of(table))
     return (
         f'<figure class=table id="{table.name}"><figcaption>{html_text(table.title)}</figcaption>'

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from maskformer_jax.evaluation.cells import ROUNDING
 from maskformer_jax.evaluation.names import heading
 from maskformer_jax.evaluation.results import (
     FEW,
@@ -27,8 +28,6 @@ CHANGES = (
     "Changes are formed seed by seed; statistical errors are added as if the two models saw "
     "different jets, so they are too large."
 )
-# A spread below this part of the value comes from rounding.
-ROUNDING = 1e-9
 
 # Column and row of a cell -> its quantity of each seed.
 Key = tuple[str, str]

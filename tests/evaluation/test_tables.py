@@ -101,12 +101,15 @@ def test_numbers_have_two_digits_of_their_uncertainty(cell, text):
         ("high", [1, 3, 2], 0.8, set()),
         ("high", [3, 3, 1], 0.1, set()),
         ("high", [1, 3], NAN, set()),
+        # Seeds that agree make no number exact.
+        ("high", [1, 3], (2.0, 0.0), set()),
         ("", [1, 3], 0.1, set()),
         ("high", [1], 0.1, set()),
     ],
 )
 def test_the_best_is_marked_where_it_is_significant(better, values, error, best):
-    cells = {str(i): {"c": q(float(v), error, better)} for i, v in enumerate(values)}
+    error, spread = error if isinstance(error, tuple) else (error, NAN)
+    cells = {str(i): {"c": q(float(v), error, better, "", spread)} for i, v in enumerate(values)}
     table = Table("t", "t", dict.fromkeys(cells, ""), {"c": ""}, cells, is_ranked=True)
     assert {int(row) for row, _ in best_cells(table)} == best
     assert not best_cells(dataclasses.replace(table, is_ranked=False))
@@ -181,8 +184,8 @@ def test_html_is_escaped_and_rows_are_equally_wide():
     parser = Cells()
     parser.feed(to_html(small_table()))
     assert parser.widths == [5] * 7
-    # The best is bold; the `<b>` of a label is text.
-    assert parser.tags.count("b") == 1
+    # The best is strong; the `<b>` of a label is text.
+    assert parser.tags.count("strong") == 1 and "b" not in parser.tags
 
 
 @pytest.mark.parametrize(
