@@ -20,6 +20,15 @@ def jet_pt(chunk: Chunk, config: Config) -> Float[np.ndarray, " N"]:
     return jets[field] / MEV_PER_GEV
 
 
+def binomial(
+    x: Float[np.ndarray, " X"], passed: Int[np.ndarray, " n"], total: Int[np.ndarray, " n"]
+) -> Points:
+    """Fractions of trials that pass with their binomial errors, NaN without trials."""
+    number = np.where(total > 0, total, np.nan)
+    value = passed / number
+    return Points(x, value, np.sqrt(value * (1 - value) / number))
+
+
 class BinnedEfficiency:
     """Fraction of trials that pass in bins of a quantity, for each of several groups.
 
@@ -63,6 +72,4 @@ class BinnedEfficiency:
     def curve(self, group: int) -> Points:
         """The fraction of each bin with its binomial error, NaN in a bin without trials."""
         failed, passed = self._counts[:, group]
-        total = np.where(failed + passed > 0, failed + passed, np.nan)
-        value = passed / total
-        return Points(self._edges, value, np.sqrt(value * (1 - value) / total))
+        return binomial(self._edges, passed, failed + passed)

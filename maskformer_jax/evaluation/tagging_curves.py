@@ -1,15 +1,14 @@
 """Curves of a tagger: rejection against efficiency, fraction and jet pT, and its discriminant."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from maskformer_jax.evaluation.binned_efficiency import BinnedEfficiency
+from maskformer_jax.evaluation.binned_efficiency import BinnedEfficiency, binomial
 from maskformer_jax.evaluation.config import DiscriminantConfig
-from maskformer_jax.evaluation.discriminants import Rejection, rejection, rejection_of, threshold
+from maskformer_jax.evaluation.discriminants import threshold
 from maskformer_jax.evaluation.distributions import histogram
 from maskformer_jax.evaluation.names import fraction_symbols, jets_in_formula
 from maskformer_jax.evaluation.results import Curve, Points
@@ -22,12 +21,6 @@ HISTOGRAM_BINS = 50
 HISTOGRAM_RANGE = (0.002, 0.998)
 
 SCAN_POINTS = 40
-
-
-def rejection_curve(x: Float[np.ndarray, " X"], rejections: Sequence[Rejection]) -> Points:
-    """Rejections at several `x`, NaN where no background jet passes."""
-    values = [math.nan if r.is_limit else r.value for r in rejections]
-    return Points(x, np.array(values), np.array([r.error for r in rejections]))
 
 
 def roc_efficiencies(working_points: Sequence[float]) -> Float[np.ndarray, " X"]:
@@ -52,8 +45,7 @@ def roc_curve(
     signal, background = np.sort(signal), np.sort(background)
     ranks = np.maximum(1, np.ceil(efficiencies * len(signal) - 1e-9).astype(int))
     passed = len(background) - np.searchsorted(background, signal[len(signal) - ranks])
-    rejections = [rejection_of(number, len(background)) for number in passed.tolist()]
-    return rejection_curve(efficiencies, rejections)
+    return inverse(binomial(efficiencies, passed, np.full_like(passed, len(background))))
 
 
 def fraction_scan(
@@ -70,13 +62,13 @@ def fraction_scan(
         fractions: of the first background.
         efficiency: of the signal.
     """
-    curves: dict[str, list[Rejection]] = {}
+    passed: dict[str, list[tuple[int, int]]] = {}
     for fraction in fractions:
         backgrounds = dict(score(fraction))
         cut = threshold(backgrounds.pop(signal), efficiency)
         for name, jets in backgrounds.items():
-            curves.setdefault(name, []).append(rejection(jets >= cut))
-    return {name: rejection_curve(fractions, values) for name, values in curves.items()}
+            passed.setdefault(name, []).append((np.count_nonzero(jets >= cut), len(jets)))
+    return {name: inverse(binomial(fractions, *np.transpose(n))) for name, n in passed.items()}
 
 
 def inverse(efficiency: Points) -> Points:
