@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from maskformer_jax.evaluation.discriminants import rejection_of
-from maskformer_jax.evaluation.quantities import count, number, of_rejection, percent
+from maskformer_jax.evaluation.quantities import count, number, percent, rejection
 from maskformer_jax.evaluation.results import Confusion, Curve, Part, Points, Result, table_of
 from maskformer_jax.tasks.confusion import fraction
 
@@ -52,7 +51,7 @@ def tagging(signal, other, light, points):
         cells[row] = {}
         for i, name in enumerate(columns):
             value, total = light / (1 + position) / (1 + i), SIZES[name]
-            cells[row][name] = of_rejection(rejection_of(round(total / value), total))
+            cells[row][name] = rejection(round(total / value), total)
         cells[row]["baseline"] = number(light / 10)
     rows = {point: f"{100 * float(point):g} %" for point in points}
     title = f"{signal}-tagging, D_{signal} with f_{other} = 0.1"

@@ -5,8 +5,7 @@ import re
 import textwrap
 from collections.abc import Sequence
 
-from maskformer_jax.evaluation.discriminants import FEW_JETS
-from maskformer_jax.evaluation.results import FEW, LOWER, UPPER, Quantity, Table
+from maskformer_jax.evaluation.results import FEW, FEW_JETS, LOWER, UPPER, Quantity, Table
 
 MISSING = "-"
 # Columns of the terminal; longer labels of rows are broken.

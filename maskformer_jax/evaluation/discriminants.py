@@ -1,17 +1,10 @@
-"""One number per jet from the flavour probabilities, and what a cut on it keeps and rejects."""
+"""One number per jet from the flavour probabilities, and cuts on it."""
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
-
-# With fewer passing background jets the binomial error is no longer close to a normal one.
-FEW_JETS = 10
-
-# Chance of seeing no jet at all pass where the true rejection is the quoted lower limit.
-_LIMIT_PROB = 0.05
+from jaxtyping import Float
 
 
 def discriminant(
@@ -44,50 +37,6 @@ def with_first(fractions: Mapping[str, float], value: float) -> dict[str, float]
     total = sum(fractions[name] for name in others)
     share = {n: fractions[n] / total if total else 1 / len(others) for n in others}
     return {first: value} | {name: share[name] * (1 - value) for name in others}
-
-
-class Rejection(NamedTuple):
-    """Background rejection of a cut.
-
-    Attributes:
-        value: 1/e with e the fraction of the background that passes; a lower limit at 95 %
-            confidence where nothing passes; NaN where there is no background.
-        error: binomial standard error r sqrt((1 - e) / (e N)); NaN where nothing passes.
-        passed: background jets that pass.
-        total: background jets N.
-    """
-
-    value: float
-    error: float
-    passed: int
-    total: int
-
-    @property
-    def is_limit(self) -> bool:
-        """True where no jet passes, so that `value` is a lower limit."""
-        return self.total > 0 and self.passed == 0
-
-
-def rejection_of(passed: int, total: int) -> Rejection:
-    """Rejection where `passed` of `total` background jets pass.
-
-    The limit r for zero of N jets is exact: (1 - 1/r)^N = 0.05.
-
-    >>> rejection_of(1, 4)
-    Rejection(value=4.0, error=3.4641016151377544, passed=1, total=4)
-    """
-    if total == 0:
-        return Rejection(math.nan, math.nan, 0, 0)
-    if passed == 0:
-        return Rejection(1.0 / -math.expm1(math.log(_LIMIT_PROB) / total), math.nan, 0, total)
-    efficiency = passed / total
-    value = 1.0 / efficiency
-    return Rejection(value, value * math.sqrt((1 - efficiency) / passed), passed, total)
-
-
-def rejection(passes: Bool[np.ndarray, " N"]) -> Rejection:
-    """Rejection of the background jets, of which those marked pass the cut."""
-    return rejection_of(int(np.count_nonzero(passes)), len(passes))
 
 
 def threshold(signal: Float[np.ndarray, " N"], efficiency: float) -> float:

@@ -2,9 +2,11 @@
 
 import math
 
-from maskformer_jax.evaluation.discriminants import FEW_JETS, Rejection, rejection_of
-from maskformer_jax.evaluation.results import FEW, LOWER, UPPER, Better, Quantity, Remark
+from maskformer_jax.evaluation.results import FEW, FEW_JETS, LOWER, UPPER, Better, Quantity
 from maskformer_jax.tasks.confusion import Fraction
+
+# Chance of seeing no jet at all pass where the true rate is the quoted limit.
+LIMIT_PROB = 0.05
 
 
 def count(number: int) -> Quantity:
@@ -27,18 +29,30 @@ def percent(part: Fraction, better: Better = "high") -> Quantity | None:
     >>> percent(Fraction(0.25, 0.2, 1, 4), "").value
     25.0
     """
-    if part.total == 0:
-        return None
-    if part.passed == 0:
-        limit = 100 / rejection_of(0, part.total).value
-        return Quantity(limit, unit="%", better=better, remark=UPPER)
+    if part.total and not part.passed:
+        return Quantity(100 / _limit(part.total), unit="%", better=better, remark=UPPER)
     return number(100 * part.value, 100 * part.error, "%", better)
 
 
-def of_rejection(found: Rejection, better: Better = "high") -> Quantity | None:
-    """A rejection; a lower limit where no jet passes, with a remark where few do."""
-    if found.total == 0:
+def rejection(passed: int, total: int, better: Better = "high") -> Quantity | None:
+    """Rejection r = 1/e of a cut that a fraction e of N background jets passes.
+
+    The error is binomial, r sqrt((1 - e) / (e N)). There is a remark where few jets pass; where
+    none does the number is a lower limit at 95 % confidence.
+
+    >>> rejection(1, 4).value, round(rejection(1, 4).error, 2)
+    (4.0, 3.46)
+    """
+    if total == 0:
         return None
-    remark: Remark = FEW if found.passed < FEW_JETS else ""
-    remark = LOWER if found.is_limit else remark
-    return Quantity(found.value, found.error, better=better, remark=remark)
+    if passed == 0:
+        return Quantity(_limit(total), better=better, remark=LOWER)
+    efficiency = passed / total
+    value = 1.0 / efficiency
+    error = value * math.sqrt((1 - efficiency) / passed)
+    return Quantity(value, error, better=better, remark=FEW if passed < FEW_JETS else "")
+
+
+def _limit(total: int) -> float:
+    """The rejection r at which none of N jets passes with a chance of 5 %: (1 - 1/r)^N = 0.05."""
+    return 1.0 / -math.expm1(math.log(LIMIT_PROB) / total)

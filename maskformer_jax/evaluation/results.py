@@ -11,6 +11,8 @@ from jaxtyping import Float
 Better = Literal["high", "low", "zero", ""]
 Remark = Literal["", "lower limit", "upper limit", "few"]
 LOWER, UPPER, FEW = get_args(Remark)[1:]
+# With fewer passing jets the binomial error is no longer close to a normal one.
+FEW_JETS = 10
 Kind = Literal["roc", "scores", "scan", "counts", "efficiency", "rejection", "profile"]
 
 

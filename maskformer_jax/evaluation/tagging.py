@@ -10,12 +10,11 @@ from maskformer_jax.evaluation.binned_efficiency import jet_pt
 from maskformer_jax.evaluation.config import DiscriminantConfig
 from maskformer_jax.evaluation.discriminants import (
     discriminant,
-    rejection,
     threshold,
     with_first,
 )
 from maskformer_jax.evaluation.names import fraction_symbols, short, spoken
-from maskformer_jax.evaluation.quantities import count, number, of_rejection, percent
+from maskformer_jax.evaluation.quantities import count, number, percent, rejection
 from maskformer_jax.evaluation.results import Confusion, Curve, Part, Quantity, Table, table_of
 from maskformer_jax.evaluation.section import Chunk, Setting
 from maskformer_jax.evaluation.tagging_curves import (
@@ -190,8 +189,9 @@ def _rejections(name: str, options: DiscriminantConfig, scores: Mapping[str, ByC
                 cells[row][OBTAINED] = number(100 * np.mean(own >= cut), unit="%")
                 cells[row][CUT] = number(cut)
             for background in options.backgrounds:
-                found = of_rejection(rejection(by_class[background] >= cut), better)
-                cells[row][f"{background}{ending}"] = found
+                score = by_class[background]
+                passed = int(np.count_nonzero(score >= cut))
+                cells[row][f"{background}{ending}"] = rejection(passed, len(score), better)
     fractions = ", ".join(fraction_symbols(options.backgrounds))
     return table_of(
         f"{name}_tagging",

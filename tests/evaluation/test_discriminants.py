@@ -3,12 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from maskformer_jax.evaluation.discriminants import (
-    discriminant,
-    rejection,
-    threshold,
-    with_first,
-)
+from maskformer_jax.evaluation.discriminants import discriminant, threshold, with_first
+from maskformer_jax.evaluation.quantities import rejection
 
 BOTTOM, CHARM, LIGHT, TAU = range(4)
 
@@ -43,22 +39,17 @@ def test_the_other_fractions_fill_up_one(fractions, value, expected):
 
 
 def test_rejection_by_hand():
-    value = rejection(np.arange(1000) < 20)
+    value = rejection(20, 1000)
     # r = 1000/20; r sqrt((1 - e)/(e N)) = 50 sqrt(0.98/20)
     assert value.value == pytest.approx(50)
     assert value.error == pytest.approx(50 * math.sqrt(0.98 / 20))
-    assert not value.is_limit
+    assert not value.is_limit and rejection(0, 0) is None
 
 
 def test_no_passing_jet_is_a_lower_limit_at_95_percent():
-    value = rejection(np.zeros(1000, bool))
+    value = rejection(0, 1000)
     assert value.is_limit and math.isnan(value.error)
     assert (1 - 1 / value.value) ** 1000 == pytest.approx(0.05)
-
-
-def test_no_background_has_no_rejection():
-    value = rejection(np.zeros(0, bool))
-    assert math.isnan(value.value) and not value.is_limit
 
 
 @pytest.mark.parametrize("efficiency", [0.01, 0.1, 0.3, 0.7, 0.99])
@@ -72,7 +63,7 @@ def test_tied_scores_all_pass():
     signal, light = np.array([1.0, 1.0, 1.0, 0.0]), np.array([1.0, 0.0])
     cut = threshold(signal, 0.5)
     assert np.mean(signal >= cut) == 0.75
-    assert rejection(light >= cut) == (2.0, pytest.approx(2 * math.sqrt(0.5)), 1, 2)
+    assert np.count_nonzero(light >= cut) == 1
 
 
 def test_rejection_of_normal_scores_is_that_of_the_normal_distribution():
@@ -81,5 +72,5 @@ def test_rejection_of_normal_scores_is_that_of_the_normal_distribution():
     cut = threshold(bottom, 0.5)
     # Half of the b jets lie above 2; 15.87 % of the c jets and 2.275 % of the light jets do.
     for score, efficiency in ((charm, 0.158655), (light, 0.022750)):
-        value = rejection(score >= cut)
+        value = rejection(int(np.count_nonzero(score >= cut)), len(score))
         assert abs(value.value - 1 / efficiency) < 3 * value.error < 0.15 * value.value

@@ -7,8 +7,7 @@ import pytest
 from made_up_results import made_up
 
 from maskformer_jax.errors import InputError
-from maskformer_jax.evaluation.discriminants import rejection_of
-from maskformer_jax.evaluation.quantities import number, of_rejection, percent
+from maskformer_jax.evaluation.quantities import number, percent, rejection
 from maskformer_jax.evaluation.result_files import read_results, write_results
 from maskformer_jax.evaluation.results import FEW, LOWER, UPPER, Quantity
 from maskformer_jax.tasks.confusion import fraction
@@ -65,9 +64,9 @@ def test_damaged_files_and_other_versions_are_one_line(name, change, message, tm
 
 def test_quantities_from_counts_by_hand():
     assert percent(fraction(1, 4)) == Quantity(25.0, 100 * math.sqrt(0.1875 / 4), "%", "high")
-    assert percent(fraction(0, 0)) is of_rejection(rejection_of(0, 0)) is number(math.nan) is None
+    assert percent(fraction(0, 0)) is rejection(0, 0) is number(math.nan) is None
     # (1 - e)^100 = 0.05, and (1 - 1/r)^1000 = 0.05.
-    none, few, many = (of_rejection(rejection_of(n, 1000)) for n in (0, 5, 10))
+    none, few, many = (rejection(n, 1000) for n in (0, 5, 10))
     limit = percent(fraction(0, 100), "low")
     assert (limit.value, limit.remark) == (pytest.approx(100 * (1 - 0.05**0.01)), UPPER)
     assert (none.value, none.remark) == (pytest.approx(1 / (1 - 0.05**0.001)), LOWER)

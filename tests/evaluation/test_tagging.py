@@ -9,7 +9,8 @@ from ftag.utils import calculate_rejection, calculate_rejection_error, get_discr
 from sklearn import metrics as sklearn_metrics
 
 from maskformer_jax.evaluation.baseline import Baseline
-from maskformer_jax.evaluation.discriminants import discriminant, rejection, threshold
+from maskformer_jax.evaluation.discriminants import discriminant, threshold
+from maskformer_jax.evaluation.quantities import rejection
 from maskformer_jax.evaluation.results import Points
 from maskformer_jax.evaluation.section import Chunk
 from maskformer_jax.evaluation.tagging import TaggingSection
@@ -58,7 +59,7 @@ def test_discriminants_are_those_of_ftag(signal, names, columns, fraction):
 def test_rejections_and_errors_are_those_of_ftag():
     signal, background = normal_scores(2000)
     cut = threshold(signal, 0.7)
-    value = rejection(background >= cut)
+    value = rejection(int(np.count_nonzero(background >= cut)), len(background))
     assert value.value == pytest.approx(calculate_rejection(signal, background, cut_value=cut))
     assert value.error == pytest.approx(calculate_rejection_error(value.value, 2000))
 
