@@ -107,7 +107,7 @@ def to_markdown(table: Table) -> str:
     frame = frame.reset_index(names=[" ", markdown_text(table.corner)][-lead:])
     sides = (*["left"] * lead, *["right"] * len(table.columns))
     options = {"index": False, "disable_numparse": True, "colalign": sides}
-    text = "" if table.is_empty else frame.to_markdown(tablefmt="github", **options)
+    text = "" if table.is_empty else frame.to_markdown(tablefmt="pipe", **options)
     notes = html_text(" ".join(notes_of(table)))
     return "\n\n".join(filter(None, [f"### {html_text(table.title)}", text, notes])) + "\n"
 
