@@ -1,6 +1,7 @@
 """Tables as Markdown, CSV, LaTeX (booktabs) and HTML."""
 
 import html
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -144,7 +145,7 @@ def to_latex(table: Table) -> str:
         multicolumn_format="c",
         multirow=False,
         caption=f"{latex_text(caption)}.",
-        label=f"tab:{table.name}",
+        label=f"tab:{_anchor(table)}",
     )
     if len(table.columns) > _WIDEST:
         text = text.replace(r"\begin{tabular}", "\\resizebox{\\textwidth}{!}{%\n\\begin{tabular}")
@@ -152,12 +153,18 @@ def to_latex(table: Table) -> str:
     return f"% needs \\usepackage{{booktabs}} and \\usepackage{{graphicx}}\n{text}"
 
 
+def _anchor(table: Table) -> str:
+    """Its name without signs that mean something in LaTeX or HTML."""
+    return re.sub(r"[^\w-]+", "_", table.name)
+
+
 def to_html(table: Table) -> str:
     """A `<table>` with its caption: the best bold."""
     text = _frame(table, html_text, "<strong>{}</strong>").to_html(escape=False, border=0)
     notes = "".join(f"<p class=note>{html_text(note)}</p>" for note in notes_of(table))
+    title = f"<figcaption>{html_text(table.title)}</figcaption>"
     return (
-        f'<figure class=table id="{table.name}"><figcaption>{html_text(table.title)}</figcaption>'
+        f'<figure class=table id="{_anchor(table)}">{title}'
         f"<div class=scroll>{text}</div>{notes}</figure>\n"
     )
 
