@@ -14,8 +14,8 @@ _TRAIN = ("absl", "flax", "grain", "h5py", "numpy", "orbax", "tensorboardX", "tq
 MODULES = {
     "train": _TRAIN,
     "evaluate": (
-        *(*_TRAIN, "PIL", "ftag", "jinja2", "markupsafe", "matplotlib", "puma", "scipy"),
-        *("sklearn", "tabulate"),
+        *(*_TRAIN, "PIL", "ftag", "jinja2", "markupsafe", "matplotlib", "pandas", "puma"),
+        *("scipy", "sklearn", "tabulate"),
     ),
     "simulate": (*_TRAIN, "awkward", "fastjet", "matplotlib", "pythia8mc", "vector"),
 }
