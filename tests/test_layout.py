@@ -67,7 +67,7 @@ PARTS = {
     "weighting": (set(), {*ARRAYS, "optax"}),
     "gradients": ({"weighting"}, {*ARRAYS, "optax"}),
     "optimisers": ({"configuration", "errors"}, {"optax"}),
-    "data": ({"configuration", "errors", "types"}, {"grain", "h5py", "numpy", "yaml"}),
+    "data": ({"configuration", "errors", "types"}, {"grain", "h5py", "numpy"}),
     "model": ({"errors", "types"}, {*ARRAYS, "flax"}),
     "tasks": (
         {"configuration", "data", "errors", "gradients", "model", "types"},
@@ -100,8 +100,8 @@ PARTS = {
         {"numpy"},
     ),
     "simulation": (
-        {"config", "data", "errors"},
-        {"awkward", "fastjet", "h5py", "matplotlib", "numpy", "pythia8mc", "tqdm", "yaml"},
+        {"configuration", "data", "errors"},
+        {"awkward", "fastjet", "h5py", "matplotlib", "numpy", "pythia8mc", "tqdm"},
     ),
     "study": (
         {

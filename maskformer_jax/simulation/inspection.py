@@ -8,7 +8,13 @@ import h5py
 import numpy as np
 
 from maskformer_jax.data import JetFile
-from maskformer_jax.data.config import JetsConfig, LabelConfig, ObjectsConfig, StreamConfig
+from maskformer_jax.data.config import (
+    MAX_CONSTITUENTS,
+    JetsConfig,
+    LabelConfig,
+    ObjectsConfig,
+    StreamConfig,
+)
 from maskformer_jax.data.schema import Schema
 from maskformer_jax.simulation.config import FLAVOURS, THESIS_INPUTS
 from maskformer_jax.simulation.truth import ORIGINS
@@ -17,7 +23,7 @@ JET_INPUTS = ("pt_btagJes", "eta_btagJes")
 HADRONS = ObjectsConfig("truth_hadrons", "tracks", "barcode", "ftagTruthParentBarcode")
 SCHEMA = Schema(
     jets=JetsConfig(inputs=[*JET_INPUTS]),
-    streams={"tracks": StreamConfig("tracks", ["d0", "z0SinTheta"], cap=10**6)},
+    streams={"tracks": StreamConfig("tracks", ["d0", "z0SinTheta"], cap=MAX_CONSTITUENTS)},
     objects={"hadrons": HADRONS},
     labels={
         "flavour": LabelConfig("jets", "flavour_label"),

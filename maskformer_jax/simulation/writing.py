@@ -1,7 +1,6 @@
 """Shards -> one HDF5 file in the layout that training reads, with the two dictionaries beside."""
 
 import contextlib
-import dataclasses
 import importlib.metadata
 import io
 import json
@@ -12,8 +11,8 @@ from typing import Any
 
 import h5py
 import numpy as np
-import yaml
 
+from maskformer_jax import configuration
 from maskformer_jax.simulation import resampling
 from maskformer_jax.simulation.config import FLAVOURS, OutputConfig, SimulationConfig
 from maskformer_jax.simulation.shards import load_jets, load_tables, take
@@ -248,12 +247,12 @@ def _write_dictionaries(folder: Path, statistics: Statistics) -> None:
         (NORM_FILE, statistics.norm()),
         (CLASS_FILE, statistics.class_weights()),
     ):
-        (folder / name).write_text(yaml.safe_dump(content, sort_keys=False))
+        (folder / name).write_text(configuration.dump(content))
 
 
 def recorded(config: SimulationConfig) -> dict[str, Any]:
     """The options that decide what is in the files."""
-    values = dataclasses.asdict(config)
+    values = configuration.plain(config)
     del values["output"]["keep_shards"]
     return {name: value for name, value in values.items() if name not in NOT_RECORDED}
 
