@@ -14,15 +14,18 @@ from maskformer_jax.errors import check, check_range
 from maskformer_jax.simulation.pythia_settings import check_settings
 
 FLAVOURS = {"bjets": 5, "cjets": 4, "ujets": 0}
-THESIS_INPUTS = (
-    *("qOverP", "deta", "dphi", "d0", "z0SinTheta"),
-    *("qOverPUncertainty", "thetaUncertainty", "phiUncertainty"),
-    *("IP3D_signed_d0_significance", "IP3D_signed_z0_significance"),
+HIT_COUNTS = (
     *("numberOfPixelHits", "numberOfSCTHits"),
     *("numberOfInnermostPixelLayerHits", "numberOfNextToInnermostPixelLayerHits"),
     *("numberOfInnermostPixelLayerSharedHits", "numberOfInnermostPixelLayerSplitHits"),
     *("numberOfPixelSharedHits", "numberOfPixelSplitHits", "numberOfSCTSharedHits"),
     *("numberOfPixelHoles", "numberOfSCTHoles"),
+)
+THESIS_INPUTS = (
+    *("qOverP", "deta", "dphi", "d0", "z0SinTheta"),
+    *("qOverPUncertainty", "thetaUncertainty", "phiUncertainty"),
+    *("IP3D_signed_d0_significance", "IP3D_signed_z0_significance"),
+    *HIT_COUNTS,
 )
 
 
