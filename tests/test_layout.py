@@ -97,7 +97,7 @@ PARTS = {
             *("build", "config", "data", "errors", "evaluation", "model", "tasks"),
             *("training", "types", "weighting"),
         },
-        {"numpy"},
+        set(),
     ),
     "simulation": (
         {"configuration", "data", "errors"},

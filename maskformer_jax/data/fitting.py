@@ -39,7 +39,7 @@ def fit_scaling(
     scaling = unfitted(file.schema)
     parts = dict(scaling.parts())
     moments = {name: _Moments(len(part.fields), part.ignore_nan) for name, part in parts.items()}
-    for records in _kept_blocks(file, num_jets):
+    for records in kept_blocks(file, num_jets):
         tables = _tables(records, scaling, file.schema)
         for (name, part), (table, rows) in zip(parts.items(), tables, strict=True):
             values = part.transformed(table, rows, records.path)
@@ -112,7 +112,8 @@ class _Moments:
         return np.sqrt(self.squares / np.maximum(self.count, 1))
 
 
-def _kept_blocks(file: JetFile, num_jets: int | None) -> Iterator[Records]:
+def kept_blocks(file: JetFile, num_jets: int | None) -> Iterator[Records]:
+    """The jets that are kept, some at a time."""
     kept = file.kept()[:num_jets]
     for start in range(0, len(kept), FIT_ROWS):
         some = kept[start : start + FIT_ROWS]

@@ -17,12 +17,14 @@ from maskformer_jax.data.contents import (
 )
 from maskformer_jax.data.labels import class_index, real_objects
 from maskformer_jax.data.schema import Schema
-from maskformer_jax.data.sources import damaged
+from maskformer_jax.data.sources import damaged, datasets, other_files
 from maskformer_jax.errors import InputError
 from maskformer_jax.types import JETS
 
 CHUNK_CACHE_BYTES = 32 * 2**20
 LABEL_ROWS = 100_000
+# Blocks that are read to see what the jets of a file are like.
+BLOCKS = 8
 
 
 class StreamRecords(NamedTuple):
@@ -92,6 +94,7 @@ class JetFile:
         chunk_rows: rows that are compressed together; 1 where the file is not chunked.
         labels: names of the labels that the file has.
         missing: names of those that it lacks.
+        others: files that its datasets are linked to.
     """
 
     def __init__(
@@ -141,6 +144,8 @@ class JetFile:
             name: max(min(stream.cap, columns[name]), 1) for name, stream in schema.streams.items()
         }
         read = [file[schema.dataset(name)] for name in schema.streams or [JETS]]
+        found = (other_files(file, data) for data in datasets(file).values())
+        self.others = tuple(sorted(set().union(*found)))
         self.chunk_rows = max(data.chunks[0] if data.chunks else 1 for data in read)
 
     def classes(self) -> dict[str, np.ndarray]:
@@ -195,6 +200,12 @@ class JetFile:
             table = self._rows(self.schema.objects[name].dataset, start, stop)
             objects[name] = _first(table, real_objects(table, self.schema, name))
         return Records(start, jets, streams, objects, np.arange(start, stop), str(self.path))
+
+    def spread(self, num_jets: int | None = None) -> list[Records]:
+        """The rows of some blocks, spread over the first jets; none: over all."""
+        block, jets = self.schema.block_size, min(num_jets or self.num_jets, self.num_jets)
+        starts = np.unique(np.linspace(0, max(jets - block, 0), BLOCKS).astype(int))
+        return [self.read(start, min(start + block, jets)) for start in starts.tolist()]
 
     def close(self) -> None:
         """Closes the file."""

@@ -60,6 +60,14 @@ def dead_links(file: h5py.File, names: Sequence[str]) -> dict[str, str]:
     return clauses
 
 
+def other_files(file: h5py.File, dataset: h5py.Dataset) -> set[str]:
+    """Names of the files that a dataset is read from, beside its own."""
+    names = {dataset.file.filename, *(name for name, *_ in dataset.external or ())}
+    if dataset.is_virtual:
+        names |= {source.file_name for source in dataset.virtual_sources()}
+    return {printable(name) for name in names - {file.filename, "."}}
+
+
 def check_is_there(dataset: h5py.Dataset, what: str, depth: int = 0) -> None:
     """Raises InputError unless all of a dataset has been written, its sources included.
 

@@ -148,7 +148,7 @@ class EvaluationConfig:
     )
 
     def __post_init__(self):
-        check_range(self, 1, 1_000_000, "batch_size")
+        check_range(self, 1, 100_000, "batch_size")
         rising = len(self.pt_edges) > 1 and all(
             a < b for a, b in itertools.pairwise([0, *self.pt_edges])
         )
