@@ -12,8 +12,6 @@ import h5py
 
 from maskformer_jax.errors import InputError
 
-# Virtual datasets whose sources are virtual.
-MAX_DEPTH = 8
 UNREADABLE = (OSError, RuntimeError, ValueError, LookupError, TypeError, ArithmeticError)
 
 
@@ -68,20 +66,25 @@ def other_files(file: h5py.File, dataset: h5py.Dataset) -> set[str]:
     return {printable(name) for name in names - {file.filename, "."}}
 
 
-def check_is_there(dataset: h5py.Dataset, what: str, depth: int = 0) -> None:
+def check_is_there(
+    dataset: h5py.Dataset, what: str, above: tuple = (), seen: set | None = None
+) -> None:
     """Raises InputError unless all of a dataset has been written, its sources included.
 
     Args:
         dataset: of any layout.
         what: file and dataset, for the message.
-        depth: virtual datasets that led here.
+        above: files and names of the virtual datasets that led here.
+        seen: those of all sources that have been looked at.
     """
-    if not dataset.size:
+    own, seen = (dataset.file.filename, dataset.name), set() if seen is None else seen
+    if own in above:
+        raise InputError(f"{what} leads back to itself")
+    if not dataset.size or own in seen:
         return
-    if depth > MAX_DEPTH:
-        raise InputError(f"{what} leads through more than {MAX_DEPTH} virtual datasets")
+    seen.add(own)
     if dataset.is_virtual:
-        _check_virtual(dataset, what, depth)
+        _check_virtual(dataset, what, (*above, own), seen)
     elif dataset.external:
         gone = [name for name, *_ in dataset.external if _find(dataset, name) is None]
         if gone:
@@ -92,7 +95,8 @@ def check_is_there(dataset: h5py.Dataset, what: str, depth: int = 0) -> None:
             claimed, there = math.prod(-(-s // c) for s, c in pairs), dataset.id.get_num_chunks()
             unit = "chunks"
         else:
-            claimed, there = dataset.size * dataset.dtype.itemsize, dataset.id.get_storage_size()
+            claimed = dataset.size * dataset.id.get_type().get_size()
+            there = dataset.id.get_storage_size()
             unit = "bytes"
         if there < claimed:
             raise InputError(
@@ -101,7 +105,7 @@ def check_is_there(dataset: h5py.Dataset, what: str, depth: int = 0) -> None:
             )
 
 
-def _check_virtual(dataset: h5py.Dataset, what: str, depth: int) -> None:
+def _check_virtual(dataset: h5py.Dataset, what: str, above: tuple, seen: set) -> None:
     covered = 0
     for source in dataset.virtual_sources():
         name = printable(source.file_name)
@@ -115,7 +119,8 @@ def _check_virtual(dataset: h5py.Dataset, what: str, depth: int) -> None:
             if not isinstance(part, h5py.Dataset) or _is_short(part, source.src_space, points):
                 lacks = f"has not all that is read of `{printable(source.dset_name)}`"
                 raise InputError(f"{what} is virtual and its source {name} {lacks}")
-            check_is_there(part, f"{what} is virtual: `{part.name}` in {name}", depth + 1)
+            inner = f"{what} is virtual: `{printable(part.name)}` in {name}"
+            check_is_there(part, inner, above, seen)
         covered += points
     if covered < dataset.size:
         raise InputError(

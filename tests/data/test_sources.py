@@ -62,6 +62,15 @@ def of_a_virtual(file, folder):
     return folder / "first.h5"
 
 
+def cycle(file, folder):
+    """A virtual dataset of one that is virtual and leads back."""
+    own, path = Path(file.filename), source(file, folder)
+    with h5py.File(path, "w") as other:
+        layout = h5py.VirtualLayout((50, 6), file["tracks"].dtype)
+        layout[:50] = h5py.VirtualSource(own.name, "tracks", (50, 6))
+        other.create_virtual_dataset("tracks", layout)
+
+
 def claimed(file, **options):
     dtype = file["tracks"].dtype
     for name in ("jets", "tracks", "truth_hadrons"):
@@ -83,8 +92,9 @@ def odd_names(file):
     dtype.insert(b"\xff\xfe", 0, h5py.h5t.NATIVE_DOUBLE)
     del file["tracks"]
     space = h5py.h5s.create_simple((50, 6))
-    h5py.h5d.create(file.id, b"tracks", dtype, space)
-    h5py.h5d.create(file.id, b"\xff\xfe", dtype, space)
+    written = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    written.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    h5py.h5d.create(file.id, b"tracks", dtype, space, written)
 
 
 def replaced(file, name, item):
@@ -123,6 +133,7 @@ BROKEN = {
         lambda f, d: of_a_virtual(f, d).unlink(),
         "`/tracks` in other.h5 is virtual and its source first.h5 is not there",
     ),
+    "cycle": (cycle, "leads back to itself"),
     "other source": (
         lambda f, d: source(f, d).write_bytes(b"no HDF5"),
         "source other.h5 is not readable",
