@@ -76,7 +76,10 @@ def run(folder):
     done = script("train.py", "--config", folder / "tiny.yaml", f"--output_dir={folder / 'run'}")
     assert done.returncode == 0, done.stderr
     assert "120 jets to train on" in done.stdout and "warning" not in done.stderr
-    assert re.search(r"flavour: .*tracks per jet; origin of 100% of .*hadrons per jet", done.stdout)
+    assert re.search(
+        r"flavour: .*tracks per jet; origin known of 100% of .*hadrons per jet, linked to",
+        done.stdout,
+    )
     assert "total" in done.stdout
     assert f"evaluate with: python {ROOT}/evaluate.py --run {folder}/run" in done.stdout
     return folder / "run"

@@ -104,9 +104,11 @@ def _contents(samples: Samples, file: JetFile) -> Iterator[tuple[str, str]]:
             continue
         if isinstance(label, ObjectLabels):
             number, share = label.valid.sum() / jets, label.masks[:, :-1].any(axis=0).mean()
-            warning = "" if share else f"no {of} are linked to {name}: compare the keys of both"
-            yield f"{number:.1f} {name} per jet with {share:.0%} of the {of}", warning
+            warning = f"no {of} are linked to {name}: compare the keys of both"
+            warning = warning if number else f"no {name}"
+            text = f"{number:.1f} {name} per jet, linked to {share:.0%} of the {of}"
+            yield text, "" if share else warning
         elif label.dtype.kind == "i":
             share = (label[:-1] >= 0).mean()
             warning = "" if share else f"`{name}` is known of no {of}"
-            yield f"{name} of {share:.0%} of the {of}", warning
+            yield f"{name} known of {share:.0%} of the {of}", warning

@@ -7,12 +7,9 @@ from maskformer_jax.data import Scaling, check_values, fit_scaling, summarise
 from maskformer_jax.errors import InputError
 
 
-def summary(file, jet_pt="pt"):
-    return summarise(file, fit_scaling(file), jet_pt)
-
-
 def test_one_line_says_what_there_is(tables, opened, change):
-    found = summary(opened(tables, change(block_size=50)))
+    file = opened(tables, change(block_size=50))
+    found = summarise(file, fit_scaling(file), "pt")
     assert found.warnings == [] and "\n" not in found.text
     real = tables["tracks"]["valid"]
     real = real & (np.cumsum(real, axis=1) <= 5)
@@ -20,8 +17,8 @@ def test_one_line_says_what_there_is(tables, opened, change):
     linked = (tables["tracks"]["ftagTruthParentBarcode"] == 7) & hadron & real
     assert found.text == (
         "flavour: 17 bjets, 17 cjets, 16 ujets, 0 in no class; "
-        f"{real.sum() / 50:.1f} tracks per jet; origin of 100% of the tracks; "
-        f"{tables['truth_hadrons']['valid'].sum() / 50:.1f} hadrons per jet with "
+        f"{real.sum() / 50:.1f} tracks per jet; origin known of 100% of the tracks; "
+        f"{tables['truth_hadrons']['valid'].sum() / 50:.1f} hadrons per jet, linked to "
         f"{linked.sum() / real.sum():.0%} of the tracks"
     )
 
@@ -47,6 +44,7 @@ WRONG = {
         changed("tracks", "ftagTruthParentBarcode", lambda x: np.where(x > 0, x + 10**6, x)),
         ["no tracks are linked to hadrons: compare the keys of both"],
     ),
+    "no hadrons": (changed("truth_hadrons", "valid", lambda x: x & False), ["no hadrons"]),
     "origins": (
         changed("tracks", "ftagTruthOriginLabel", lambda x: x * 0 - 1),
         ["`origin` is known of no tracks"],
@@ -61,8 +59,9 @@ WRONG = {
 @pytest.mark.parametrize("case", WRONG)
 def test_what_was_not_meant_is_a_warning(case, tables, opened):
     apply, warnings = WRONG[case]
+    scaling = fit_scaling(opened(tables))
     apply(tables)
-    found = summary(opened(tables)).warnings
+    found = summarise(opened(tables), scaling, "pt").warnings
     assert len(found) == 1 and all(text in found[0] for text in warnings)
 
 
