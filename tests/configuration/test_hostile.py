@@ -2,6 +2,7 @@
 
 import json
 import sys
+import typing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -93,6 +94,8 @@ FILLERS = {str: '"a"', int: "1", float: "1.0", list[str]: '["a"]', list[int]: "[
 def filler(place):
     """YAML of a value that a required option may have."""
     member = place.members[0]
+    if typing.get_origin(member) is typing.Literal:
+        return typing.get_args(member)[0]
     return FILLERS.get(member, "{}")
 
 
