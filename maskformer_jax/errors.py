@@ -18,6 +18,18 @@ def check(condition: bool, argument: str, rule: str, value: object) -> None:
         raise InputError(f"`{argument}` must {rule}; got {value!r}")
 
 
+def check_range(config: object, low: float, high: float, *names: str) -> None:
+    """Raises InputError unless these fields of a dataclass, and what they list, are in the range.
+
+    A field that is none is left out.
+    """
+    for name in names:
+        value = getattr(config, name)
+        for number in value if isinstance(value, list) else [value]:
+            check(number is None or number >= low, name, f"be at least {low}", value)
+            check(number is None or number <= high, name, f"be at most {high}", value)
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
     """A suggestion for the end of a message, if one of the names is near; otherwise nothing."""
     near = difflib.get_close_matches(name, list(names), 1)

@@ -1,9 +1,8 @@
 """One training from files to run folder: the only place that joins data, training and baseline."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-
-import numpy as np
 
 from maskformer_jax.build import Model, build
 from maskformer_jax.config import Config
@@ -13,13 +12,16 @@ from maskformer_jax.data import (
     Layout,
     Scaling,
     TrainLoader,
+    check_values,
     fit_scaling,
     padded,
     plan_layout,
     read_sequential,
+    summarise,
 )
-from maskformer_jax.errors import InputError
+from maskformer_jax.errors import InputError, check
 from maskformer_jax.evaluation import baseline
+from maskformer_jax.evaluation.outputs import outputs_of
 from maskformer_jax.model.network import parameter_table
 from maskformer_jax.tasks import KINDS, Kind
 from maskformer_jax.training import loop, run_folder
@@ -54,19 +56,28 @@ def train(
     else:
         run_folder.check_is_free(run)
     model = build(config, kinds)
-    train_file, val_file = _open("train_file", config, model), _open("val_file", config, model)
-    _check_validation(val_file, data.val_jets)
+    outputs_of(model.tasks, model.schema, config.name)
+    train_file, val_file = _open("train", config, model), _open("val", config, model)
+    jets = min(data.train_jets or train_file.num_jets, train_file.num_jets)
+    rule = f"be at most the {jets} jets of {train_file.path}"
+    check(settings.batch_size <= jets, "training.batch_size", rule, settings.batch_size)
     if resume:
         scaling = Scaling.load(run / NORMALISATION_FILE)
         scaling.check(model.schema)
     else:
         scaling = fit_scaling(train_file, norm_file=data.norm_file, num_jets=data.train_jets)
+    check_values(val_file, scaling, data.val_jets)
     loader = training_loader(config, model, train_file, scaling)
     total_steps = settings.epochs * loader.steps_per_epoch
+    check(total_steps < 2**31, "training.epochs", "give fewer than 2^31 steps", settings.epochs)
     trainer = loop.build(config, model, total_steps, spread=loader.layout.spread)
     if not resume:
         _create_run(config, run, train_file, scaling)
-    print(_summary(loader, train_file, data.train_jets))
+    print(f"{loader.jets_per_epoch:,} jets to train on, {loader.skipped:,} skipped")
+    summary = summarise(train_file, scaling, config.evaluation.fields.jet_pt, data.train_jets)
+    print(summary.text)
+    for warning in summary.warnings:
+        print(f"warning: {train_file.path}: {warning}", file=sys.stderr)
     print(parameter_table(trainer.state.params), flush=True)
 
     val_layout = _layout(config, val_file, data.val_jets, model.tokens)
@@ -135,32 +146,16 @@ def _layout(
     )
 
 
-def _open(name: str, config: Config, model: Model) -> JetFile:
-    path = getattr(config.data, name)
-    if path is None:
-        raise InputError(f"`data.{name}` must name an HDF5 file; got none")
-    return JetFile(path, model.schema)
-
-
-def _check_validation(file: JetFile, num_jets: int | None) -> None:
-    if (num_jets or 1) > file.num_jets:
-        raise InputError(
-            f"`data.val_jets` must be between 1 and the {file.num_jets} jets of "
-            f"{file.path}; got {num_jets}"
-        )
-    if not file.kept()[:num_jets].any():
+def _open(kind: str, config: Config, model: Model) -> JetFile:
+    """The file to train on, or to validate with, in which there are enough jets."""
+    path, jets = (getattr(config.data, f"{kind}_{what}") for what in ("file", "jets"))
+    check(path is not None, f"data.{kind}_file", "name an HDF5 file", path)
+    file = JetFile(path, model.schema)
+    rule = f"be between 1 and the {file.num_jets} jets of {file.path}"
+    check((jets or 1) <= file.num_jets, f"data.{kind}_jets", rule, jets)
+    if not file.kept()[:jets].any():
         raise InputError(f"{file.path}: no jet is in a class of the labels of jets")
-
-
-def _summary(loader: TrainLoader, file: JetFile, num_jets: int | None) -> str:
-    """How many jets there are, and how many of each class."""
-    lines = [f"{loader.jets_per_epoch:,} jets to train on, {loader.skipped:,} skipped"]
-    for name, index in file.classes().items():
-        classes = list(file.schema.labels[name].classes)
-        counts = np.bincount(index[:num_jets] + 1, minlength=len(classes) + 1)
-        found = (f"{n:,} {c}" for c, n in zip(classes, counts[1:], strict=True))
-        lines.append(f"{name}: {', '.join(found)}, {counts[0]:,} in no class")
-    return "\n".join(lines)
+    return file
 
 
 def _create_run(config: Config, run: Path, train_file: JetFile, scaling: Scaling) -> None:

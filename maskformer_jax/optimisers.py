@@ -27,12 +27,11 @@ class AdamWConfig:
     eps: float = 1e-8
 
     def __post_init__(self):
-        name = "training.optimiser.options"
-        check(self.weight_decay >= 0, f"{name}.weight_decay", "be at least 0", self.weight_decay)
+        check(self.weight_decay >= 0, "weight_decay", "be at least 0", self.weight_decay)
         for beta in ("b1", "b2"):
             value = getattr(self, beta)
-            check(0 <= value < 1, f"{name}.{beta}", "be in [0, 1)", value)
-        check(self.eps > 0, f"{name}.eps", "be positive", self.eps)
+            check(0 <= value < 1, beta, "be in [0, 1)", value)
+        check(self.eps > 0, "eps", "be positive", self.eps)
 
 
 @dataclass(frozen=True)
@@ -52,13 +51,12 @@ class OneCycleConfig:
     warmup_fraction: float = 0.05
 
     def __post_init__(self):
-        name = "training.schedule.options"
         for rate in ("initial", "final"):
             value = getattr(self, rate)
             rule = f"be positive and at most `peak` = {self.peak}"
-            check(0 < value <= self.peak, f"{name}.{rate}", rule, value)
+            check(0 < value <= self.peak, rate, rule, value)
         value = self.warmup_fraction
-        check(0 < value < 1, f"{name}.warmup_fraction", "be between 0 and 1", value)
+        check(0 < value < 1, "warmup_fraction", "be between 0 and 1", value)
 
 
 @dataclass(frozen=True)
@@ -76,12 +74,11 @@ class CosineConfig:
     warmup_fraction: float = 0.0
 
     def __post_init__(self):
-        name = "training.schedule.options"
-        check(self.peak > 0, f"{name}.peak", "be positive", self.peak)
+        check(self.peak > 0, "peak", "be positive", self.peak)
         in_range = 0 <= self.final <= self.peak
-        check(in_range, f"{name}.final", f"be between 0 and `peak` = {self.peak}", self.final)
+        check(in_range, "final", f"be between 0 and `peak` = {self.peak}", self.final)
         value = self.warmup_fraction
-        check(0 <= value < 1, f"{name}.warmup_fraction", "be in [0, 1)", value)
+        check(0 <= value < 1, "warmup_fraction", "be in [0, 1)", value)
 
 
 @dataclass(frozen=True)
@@ -95,7 +92,7 @@ class ConstantConfig:
     rate: float = 1e-3
 
     def __post_init__(self):
-        check(self.rate > 0, "training.schedule.options.rate", "be positive", self.rate)
+        check(self.rate > 0, "rate", "be positive", self.rate)
 
 
 def one_cycle(steps: int, options: OneCycleConfig) -> optax.Schedule:

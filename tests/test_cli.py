@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -54,6 +55,11 @@ def folder(tmp_path_factory):
     with h5py.File(folder / "no_tracks.h5", "w") as file, h5py.File(folder / "train.h5") as old:
         file["jets"] = old["jets"][:3]
     cut(folder / "val.h5", folder / "unlabelled.h5", 5)
+    cut(folder / "val.h5", folder / "nan.h5", 120)
+    with h5py.File(folder / "nan.h5", "r+") as file:
+        tracks = file["tracks"][:]
+        tracks["d0"][119, 0], tracks["valid"][119, 0] = np.nan, True
+        file["tracks"][:] = tracks
     with h5py.File(folder / "unlabelled.h5", "r+") as file:
         jets = file["jets"][:]
         jets["flavour_label"] = -1
@@ -69,7 +75,11 @@ def run(folder):
     """A finished training, made by the real script in a process of its own."""
     done = script("train.py", "--config", folder / "tiny.yaml", f"--output_dir={folder / 'run'}")
     assert done.returncode == 0, done.stderr
-    assert "120 jets to train on" in done.stdout
+    assert "120 jets to train on" in done.stdout and "warning" not in done.stderr
+    assert re.search(
+        r"flavour: .*tracks per jet; origin known of 100% of .*hadrons per jet, linked to",
+        done.stdout,
+    )
     assert "total" in done.stdout
     assert f"evaluate with: python {ROOT}/evaluate.py --run {folder}/run" in done.stdout
     return folder / "run"
@@ -112,8 +122,17 @@ TRAIN_MISTAKES = [
     (["--data.train_file={0}/no_tracks.h5"], "`tracks`"),
     (["--data.train_file={0}/empty.h5"], "empty.h5"),
     (["--data.val_file={0}/unlabelled.h5"], "no jet is in a class"),
+    (["--data.val_file={0}/nan.h5"], "nan.h5: field `d0` of dataset `tracks` is nan in row 119"),
+    (["--training.batch_size=1000000"], "`training.batch_size` must be at most the 120 jets of"),
+    (["--training.epochs=10000000000"], "`training.epochs` must be at most"),
+    (
+        ["--tasks.MaskFormer={kind: regression, of: jets, targets: {pb: {}}}"],
+        "two tasks predict the field `MaskFormer_pb` of jets",
+    ),
     (["--data.train_file=null"], "`data.train_file`"),
-    (["--data.val_jets=121"], "between 1 and the 120 jets"),
+    (["--data.val_jets=121"], "`data.val_jets` must be between 1 and the 120 jets"),
+    (["--data.train_jets=121"], "`data.train_jets` must be between 1 and the 120 jets"),
+    (["--data.train_file={0}/unlabelled.h5"], "unlabelled.h5: no jet is in a class"),
     (
         ["--data.streams.tracks.inputs=[d0, z0SinTheta, deta, dphi, numberOfTRTHits]"],
         "`numberOfTRTHits`",

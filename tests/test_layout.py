@@ -67,7 +67,7 @@ PARTS = {
     "weighting": (set(), {*ARRAYS, "optax"}),
     "gradients": ({"weighting"}, {*ARRAYS, "optax"}),
     "optimisers": ({"configuration", "errors"}, {"optax"}),
-    "data": ({"configuration", "errors", "types"}, {"grain", "h5py", "numpy", "yaml"}),
+    "data": ({"configuration", "errors", "types"}, {"grain", "h5py", "numpy"}),
     "model": ({"errors", "types"}, {*ARRAYS, "flax"}),
     "tasks": (
         {"configuration", "data", "errors", "gradients", "model", "types"},
@@ -98,11 +98,11 @@ PARTS = {
             *("build", "config", "data", "errors", "evaluation", "model", "tasks"),
             *("training", "types", "weighting"),
         },
-        {"numpy"},
+        set(),
     ),
     "simulation": (
-        {"config", "data", "errors"},
-        {"awkward", "fastjet", "h5py", "matplotlib", "numpy", "pythia8mc", "tqdm", "yaml"},
+        {"configuration", "data", "errors"},
+        {"awkward", "fastjet", "h5py", "matplotlib", "numpy", "pythia8mc", "tqdm"},
     ),
     "study": (
         {

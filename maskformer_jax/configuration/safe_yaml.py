@@ -74,6 +74,9 @@ class _Dumper(yaml.SafeDumper):
 for _kind, (_pattern, _first) in _SCALARS.items():
     for _class in (_Loader, _Dumper):
         _class.add_implicit_resolver(_kind, re.compile(rf"(?:{_pattern})\Z"), _first)
+_Dumper.add_implicit_resolver(
+    "bool", re.compile(rf"(?:{'|'.join(_BOOLEANS)})\Z", re.IGNORECASE), [*"oOyYnNtTfF"]
+)
 
 
 def _check(condition: bool, problem: str, mark: yaml.Mark) -> None:

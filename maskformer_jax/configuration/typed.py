@@ -23,6 +23,7 @@ from maskformer_jax.configuration.safe_yaml import Text, parse
 from maskformer_jax.errors import InputError, nearest
 
 NONE = types.NoneType
+MAX_INTEGER = 2**31 - 1
 SCALARS = {bool: "true or false", int: "an integer", float: "a number", str: "text", NONE: "none"}
 
 
@@ -48,11 +49,13 @@ def convert(value: object, place: Place, tables: Tables, path: str = "") -> Any:
             continue
         if isinstance(value, dict) and member is not object:
             entry = place.entry()
-            return {k: convert(v, entry, tables, f"{path}.{k}") for k, v in value.items()}
+            return {
+                k: convert(v, entry, tables, f"{path}.{k}".lstrip(".")) for k, v in value.items()
+            }
         if isinstance(value, list) and member is not object:
             item = place._replace(annotation=typing.get_args(member)[0])
             return [convert(v, item, tables, f"{path}[{i}]") for i, v in enumerate(value)]
-        return _number(value, place, path) if member is float else value
+        return value if type(value) not in (int, float) else _number(value, member, place, path)
     choices = [str(c) for member in place.members for c in _choices(member)]
     near = nearest(value, choices) if isinstance(value, str) else ""
     raise InputError(f"`{path}` must be {describe(place)}; got {shown(value)}{near}")
@@ -94,7 +97,11 @@ def _fits(value: object, member: Any) -> bool:
     raise TypeError(f"a configuration can't hold {member}")
 
 
-def _number(value: float, place: Place, path: str) -> float:
+def _number(value: float, member: Any, place: Place, path: str) -> float:
+    if member is not float:
+        if member is int and abs(value) > MAX_INTEGER:
+            raise InputError(f"`{path}` must be at most {MAX_INTEGER}; got {shown(value)}")
+        return value
     try:
         number = float(value)
     except OverflowError:
@@ -123,7 +130,11 @@ def _dataclass(value: dict, kind: type, tables: Tables, path: str) -> Any:
             made[name] = convert(value[name], place, tables, inner)
         elif name in required(kind):
             raise InputError(f"`{inner}` must be given")
-    return kind(**made)
+    try:
+        return kind(**made)
+    except InputError as error:
+        # A rule of a dataclass begins with one of its fields; only here is known where that is.
+        raise InputError(str(error).replace("`", f"`{path}." if path else "`", 1)) from error
 
 
 def _options(beside: dict, name: str, place: Place, tables: Tables, path: str) -> Any:

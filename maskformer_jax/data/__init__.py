@@ -10,6 +10,7 @@ from maskformer_jax.data.salt import load_class_weights
 from maskformer_jax.data.samples import Samples, convert
 from maskformer_jax.data.scaling import FILE_NAME as NORMALISATION_FILE
 from maskformer_jax.data.scaling import TRANSFORMS, Scaling
+from maskformer_jax.data.summary import check_values, summarise
 
 __all__ = [
     "NORMALISATION_FILE",
@@ -22,6 +23,7 @@ __all__ = [
     "StreamRecords",
     "TrainLoader",
     "assemble",
+    "check_values",
     "convert",
     "example",
     "fit_scaling",
@@ -29,4 +31,5 @@ __all__ = [
     "padded",
     "plan_layout",
     "read_sequential",
+    "summarise",
 ]

@@ -1,15 +1,18 @@
 """What is in a file of jets: datasets, inputs, objects and labels."""
 
+import math
 import typing
 from dataclasses import dataclass, field
 from typing import Literal
 
 from maskformer_jax.configuration import chosen_by
-from maskformer_jax.errors import check, known
+from maskformer_jax.errors import check, check_range, known
 from maskformer_jax.types import JETS
 
 TransformName = Literal["identity", "log", "log1p", "asinh"]
 TRANSFORM_NAMES = typing.get_args(TransformName)
+# More than any jet or memory has; what is above was not meant.
+MAX_CONSTITUENTS, MAX_OBJECTS, MAX_BLOCK = 10_000, 1_000, 1_000_000
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class TransformConfig:
     scale: float = 1.0
 
     def __post_init__(self):
-        check(self.scale > 0, "transform.scale", "be positive", self.scale)
+        check(self.scale > 0, "scale", "be positive", self.scale)
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class JetsConfig:
     )
 
     def __post_init__(self):
-        _check_inputs("data.jets", self.inputs)
+        _check_inputs(self.inputs)
 
 
 @dataclass(frozen=True)
@@ -73,9 +76,9 @@ class StreamConfig:
     sort_by: str | None = None
 
     def __post_init__(self):
-        check(self.cap >= 1, "data.streams.cap", "be at least 1", self.cap)
-        check(len(self.inputs) > 0, "data.streams.inputs", "name at least one field", self.inputs)
-        _check_inputs("data.streams", self.inputs)
+        check_range(self, 1, MAX_CONSTITUENTS, "cap")
+        check(len(self.inputs) > 0, "inputs", "name at least one field", self.inputs)
+        _check_inputs(self.inputs)
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ class ObjectsConfig:
     cap: int = 5
 
     def __post_init__(self):
-        check(self.cap >= 1, "data.objects.cap", "be at least 1", self.cap)
+        check_range(self, 1, MAX_OBJECTS, "cap")
 
 
 @dataclass(frozen=True)
@@ -126,15 +129,15 @@ class LabelConfig:
 
     def __post_init__(self):
         skips = self.unlisted == "skip" and self.of != JETS
-        check(not skips, "data.labels.unlisted", "be `skip` for jets only", self.of)
+        check(not skips, "unlisted", "be `skip` for jets only", self.of)
         if self.classes is not None:
             values = [v for listed in self.classes.values() for v in _listed(listed)]
             distinct = len(set(values)) == len(values) > 0 and all(
                 _listed(v) for v in self.classes.values()
             )
             rule = "give each class a value of its own"
-            check(distinct, "data.labels.classes", rule, self.classes)
-            check("none" not in self.classes, "data.labels.classes", "not list `none`", "none")
+            check(distinct, "classes", rule, self.classes)
+            check("none" not in self.classes, "classes", "not list `none`", "none")
 
     def values(self) -> dict[str, list[int]]:
         """Values of the field of each class; empty without classes."""
@@ -179,25 +182,22 @@ class DataConfig:
     group_blocks: int = 8
 
     def __post_init__(self):
-        check(self.block_size >= 1, "data.block_size", "be at least 1", self.block_size)
-        check(self.group_blocks >= 1, "data.group_blocks", "be at least 1", self.group_blocks)
-        for name in ("train_jets", "val_jets"):
-            jets = getattr(self, name)
-            check(jets is None or jets >= 1, f"data.{name}", "be at least 1", jets)
+        check_range(self, 1, MAX_BLOCK, "block_size", "group_blocks")
+        check_range(self, 1, math.inf, "train_jets", "val_jets")
         names = [JETS, *self.streams, *self.objects, *self.labels]
         twice = sorted({name for name in names if names.count(name) > 1})
-        check(not twice, "data", "give jets, streams, objects and labels different names", twice)
+        check(not twice, "labels", "have other names than jets, streams and objects", twice)
         for name, objects in self.objects.items():
-            known(objects.of, self.streams, f"stream (`data.objects.{name}.of`)")
+            known(objects.of, self.streams, f"stream (`objects.{name}.of`)")
         for name, label in self.labels.items():
             places = [JETS, *self.streams, *self.objects]
-            known(label.of, places, f"place of a label (`data.labels.{name}.of`)")
+            known(label.of, places, f"place of a label (`labels.{name}.of`)")
 
 
 def _listed(value: int | list[int]) -> list[int]:
     return value if isinstance(value, list) else [value]
 
 
-def _check_inputs(section: str, inputs: list[str]) -> None:
+def _check_inputs(inputs: list[str]) -> None:
     twice = sorted({name for name in inputs if inputs.count(name) > 1})
-    check(not twice, f"{section}.inputs", "name a field once", twice)
+    check(not twice, "inputs", "name a field once", twice)

@@ -9,6 +9,7 @@ import h5py
 
 from maskformer_jax.data.config import LabelConfig, ObjectsConfig
 from maskformer_jax.data.schema import Label, Schema, Targets
+from maskformer_jax.data.sources import check_is_there, datasets, dead_links, printable
 from maskformer_jax.errors import InputError
 
 KINDS = {"numeric": "fiub", "integer": "iu", "boolean": "b"}
@@ -73,14 +74,15 @@ def check_fields(file: h5py.File, schema: Schema, labels: Sequence[str]) -> None
     fields = dict.fromkeys(input_fields(schema))
     for name in labels:
         fields |= dict.fromkeys(label_fields(schema, name))
+    there = datasets(file)
     for name in dict.fromkeys(field.dataset for field in fields):
-        if name in _datasets(file):
+        if name in there:
             _check_filters(file, name)
+            check_is_there(there[name], f"{file.filename}: dataset `{name}`")
     problems = _missing(file, fields)
     for dataset, name, kind in fields:
-        found = file.get(dataset)
-        if isinstance(found, h5py.Dataset) and name in (found.dtype.names or ()):
-            dtype = found.dtype[name]
+        if dataset in there and name in (there[dataset].dtype.names or ()):
+            dtype = there[dataset].dtype[name]
             if dtype.kind not in KINDS[kind]:
                 problems.append(
                     f"field `{name}` of dataset `{dataset}` must be {kind}; its type is {dtype}"
@@ -101,7 +103,7 @@ def check_shapes(file: h5py.File, schema: Schema, objects: Iterable[str]) -> Non
     ranks = {schema.jets.dataset: 1} | ranks
     for name, rank in ranks.items():
         shape = file[name].shape
-        if len(shape) != rank:
+        if shape is None or len(shape) != rank:
             raise InputError(
                 f"{file.filename}: dataset `{name}` must have {rank} axes; its shape is {shape}"
             )
@@ -110,6 +112,37 @@ def check_shapes(file: h5py.File, schema: Schema, objects: Iterable[str]) -> Non
     lengths = {name: file[name].shape[0] for name in ranks}
     if len(set(lengths.values())) > 1:
         raise InputError(f"{file.filename}: datasets must have the same length; got {lengths}")
+
+
+def check_class_order(file: h5py.File, schema: Schema, labels: Sequence[str]) -> None:
+    """Raises InputError where a file says itself that a label means other classes.
+
+    A dataset may list the names of a field's classes, in the order of its values, in an attribute
+    of the name of the field. Names that only one side has are not compared.
+    """
+    for name in labels:
+        label = schema.labels[name]
+        if not has_classes(label):
+            continue
+        listed = _listed_classes(file[schema.dataset(label.of)], label.field)
+        own = {value: c for c, values in label.values().items() for value in values}
+        pairs = [(own.get(value), there) for value, there in enumerate(listed)]
+        both = {*own.values()} & {*listed}
+        if any(here != there and {here, there} & both for here, there in pairs):
+            order = ", ".join(f"{value}: {there}" for value, there in enumerate(listed))
+            here = ", ".join(f"{value}: {c}" for value, c in sorted(own.items()))
+            raise InputError(
+                f"{file.filename}: dataset `{schema.dataset(label.of)}` says that `{label.field}` "
+                f"is {order}; `data.labels.{name}.classes` says {here}"
+            )
+
+
+def _listed_classes(dataset: h5py.Dataset, field: str) -> list[str]:
+    names = dataset.attrs.get(field)
+    names = names.tolist() if hasattr(names, "tolist") else names
+    if not isinstance(names, list) or not all(isinstance(name, str | bytes) for name in names):
+        return []
+    return [printable(n.decode(errors="replace") if isinstance(n, bytes) else n) for n in names]
 
 
 def has_classes(label: Label) -> bool:
@@ -124,20 +157,18 @@ def _object_fields(schema: Schema, name: str) -> Iterator[Field]:
         yield Field(objects.dataset, label.field, "integer")
 
 
-def _datasets(file: h5py.File) -> list[str]:
-    return [key for key, item in file.items() if isinstance(item, h5py.Dataset)]
-
-
 def _missing(file: h5py.File, fields: Iterable[Field]) -> list[str]:
     """What is missing, a clause for all datasets and one for each dataset that lacks fields."""
-    datasets, wanted = _datasets(file), {}
+    found, wanted = datasets(file), {}
     for field in fields:
         wanted.setdefault(field.dataset, []).append(field.name)
-    absent = [name for name in wanted if name not in datasets]
-    problems = [f"no dataset {_names(absent, datasets)}"] if absent else []
+    links = dead_links(file, [name for name in wanted if name not in found])
+    problems = list(links.values())
+    absent = [name for name in wanted if name not in found and name not in links]
+    problems += [f"no dataset {_names(absent, found)}"] if absent else []
     for dataset in wanted:
-        if dataset not in absent:
-            there = file[dataset].dtype.names or ()
+        if dataset in found:
+            there = found[dataset].dtype.names or ()
             lacks = [name for name in wanted[dataset] if name and name not in there]
             if lacks:
                 names = _names(list(dict.fromkeys(lacks)), there, "no named fields")
@@ -147,7 +178,7 @@ def _missing(file: h5py.File, fields: Iterable[Field]) -> list[str]:
 
 def _names(absent: Sequence[str], there: Sequence[str], nothing: str = "none") -> str:
     """The names that are absent, each with the nearest there is, and all that there are."""
-    listed = []
+    listed, there = [], list(map(printable, there))
     for name in absent:
         near = difflib.get_close_matches(name, there, 1)
         listed.append(f"`{name}`" + (f" (nearest: `{near[0]}`)" if near else ""))

@@ -7,7 +7,7 @@ import numpy as np
 
 from maskformer_jax.data.h5 import JetFile, Records, select
 from maskformer_jax.data.labels import real_objects
-from maskformer_jax.data.salt import load_norm
+from maskformer_jax.data.salt import SMALLEST, FieldStatistics, load_norm
 from maskformer_jax.data.scaling import FieldScaling, Scaling, unfitted
 from maskformer_jax.data.schema import Schema
 from maskformer_jax.errors import InputError
@@ -39,10 +39,10 @@ def fit_scaling(
     scaling = unfitted(file.schema)
     parts = dict(scaling.parts())
     moments = {name: _Moments(len(part.fields), part.ignore_nan) for name, part in parts.items()}
-    for records in _kept_blocks(file, num_jets):
+    for records in kept_blocks(file, num_jets):
         tables = _tables(records, scaling, file.schema)
         for (name, part), (table, rows) in zip(parts.items(), tables, strict=True):
-            values = part.transformed(table, rows, records.path, np.float64)
+            values = part.transformed(table, rows, records.path)
             # Field by field in memory, the sums would differ in their last digits.
             moments[name].add(np.ascontiguousarray(values.T))
     for name, part in parts.items():
@@ -55,19 +55,19 @@ def fit_scaling(
 
 
 def _fitted(
-    part: FieldScaling, moments: "_Moments", given: Mapping[str, tuple[float, float]], path: Path
+    part: FieldScaling, moments: "_Moments", given: Mapping[str, FieldStatistics], path: Path
 ) -> FieldScaling:
     mean, std = moments.mean, moments.std()
     columns = zip(part.fields, part.transforms, part.denominators, strict=True)
     for column, (name, transform, denominator) in enumerate(columns):
         if name in given and transform.name == "identity" and denominator is None:
-            mean[column], std[column] = given[name]
+            mean[column], std[column] = given[name].mean, given[name].std
         elif moments.count[column] == 0:
             raise InputError(
                 f"{path}: dataset `{part.dataset}` has no real entry in the jets that are kept, "
                 f"so that the spread of `{name}` is unknown"
             )
-        elif moments.low[column] == moments.high[column]:
+        elif moments.low[column] == moments.high[column] or std[column] < SMALLEST:
             raise InputError(
                 f"{path}: field `{name}` of dataset `{part.dataset}` has zero spread, its mean is "
                 f"{mean[column]:g}; take it out of the configuration"
@@ -112,7 +112,8 @@ class _Moments:
         return np.sqrt(self.squares / np.maximum(self.count, 1))
 
 
-def _kept_blocks(file: JetFile, num_jets: int | None) -> Iterator[Records]:
+def kept_blocks(file: JetFile, num_jets: int | None) -> Iterator[Records]:
+    """The jets that are kept, some at a time."""
     kept = file.kept()[:num_jets]
     for start in range(0, len(kept), FIT_ROWS):
         some = kept[start : start + FIT_ROWS]

@@ -8,14 +8,23 @@ import h5py
 import numpy as np
 
 from maskformer_jax.data.config import LabelConfig, StreamConfig
-from maskformer_jax.data.contents import check_fields, check_shapes, has_classes, labels_there
+from maskformer_jax.data.contents import (
+    check_class_order,
+    check_fields,
+    check_shapes,
+    has_classes,
+    labels_there,
+)
 from maskformer_jax.data.labels import class_index, real_objects
 from maskformer_jax.data.schema import Schema
+from maskformer_jax.data.sources import damaged, datasets, other_files
 from maskformer_jax.errors import InputError
 from maskformer_jax.types import JETS
 
 CHUNK_CACHE_BYTES = 32 * 2**20
 LABEL_ROWS = 100_000
+# Blocks that are read to see what the jets of a file are like.
+BLOCKS = 8
 
 
 class StreamRecords(NamedTuple):
@@ -85,6 +94,7 @@ class JetFile:
         chunk_rows: rows that are compressed together; 1 where the file is not chunked.
         labels: names of the labels that the file has.
         missing: names of those that it lacks.
+        others: files that its datasets are linked to.
     """
 
     def __init__(
@@ -102,31 +112,41 @@ class JetFile:
 
         Raises:
             InputError: no such file, not HDF5, or datasets or fields that are missing (all are
-                named), have the wrong type or rank, are empty or differ in length.
+                named), have the wrong type or rank, are empty, differ in length or claim rows that
+                are not there; or the file says itself that its classes have another order.
         """
         self.path, self.schema = Path(path), schema
         self._file = _open(self.path)
         try:
-            self.labels = tuple(schema.labels)
-            if truth == "optional":
-                self.labels = labels_there(self._file, schema)
-            self.missing = tuple(name for name in schema.labels if name not in self.labels)
-            check_fields(self._file, schema, self.labels)
-            places = {*self.labels, *(schema.labels[name].of for name in self.labels)}
-            self._objects = [name for name in schema.objects if name in places]
-            check_shapes(self._file, schema, self._objects)
+            with damaged(f"{self.path}: not a readable HDF5 file"):
+                self._look(truth)
         except BaseException:
             self._file.close()
             raise
         self._tables: dict[str, _Table] = {}
         self._classes: dict[str, np.ndarray] | None = None
-        self.num_jets = self._file[schema.jets.dataset].shape[0]
-        columns = {name: self._file[x.dataset].shape[1] for name, x in schema.streams.items()}
+
+    def _look(self, truth: str) -> None:
+        """Compares the file with the schema."""
+        schema, file = self.schema, self._file
+        self.labels = tuple(schema.labels)
+        if truth == "optional":
+            self.labels = labels_there(file, schema)
+        self.missing = tuple(name for name in schema.labels if name not in self.labels)
+        check_fields(file, schema, self.labels)
+        places = {*self.labels, *(schema.labels[name].of for name in self.labels)}
+        self._objects = [name for name in schema.objects if name in places]
+        check_shapes(file, schema, self._objects)
+        check_class_order(file, schema, self.labels)
+        self.num_jets = file[schema.jets.dataset].shape[0]
+        columns = {name: file[x.dataset].shape[1] for name, x in schema.streams.items()}
         self.widths = {
             name: max(min(stream.cap, columns[name]), 1) for name, stream in schema.streams.items()
         }
-        datasets = [self._file[schema.dataset(name)] for name in schema.streams or [JETS]]
-        self.chunk_rows = max(data.chunks[0] if data.chunks else 1 for data in datasets)
+        read = [file[schema.dataset(name)] for name in schema.streams or [JETS]]
+        found = (other_files(file, data) for data in datasets(file).values())
+        self.others = tuple(sorted(set().union(*found)))
+        self.chunk_rows = max(data.chunks[0] if data.chunks else 1 for data in read)
 
     def classes(self) -> dict[str, np.ndarray]:
         """Class of every jet `[num_jets]` by label of jets, -1 where it is in no class.
@@ -145,9 +165,10 @@ class JetFile:
     def _read_classes(self, label: LabelConfig) -> np.ndarray:
         column = self._file[self.schema.jets.dataset].fields(label.field)
         found = np.empty(self.num_jets, np.int32)
-        for start in range(0, self.num_jets, LABEL_ROWS):
-            rows = slice(start, start + LABEL_ROWS)
-            found[rows] = class_index(column[rows], label.values())
+        with damaged(f"{self.path}: `{label.field}` is not readable, the file is damaged"):
+            for start in range(0, self.num_jets, LABEL_ROWS):
+                rows = slice(start, start + LABEL_ROWS)
+                found[rows] = class_index(column[rows], label.values())
         return found
 
     def kept(self) -> np.ndarray:
@@ -180,20 +201,22 @@ class JetFile:
             objects[name] = _first(table, real_objects(table, self.schema, name))
         return Records(start, jets, streams, objects, np.arange(start, stop), str(self.path))
 
+    def spread(self, num_jets: int | None = None) -> list[Records]:
+        """The rows of some blocks, spread over the first jets; none: over all."""
+        block, jets = self.schema.block_size, min(num_jets or self.num_jets, self.num_jets)
+        starts = np.unique(np.linspace(0, max(jets - block, 0), BLOCKS).astype(int))
+        return [self.read(start, min(start + block, jets)) for start in starts.tolist()]
+
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
 
     def _rows(self, name: str, start: int, stop: int) -> np.ndarray:
-        if name not in self._tables:
-            self._tables[name] = _Table(self._file[name])
-        try:
+        rows = f"rows {start} to {stop} of dataset `{name}`"
+        with damaged(f"{self.path}: {rows} are not readable, the file is damaged"):
+            if name not in self._tables:
+                self._tables[name] = _Table(self._file[name])
             return self._tables[name].read(start, stop)
-        except OSError as error:
-            raise InputError(
-                f"{self.path}: rows {start} to {stop} of dataset `{name}` are not readable, "
-                f"the file is damaged: {' '.join(str(error).split())}"
-            ) from error
 
 
 class _Table:
@@ -220,11 +243,8 @@ def _open(path: Path) -> h5py.File:
         sample = path.parts[:2] == ("data", "sample")
         hint = "; the sample comes with a clone only: name files of your own" if sample else ""
         raise InputError(f"{path}: no such file{hint}")
-    try:
+    with damaged(f"{path}: not a readable HDF5 file"):
         return h5py.File(path, "r", rdcc_nbytes=CHUNK_CACHE_BYTES)
-    except OSError as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: not a readable HDF5 file ({reason})") from error
 
 
 def _first(table: np.ndarray, wanted: np.ndarray) -> np.ndarray:

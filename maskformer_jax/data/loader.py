@@ -48,8 +48,8 @@ class TrainLoader:
         """Plans the epochs; reads nothing but labels of jets.
 
         Args:
-            file: training file, with truth; `schema.block_size` (rounded up to whole chunks of
-                the file) and `group_blocks` are used.
+            file: training file, with truth, of which some jets are kept; `schema.block_size`
+                (rounded up to whole chunks of the file) and `group_blocks` are used.
             scaling: of inputs and targets.
             batch_size: jets of a batch.
             seed: of the order, at least 0.
@@ -58,28 +58,14 @@ class TrainLoader:
                 the padded layout, without that axis.
 
         Raises:
-            InputError: no jet is kept, there are fewer than `num_jets`, or some that are in no
-                class where a label asks for an error.
+            InputError: some jets are in no class where a label asks for an error.
         """
-        if num_jets is not None and not 1 <= num_jets <= file.num_jets:
-            raise InputError(
-                f"`data.train_jets` must be between 1 and the {file.num_jets} jets of "
-                f"{file.path}; got {num_jets}"
-            )
-        if batch_size < 1 or seed < 0:
-            raise InputError(
-                "`training.batch_size` must be at least 1 and `training.seed` at least 0; "
-                f"got {batch_size} and {seed}"
-            )
         self._file, self._scaling, self._seed = file, scaling, seed
         self.batch_size, self.layout = batch_size, layout
         self._kept = file.kept()[:num_jets]
         self.jets_per_epoch = int(self._kept.sum())
         self.skipped = len(self._kept) - self.jets_per_epoch
         _refuse_unlisted(file, num_jets)
-        if self.jets_per_epoch == 0:
-            classes = [file.schema.labels[name].classes for name in file.classes()]
-            raise InputError(f"{file.path}: no jet has a label in {classes}")
         self.steps_per_epoch = -(-self.jets_per_epoch // batch_size)
 
     def iterator(self) -> grain.DatasetIterator:

@@ -20,8 +20,6 @@ MARGIN = 0.02
 # Constituents and queries of a part; 2 to 10 parts of 500 jets were tried with 32 and 128 features.
 TOKENS_OF_A_PART = 1500
 MOST_JETS_OF_A_ROW = 12
-# Blocks of a file that are read to see how many constituents its jets have.
-BLOCKS = 8
 # Pairs that a group has room for, in units of the most of some batches. They vary far more than
 # constituents, and room for them costs little: GN2's pairs are 20 thousand products each, its
 # constituents 2 million.
@@ -151,9 +149,7 @@ def plan_layout(
         devices: that share the rows of a part.
         batches: independent batches of a step.
     """
-    block, jets = file.schema.block_size, min(num_jets or file.num_jets, file.num_jets)
-    starts = np.unique(np.linspace(0, max(jets - block, 0), BLOCKS).astype(int))
-    blocks = [file.read(start, min(start + block, jets)).streams for start in starts]
+    blocks = [records.streams for records in file.spread(num_jets)]
     return plan(
         {name: np.concatenate([x[name].kept()[1] for x in blocks]) for name in file.widths},
         batch_size,

@@ -1,39 +1,47 @@
 """The two dictionaries that Salt and UPP write: field statistics and class weights."""
 
+import sys
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import yaml
+from maskformer_jax import configuration
+from maskformer_jax.errors import InputError, check
 
-from maskformer_jax.errors import InputError
+# Of single precision, in which a model sees the fields.
+SMALLEST, LARGEST = 1.18e-38, 3.4e38
 
 
-def load_norm(path: str | Path) -> dict[str, dict[str, tuple[float, float]]]:
-    """Mean and standard deviation of fields.
+@dataclass(frozen=True)
+class FieldStatistics:
+    """Of a field, in the units of the data.
+
+    Attributes:
+        mean: of its values.
+        std: their standard deviation.
+    """
+
+    mean: float
+    std: float
+
+    def __post_init__(self):
+        check(abs(self.mean) <= LARGEST, "mean", "fit single precision", self.mean)
+        rule = "be positive and fit single precision"
+        check(SMALLEST <= self.std <= LARGEST, "std", rule, self.std)
+
+
+def load_norm(path: str | Path) -> dict[str, dict[str, FieldStatistics]]:
+    """Mean and standard deviation of fields: dataset -> field -> statistics.
 
     Args:
         path: YAML file, dataset -> field -> {mean, std}.
 
-    Returns:
-        Dataset -> field -> (mean, std), in the units of the data.
-
     Raises:
         InputError: no such file, another form, or a spread that is not positive and finite.
     """
-    statistics = {}
-    for dataset, fields in _load(path).items():
-        for name, entry in _mapping(path, dataset, fields).items():
-            entry = _mapping(path, f"{dataset}.{name}", entry)
-            mean, std = (
-                _number(path, f"{dataset}.{name}.{key}", entry.get(key)) for key in ("mean", "std")
-            )
-            if std <= 0:
-                raise InputError(f"{path}: `{dataset}.{name}.std` must be positive; got {std!r}")
-            statistics.setdefault(dataset, {})[name] = (mean, std)
-    return statistics
+    return configuration.load_saved(Path(path), dict[str, dict[str, FieldStatistics]])
 
 
 def load_class_weights(
@@ -56,7 +64,10 @@ def load_class_weights(
             or a weight that is not positive and finite.
     """
     name, classes = f"{dataset}.{field}", list(classes)
-    entry = _mapping(path, dataset, _load(path).get(dataset)).get(field)
+    entry = configuration.read_file(Path(path)).get(dataset)
+    if not isinstance(entry, dict):
+        raise InputError(f"{path}: `{dataset}` must be a mapping; got {entry!r}")
+    entry = entry.get(field)
     if isinstance(entry, dict):
         named = _by_name(path, name, entry)
     elif isinstance(entry, list) and len(entry) == len(classes):
@@ -86,24 +97,8 @@ def _by_name(path: str | Path, name: str, entry: dict[str, Any]) -> dict[str, An
     return dict(zip(names, weights, strict=True))
 
 
-def _load(path: str | Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(Path(path).read_text())
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: not readable YAML ({' '.join(str(error).split())})") from error
-    return _mapping(path, "the file", content)
-
-
-def _mapping(path: str | Path, name: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: `{name}` must be a mapping; got {value!r}")
-    return value
-
-
 def _number(path: str | Path, name: str, value: Any) -> float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not np.isfinite(value):
+    if not number or not abs(value) < sys.float_info.max:
         raise InputError(f"{path}: `{name}` must be a finite number; got {value!r}")
     return float(value)

@@ -1,13 +1,15 @@
 """Fields -> numbers of order one: a transform, then mean and spread of the training file."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import yaml
 
-from maskformer_jax.data.config import TransformConfig
+from maskformer_jax import configuration
+from maskformer_jax.data.config import TransformConfig, TransformName
+from maskformer_jax.data.salt import FieldStatistics
 from maskformer_jax.data.schema import Schema, Targets
 from maskformer_jax.errors import InputError
 from maskformer_jax.types import JETS
@@ -60,17 +62,24 @@ class FieldScaling(NamedTuple):
             path: the file, for the message.
 
         Raises:
-            InputError: a value is not finite, or outside the domain of its transform.
+            InputError: a value is not finite, outside the domain of its transform, or beyond single
+                precision.
         """
-        values = self.transformed(table, rows, path, np.float32)
-        values -= self.mean.astype(np.float32)[:, None]
-        values /= self.std.astype(np.float32)[:, None]
+        values = self._transformed(table, np.float32)
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            values -= self.mean.astype(np.float32)[:, None]
+            values /= self.std.astype(np.float32)[:, None]
+        self._check_finite(values, table, rows, path)
         return np.ascontiguousarray(values.T)
 
-    def transformed(
-        self, table: np.ndarray, rows: np.ndarray, path: str, dtype: type
-    ) -> np.ndarray:
-        """transform(x) of every field, `[F, n]`; otherwise as `standardise`."""
+    def transformed(self, table: np.ndarray, rows: np.ndarray, path: str) -> np.ndarray:
+        """transform(x) of every field, float64 `[F, n]`; otherwise as `standardise`."""
+        values = self._transformed(table, np.float64)
+        with np.errstate(over="ignore"):
+            self._check_finite(values.astype(np.float32), table, rows, path)
+        return values
+
+    def _transformed(self, table: np.ndarray, dtype: type) -> np.ndarray:
         values = np.empty((len(self.fields), len(table)), dtype)
         columns = zip(values, self.fields, self.transforms, self.denominators, strict=True)
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
@@ -80,14 +89,17 @@ class FieldScaling(NamedTuple):
                     row /= table[denominator]
                 if transform.name != "identity":
                     row[:] = TRANSFORMS[transform.name].forward(row, transform.scale)
-        finite = np.isfinite(values)
-        if not finite.all():
-            if self.ignore_nan:
-                finite |= self._given_as_nan(table)
-            if not finite.all():
-                entry, column = np.argwhere(~finite.T)[0]
-                self._refuse(int(column), table[entry], int(rows[entry]), path)
         return values
+
+    def _check_finite(
+        self, values: np.ndarray, table: np.ndarray, rows: np.ndarray, path: str
+    ) -> None:
+        finite = np.isfinite(values)
+        if self.ignore_nan and not finite.all():
+            finite |= self._given_as_nan(table)
+        if not finite.all():
+            entry, column = np.argwhere(~finite.T)[0]
+            self._refuse(int(column), table[entry], int(rows[entry]), path)
 
     def to_physical(self, values: np.ndarray) -> np.ndarray:
         """x of standardised `values [..., F]`, float64; a ratio to a denominator stays one."""
@@ -115,10 +127,12 @@ class FieldScaling(NamedTuple):
                 f"{entry[denominator]}, which must be finite and not 0"
             )
         if np.isfinite(value):
-            name = self.transforms[column].name
-            raise InputError(
-                f"{where} is {value} in row {row}, outside the domain of its transform `{name}`"
-            )
+            one = np.array([entry])
+            name, number = self.transforms[column].name, self._transformed(one, np.float64)[column]
+            problem = f"outside the domain of its transform `{name}`"
+            if np.isfinite(number):
+                problem = "beyond single precision after its scaling"
+            raise InputError(f"{where} is {value} in row {row}, {problem}")
         raise InputError(f"{where} is {value} in row {row}; real entries must be finite")
 
 
@@ -170,12 +184,11 @@ class Scaling(NamedTuple):
 
     def save(self, path: str | Path) -> None:
         """Writes YAML that `load` reads back exactly."""
-        content = {
-            "jets": _to_yaml(self.jets),
-            "streams": {name: _to_yaml(part) for name, part in self.streams.items()},
-            "targets": {name: _to_yaml(part) for name, part in self.targets.items()},
-        }
-        Path(path).write_text(yaml.safe_dump(content, sort_keys=False))
+        streams, targets = (
+            {name: _saved(part) for name, part in parts.items()}
+            for parts in (self.streams, self.targets)
+        )
+        configuration.save(_Saved(_saved(self.jets), streams, targets), Path(path))
 
     @classmethod
     def load(cls, path: str | Path) -> "Scaling":
@@ -184,26 +197,43 @@ class Scaling(NamedTuple):
         Raises:
             InputError: no such file, or one that `save` did not write.
         """
-        try:
-            content = yaml.safe_load(Path(path).read_text())
-            found = cls(
-                _from_yaml(**content["jets"]),
-                {name: _from_yaml(**part) for name, part in content["streams"].items()},
-                {name: _from_yaml(**part) for name, part in content["targets"].items()},
-            )
-        except FileNotFoundError as error:
-            raise InputError(f"{path}: no such file") from error
-        except (KeyError, TypeError, ValueError, AttributeError, yaml.YAMLError) as error:
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            raise InputError(f"{path}: not a normalisation file ({reason})") from error
-        for part, scaling in found.parts():
-            for name, mean, std in zip(scaling.fields, scaling.mean, scaling.std, strict=True):
-                if not (np.isfinite([mean, std]).all() and std > 0):
-                    raise InputError(
-                        f"{path}: `{part}.{name}` must have a finite mean and a positive finite "
-                        f"std; got {mean} and {std}"
-                    )
-        return found
+        saved = configuration.load_saved(Path(path), _Saved)
+        streams, targets = (
+            {name: _loaded(part) for name, part in parts.items()}
+            for parts in (saved.streams, saved.targets)
+        )
+        return cls(_loaded(saved.jets), streams, targets)
+
+
+@dataclass(frozen=True)
+class _SavedField(FieldStatistics):
+    """A field in the file of `Scaling.save`."""
+
+    transform: TransformName
+    scale: float
+    denominator: str | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        TransformConfig(self.transform, self.scale)
+
+
+@dataclass(frozen=True)
+class _SavedFields:
+    """A part in that file."""
+
+    dataset: str
+    fields: dict[str, _SavedField]
+    ignore_nan: bool = False
+
+
+@dataclass(frozen=True)
+class _Saved:
+    """All of that file."""
+
+    jets: _SavedFields
+    streams: dict[str, _SavedFields]
+    targets: dict[str, _SavedFields]
 
 
 def _meanings(part: FieldScaling) -> list[tuple]:
@@ -220,27 +250,25 @@ def _text(meanings: list[tuple]) -> str:
     )
 
 
-def _to_yaml(part: FieldScaling) -> dict[str, Any]:
-    fields = {}
-    for column, (name, transform, scale, divided) in enumerate(_meanings(part)):
-        fields[name] = {"transform": transform, "scale": scale}
-        if divided is not None:
-            fields[name]["denominator"] = divided
-        fields[name]["mean"] = float(part.mean[column])
-        fields[name]["std"] = float(part.std[column])
-    nan = {"ignore_nan": True} if part.ignore_nan else {}
-    return {"dataset": part.dataset, **nan, "fields": fields}
+def _saved(part: FieldScaling) -> _SavedFields:
+    numbers = zip(_meanings(part), part.mean.tolist(), part.std.tolist(), strict=True)
+    fields = {
+        name: _SavedField(mean, std, transform, scale, divided)
+        for (name, transform, scale, divided), mean, std in numbers
+    }
+    return _SavedFields(part.dataset, fields, part.ignore_nan)
 
 
-def _from_yaml(dataset: str, fields: dict[str, dict], ignore_nan: bool = False) -> FieldScaling:
+def _loaded(part: _SavedFields) -> FieldScaling:
+    fields = part.fields.values()
     return FieldScaling(
-        dataset,
-        tuple(fields),
-        tuple(TransformConfig(entry["transform"], entry["scale"]) for entry in fields.values()),
-        tuple(entry.get("denominator") for entry in fields.values()),
-        np.array([entry["mean"] for entry in fields.values()], np.float64),
-        np.array([entry["std"] for entry in fields.values()], np.float64),
-        ignore_nan,
+        part.dataset,
+        tuple(part.fields),
+        tuple(TransformConfig(field.transform, field.scale) for field in fields),
+        tuple(field.denominator for field in fields),
+        np.array([field.mean for field in fields], np.float64),
+        np.array([field.std for field in fields], np.float64),
+        part.ignore_nan,
     )
 
 

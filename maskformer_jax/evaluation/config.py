@@ -4,7 +4,7 @@ import itertools
 import math
 from dataclasses import dataclass, field
 
-from maskformer_jax.errors import check
+from maskformer_jax.errors import check, check_range
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class DisplayConfig:
 
     def __post_init__(self):
         rows = all(row >= 0 for row in self.jets)
-        check(rows, "evaluation.display.jets", "be rows, counted from 0", self.jets)
-        check(self.first >= 0, "evaluation.display.first", "be at least 0", self.first)
+        check(rows, "jets", "be rows, counted from 0", self.jets)
+        check_range(self, 0, math.inf, "first")
 
 
 @dataclass(frozen=True)
@@ -87,17 +87,16 @@ class DiscriminantConfig:
     fixed_efficiency: float = 0.70
 
     def __post_init__(self):
-        name = "evaluation.discriminants"
         fractions = self.backgrounds.values()
         good = all(f >= 0 for f in fractions) and math.isclose(sum(fractions), 1.0, abs_tol=1e-6)
-        check(good, f"{name}.backgrounds", "be fractions that add up to 1", self.backgrounds)
+        check(good, "backgrounds", "be fractions that add up to 1", self.backgrounds)
         own = self.signal in self.backgrounds
-        check(not own, f"{name}.backgrounds", "not list the signal", self.signal)
+        check(not own, "backgrounds", "not list the signal", self.signal)
         points = self.working_points
         in_range = len(points) > 0 and all(0 < e < 1 for e in points)
-        check(in_range, f"{name}.working_points", "be efficiencies between 0 and 1", points)
+        check(in_range, "working_points", "be efficiencies between 0 and 1", points)
         value = self.fixed_efficiency
-        check(0 < value < 1, f"{name}.fixed_efficiency", "be between 0 and 1", value)
+        check(0 < value < 1, "fixed_efficiency", "be between 0 and 1", value)
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ class BaselineConfig:
 
     def __post_init__(self):
         two = len(self.fields) == 2
-        check(two, "evaluation.baseline.fields", "name two fields", self.fields)
+        check(two, "fields", "name two fields", self.fields)
 
 
 @dataclass(frozen=True)
@@ -149,9 +148,9 @@ class EvaluationConfig:
     )
 
     def __post_init__(self):
-        check(self.batch_size >= 1, "evaluation.batch_size", "be at least 1", self.batch_size)
+        check_range(self, 1, 100_000, "batch_size")
         rising = len(self.pt_edges) > 1 and all(
             a < b for a, b in itertools.pairwise([0, *self.pt_edges])
         )
         rule = "be at least two rising edges above 0"
-        check(rising, "evaluation.pt_edges", rule, self.pt_edges)
+        check(rising, "pt_edges", rule, self.pt_edges)

@@ -27,7 +27,8 @@ def _constituents(setting: Setting, task: Task) -> Section | None:
 
 
 def _objects(setting: Setting, task: Task) -> Section | None:
-    has_truth = task.options.losses.object_class and setting.has(*task.needs.labels)
+    loss = task.options.losses.object_class
+    has_truth = loss is not None and setting.has(task.options.objects, loss.label)
     return ObjectsSection(setting, task) if has_truth else None
 
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from maskformer_jax.data.schema import Schema
+from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.names import probability
 from maskformer_jax.evaluation.section import Chunk, place_of
-from maskformer_jax.evaluation.trained import Trained
 from maskformer_jax.tasks.task import Task
 from maskformer_jax.types import JETS
 
@@ -35,9 +35,17 @@ class Output(NamedTuple):
     classes: Sequence[str] = ()
 
 
-def outputs_of(trained: Trained) -> list[Output]:
-    """All fields that the tasks of a model predict."""
-    tasks, schema, name = trained.model.tasks, trained.model.schema, trained.config.name
+def outputs_of(tasks: Sequence[Task], schema: Schema, name: str) -> list[Output]:
+    """All fields that the tasks of a model predict.
+
+    Args:
+        tasks: of the model.
+        schema: of its files.
+        name: of the model.
+
+    Raises:
+        InputError: two fields of one dataset have the same name.
+    """
     kinds = Counter((task.options.kind, place_of(task, schema)) for task in tasks)
     found: list[Output] = []
     for task in tasks:
@@ -46,6 +54,12 @@ def outputs_of(trained: Trained) -> list[Output]:
         builder = BUILDERS.get(task.options.kind)
         if builder is not None:
             found += builder(task, schema, f"{name}_{task.name}" if several else name, several)
+    numbers = Counter((output.place, output.name) for output in found)
+    for (place, field), number in numbers.items():
+        if number > 1:
+            raise InputError(
+                f"two tasks predict the field `{field}` of {place}; give one of them another name"
+            )
     return found
 
 

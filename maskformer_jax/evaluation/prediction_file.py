@@ -23,7 +23,6 @@ NaN, -1 or False, as is padding in the input. A field of the test file that has 
 predicted one is replaced by it.
 """
 
-import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,9 +30,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from maskformer_jax.errors import InputError
+from maskformer_jax.data.disk import Disk
 from maskformer_jax.evaluation.output import not_writable, partial_path
-from maskformer_jax.evaluation.outputs import OBJECT_MASKS, Output, outputs_of
+from maskformer_jax.evaluation.outputs import OBJECT_MASKS, outputs_of
 from maskformer_jax.evaluation.section import Chunk
 from maskformer_jax.evaluation.trained import Trained
 from maskformer_jax.types import JETS
@@ -62,15 +61,14 @@ class PredictionFile:
         self.path = path
         self.num_jets = num_jets
         self._schema = trained.model.schema
-        self._outputs = outputs_of(trained)
-        _check_names(self._outputs)
+        self._outputs = outputs_of(trained.model.tasks, self._schema, trained.config.name)
         self._partial = partial_path(path)
         self._rows = 0
 
     def __enter__(self) -> "PredictionFile":
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._stream = _Stream(self._partial, "w+")
+            self._stream = Disk(self._partial, "w+")
         except OSError as error:
             raise not_writable(self.path, error) from error
         self._file = h5py.File(self._stream, "w", rdcc_nbytes=CACHE_BYTES)
@@ -134,32 +132,6 @@ class PredictionFile:
         return dataset
 
 
-class _Stream(io.FileIO):
-    """A file that takes note of a refused write and pretends that all is well from then on.
-
-    HDF5 cannot close a file whose writes fail, and complains about it until the process ends.
-    """
-
-    failure: OSError | None = None
-
-    def write(self, data) -> int:
-        left = memoryview(data)
-        while len(left) and self.failure is None:
-            try:
-                left = left[super().write(left) :]
-            except OSError as error:
-                self.failure = error
-        return len(data)
-
-    def truncate(self, size: int | None = None) -> int:
-        if self.failure is None:
-            try:
-                return super().truncate(size)
-            except OSError as error:
-                self.failure = error
-        return size or 0
-
-
 def padding(array: np.ndarray) -> float | int:
     """The value of an entry that is not there: NaN, -1 or False, by the type of `array`."""
     return {"f": np.nan, "b": False}.get(array.dtype.kind, -1)
@@ -199,12 +171,3 @@ def _resized(array: np.ndarray, length: int, fill: float | int) -> np.ndarray:
     kept = min(length, array.shape[1])
     resized[:, :kept] = array[:, :kept]
     return resized
-
-
-def _check_names(outputs: list[Output]) -> None:
-    names = [(output.place, output.name) for output in outputs]
-    for place, name in names:
-        if names.count((place, name)) > 1:
-            raise InputError(
-                f"two tasks predict the field `{name}` of {place}; give one of them another name"
-            )

@@ -209,9 +209,11 @@ def _quantities(found: Spread, unit: str) -> tuple[Cells, Cells]:
 
 
 def of_objects(setting: Setting, task: Task) -> RegressionSection | None:
-    """Properties of objects; none without them or without all of the truth of the task."""
-    has_truth = task.options.losses.regression and setting.has(*task.needs.labels)
-    return RegressionSection(setting, task, f"{task.name}.regression") if has_truth else None
+    """Properties of objects; none without them or without their truth."""
+    loss, label = task.options.losses.object_class, f"{task.name}.regression"
+    needed = [task.options.objects, label, *([] if loss is None else [loss.label])]
+    has_truth = task.options.losses.regression is not None and setting.has(*needed)
+    return RegressionSection(setting, task, label) if has_truth else None
 
 
 def of_others(setting: Setting, task: Task) -> RegressionSection | None:

@@ -6,36 +6,34 @@ dotted overrides.
 """
 
 import itertools
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from maskformer_jax.errors import check
+from maskformer_jax.errors import check, check_range
+from maskformer_jax.simulation.pythia_settings import check_settings
 
 FLAVOURS = {"bjets": 5, "cjets": 4, "ujets": 0}
-THESIS_INPUTS = (
-    *("qOverP", "deta", "dphi", "d0", "z0SinTheta"),
-    *("qOverPUncertainty", "thetaUncertainty", "phiUncertainty"),
-    *("IP3D_signed_d0_significance", "IP3D_signed_z0_significance"),
+HIT_COUNTS = (
     *("numberOfPixelHits", "numberOfSCTHits"),
     *("numberOfInnermostPixelLayerHits", "numberOfNextToInnermostPixelLayerHits"),
     *("numberOfInnermostPixelLayerSharedHits", "numberOfInnermostPixelLayerSplitHits"),
     *("numberOfPixelSharedHits", "numberOfPixelSplitHits", "numberOfSCTSharedHits"),
     *("numberOfPixelHoles", "numberOfSCTHoles"),
 )
+THESIS_INPUTS = (
+    *("qOverP", "deta", "dphi", "d0", "z0SinTheta"),
+    *("qOverPUncertainty", "thetaUncertainty", "phiUncertainty"),
+    *("IP3D_signed_d0_significance", "IP3D_signed_z0_significance"),
+    *HIT_COUNTS,
+)
 
 
-def _check_fractions(section: str, config: object, *names: str) -> None:
+def _check_positive(config: object, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
         values = value if isinstance(value, list) else [value]
-        check(all(0 <= v <= 1 for v in values), f"{section}.{name}", "be in [0, 1]", value)
-
-
-def _check_positive(section: str, config: object, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        values = value if isinstance(value, list) else [value]
-        check(all(v > 0 for v in values), f"{section}.{name}", "be positive", value)
+        check(all(v > 0 for v in values), name, "be positive", value)
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class ProcessConfig:
     """A hard process.
 
     Attributes:
-        settings: lines for Pythia, beside energy and seed.
+        settings: lines for Pythia, beside energy and seed; see `pythia_settings`.
         share: of the events, in units of the sum over the processes of a sample.
     """
 
@@ -51,7 +49,8 @@ class ProcessConfig:
     share: float = 1.0
 
     def __post_init__(self):
-        _check_positive("processes", self, "share")
+        _check_positive(self, "share")
+        check_settings("settings", self.settings)
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class SampleConfig:
     processes: list[str] | None = None
 
     def __post_init__(self):
-        _check_positive("samples", self, "fraction")
+        _check_positive(self, "fraction")
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ class BalanceConfig:
     def __post_init__(self):
         for name, edges in vars(self).items():
             rising = len(edges) > 1 and all(b > a for a, b in itertools.pairwise(edges))
-            check(rising, f"balance.{name}", "be at least two rising numbers", edges)
+            check(rising, name, "be at least two rising numbers", edges)
 
 
 @dataclass(frozen=True)
@@ -112,8 +111,9 @@ class PileUpConfig:
     settings: list[str] = field(default_factory=lambda: ["SoftQCD:inelastic = on"])
 
     def __post_init__(self):
-        check(0 <= self.mean <= 1000, "pileup.mean", "be 0 to 1000", self.mean)
-        _check_positive("pileup", self, "pool_events")
+        check_range(self, 0, 1000, "mean")
+        check_range(self, 1, 1_000_000, "pool_events")
+        check_settings("settings", self.settings)
 
 
 @dataclass(frozen=True)
@@ -133,9 +133,10 @@ class BeamConfig:
     pythia: list[str] = field(default_factory=list)
 
     def __post_init__(self):
-        _check_positive("beam", self, "energy", "sigma_z")
+        _check_positive(self, "energy", "sigma_z")
+        check_settings("pythia", self.pythia)
         sizes = self.vertex_resolution
-        check(len(sizes) == 3 and min(sizes) >= 0, "beam.vertex_resolution", "be three", sizes)
+        check(len(sizes) == 3 and min(sizes) >= 0, "vertex_resolution", "be three", sizes)
 
 
 @dataclass(frozen=True)
@@ -163,8 +164,8 @@ class JetFindingConfig:
     angle_constant: float = 0.004
 
     def __post_init__(self):
-        _check_positive("jet_finding", self, "radius", "min_pt", "max_eta")
-        check(self.radius < 1.5, "jet_finding.radius", "be below 1.5", self.radius)
+        _check_positive(self, "radius", "min_pt", "max_eta")
+        check(self.radius < 1.5, "radius", "be below 1.5", self.radius)
 
 
 @dataclass(frozen=True)
@@ -189,9 +190,9 @@ class MaterialConfig:
 
     def __post_init__(self):
         same = len(self.radii) == len(self.thickness) > 0
-        check(same, "material.thickness", "have an entry for each radius", self.thickness)
-        _check_positive("material", self, "radii")
-        check(min(self.thickness) >= 0, "material.thickness", "be at least 0", self.thickness)
+        check(same, "thickness", "have an entry for each radius", self.thickness)
+        _check_positive(self, "radii")
+        check_range(self, 0, math.inf, "thickness")
 
 
 @dataclass(frozen=True)
@@ -248,15 +249,15 @@ class TrackerConfig:
 
     def __post_init__(self):
         fractions = ("hit_efficiency", "strip_efficiency", "innermost_overlap", "pixel_overlap")
-        _check_fractions("tracker", self, *fractions, "strip_overlap", "efficiency")
+        check_range(self, 0, 1, *fractions, "strip_overlap", "efficiency")
         losses = ("efficiency_pt_loss", "efficiency_eta_loss", "electron_efficiency")
-        _check_fractions("tracker", self, *losses, "close_efficiency")
-        _check_positive("tracker", self, "magnetic_field", "min_pt", "max_d0", "max_z0", "max_eta")
-        _check_positive("tracker", self, "efficiency_pt_scale", "efficiency_radius")
+        check_range(self, 0, 1, *losses, "close_efficiency")
+        _check_positive(self, "magnetic_field", "min_pt", "max_d0", "max_z0", "max_eta")
+        _check_positive(self, "efficiency_pt_scale", "efficiency_radius")
         for name in ("pixel_radii", "strip_radii"):
             radii = getattr(self, name)
             rising = len(radii) > 1 and radii[0] > 0 and radii == sorted(radii)
-            check(rising, f"tracker.{name}", "be at least two rising radii", radii)
+            check(rising, name, "be at least two rising radii", radii)
 
 
 @dataclass(frozen=True)
@@ -289,13 +290,10 @@ class ClusterConfig:
     fake_strips: float = 0.81
 
     def __post_init__(self):
-        _check_positive("clusters", self, "merged", "distance")
+        _check_positive(self, "merged", "distance")
         names = ("pixel_shared", "pixel_split", "strip_shared", "innermost_noise", "fake_innermost")
-        _check_fractions("clusters", self, *names)
-        for name in ("strip_noise", "fake_strips"):
-            check(
-                getattr(self, name) >= 0, f"clusters.{name}", "be at least 0", getattr(self, name)
-            )
+        check_range(self, 0, 1, *names)
+        check_range(self, 0, math.inf, "strip_noise", "fake_strips")
 
 
 @dataclass(frozen=True)
@@ -326,13 +324,13 @@ class ResolutionConfig:
 
     def __post_init__(self):
         for name in ("d0", "z0", "phi", "theta", "q_over_p", "first_layer"):
-            _check_positive("resolution", self, name)
-        _check_fractions("resolution", self, "tail_fractions", "uncertainty_spread")
+            _check_positive(self, name)
+        check_range(self, 0, 1, "tail_fractions", "uncertainty_spread")
         for name, length in (("d0", 2), ("z0", 2), ("phi", 2), ("theta", 2), ("q_over_p", 3)):
             value = getattr(self, name)
-            check(len(value) == length, f"resolution.{name}", f"have {length} numbers", value)
+            check(len(value) == length, name, f"have {length} numbers", value)
         same = len(self.tail_fractions) == len(self.tail_factors) and sum(self.tail_fractions) < 1
-        check(same, "resolution.tail_factors", "match `tail_fractions`", self.tail_factors)
+        check(same, "tail_factors", "match `tail_fractions`", self.tail_factors)
 
 
 @dataclass(frozen=True)
@@ -362,11 +360,9 @@ class FakesConfig:
     z0: float = 1.2
 
     def __post_init__(self):
-        for name in ("base", "per_pt", "per_pileup"):
-            value = getattr(self, name)
-            check(value >= 0, f"fakes.{name}", "be at least 0", value)
-        _check_positive("fakes", self, "pt", "hard_pt", "d0", "z0")
-        _check_fractions("fakes", self, "hard_fraction")
+        check_range(self, 0, math.inf, "base", "per_pt", "per_pileup")
+        _check_positive(self, "pt", "hard_pt", "d0", "z0")
+        check_range(self, 0, 1, "hard_fraction")
 
 
 @dataclass(frozen=True)
@@ -383,7 +379,7 @@ class TruthConfig:
     vertex_merging: float = 0.1
 
     def __post_init__(self):
-        _check_positive("truth", self, "min_hadron_pt", "vertex_merging")
+        _check_positive(self, "min_hadron_pt", "vertex_merging")
 
 
 @dataclass(frozen=True)
@@ -414,11 +410,10 @@ class OutputConfig:
     keep_shards: bool = False
 
     def __post_init__(self):
-        _check_positive("output", self, "tracks", "hadrons", "chunk_jets")
-        check(self.tracks <= 127, "output.tracks", "be at most 127", self.tracks)
-        bits = self.mantissa_bits
-        check(1 <= bits <= 23, "output.mantissa_bits", "be 1 to 23", bits)
-        check(0 <= self.compression <= 9, "output.compression", "be 0 to 9", self.compression)
+        check_range(self, 1, 127, "tracks", "hadrons")
+        check_range(self, 1, 1_000_000, "chunk_jets")
+        check_range(self, 1, 23, "mantissa_bits")
+        check_range(self, 0, 9, "compression")
 
 
 def _samples() -> dict[str, SampleConfig]:
@@ -481,9 +476,9 @@ class SimulationConfig:
 
     def __post_init__(self):
         check(self.jets >= 0, "jets", "be at least 1", self.jets)
-        for name in ("workers", "shard_events", "batch_events"):
-            check(getattr(self, name) >= 1, name, "be at least 1", getattr(self, name))
-        check(self.seed >= 0, "seed", "be at least 0", self.seed)
+        check_range(self, 1, 1_000_000, "shard_events", "batch_events")
+        check_range(self, 1, 10_000, "workers")
+        check_range(self, 0, math.inf, "seed")
         check(len(self.samples) > 0, "samples", "name at least one file", self.samples)
         check(len(self.processes) > 0, "processes", "name at least one", self.processes)
         for name, sample in self.samples.items():

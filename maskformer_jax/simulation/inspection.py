@@ -1,6 +1,5 @@
 """What is in a file of jets: numbers to read and pictures to look at before training."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,8 +7,15 @@ import h5py
 import numpy as np
 
 from maskformer_jax.data import JetFile
-from maskformer_jax.data.config import JetsConfig, LabelConfig, ObjectsConfig, StreamConfig
+from maskformer_jax.data.config import (
+    MAX_CONSTITUENTS,
+    JetsConfig,
+    LabelConfig,
+    ObjectsConfig,
+    StreamConfig,
+)
 from maskformer_jax.data.schema import Schema
+from maskformer_jax.data.summary import unit_hint
 from maskformer_jax.simulation.config import FLAVOURS, THESIS_INPUTS
 from maskformer_jax.simulation.truth import ORIGINS
 
@@ -17,7 +23,7 @@ JET_INPUTS = ("pt_btagJes", "eta_btagJes")
 HADRONS = ObjectsConfig("truth_hadrons", "tracks", "barcode", "ftagTruthParentBarcode")
 SCHEMA = Schema(
     jets=JetsConfig(inputs=[*JET_INPUTS]),
-    streams={"tracks": StreamConfig("tracks", ["d0", "z0SinTheta"], cap=10**6)},
+    streams={"tracks": StreamConfig("tracks", ["d0", "z0SinTheta"], cap=MAX_CONSTITUENTS)},
     objects={"hadrons": HADRONS},
     labels={
         "flavour": LabelConfig("jets", "flavour_label"),
@@ -27,7 +33,13 @@ SCHEMA = Schema(
         "hadron_length": LabelConfig("hadrons", "Lxy"),
     },
 )
-COLOURS = {"bjets": "tab:blue", "cjets": "tab:orange", "ujets": "tab:green"}
+UNKNOWN = len(FLAVOURS)
+COLOURS = dict(
+    zip([*FLAVOURS, "no class"], ("tab:blue", "tab:orange", "tab:green", "tab:gray"), strict=True)
+)
+HADRON_NAMES = {5: "b", 4: "c"}
+# Tracks or hadrons of a file that has none.
+NOTHING = np.zeros((0, 0), [("valid", "?")])
 # Quantiles that a histogram of a continuous input covers.
 RANGE = (0.005, 0.995)
 BINS, MAX_INTEGER_BINS = 40, 25
@@ -41,21 +53,29 @@ class Contents(NamedTuple):
 
     Attributes:
         jets: structured `[n]`.
+        flavour: `[n]` position in `FLAVOURS`, or `UNKNOWN`.
         tracks: structured `[k]`, real ones.
         jet: `[k]` row of the jet of each track.
-        hadrons: structured `[h]`, real ones.
-        hadron_jet: `[h]`.
+        origin: `[k]` of `ORIGINS`, -1 where it is not known.
+        hadron_jet: `[h]` row of the jet of each real hadron.
+        hadron: `[h]` 5 or 4, -1 where it is not known.
+        length: `[h]` Lxy [mm], NaN where it is not known.
         width: most tracks of a jet that the file can hold.
-        provenance: of the file, {} where it has none.
     """
 
     jets: np.ndarray
+    flavour: np.ndarray
     tracks: np.ndarray
     jet: np.ndarray
-    hadrons: np.ndarray
+    origin: np.ndarray
     hadron_jet: np.ndarray
+    hadron: np.ndarray
+    length: np.ndarray
     width: int
-    provenance: dict[str, Any]
+
+    def per_jet(self) -> np.ndarray:
+        """Tracks of each jet."""
+        return np.bincount(self.jet, minlength=len(self.jets))
 
 
 def inspect_file(path: Path, compare: Path | None, folder: Path) -> str:
@@ -85,67 +105,107 @@ def inspect_file(path: Path, compare: Path | None, folder: Path) -> str:
 
 
 def read(path: Path) -> Contents:
-    """The jets, tracks and hadrons of a file in the default layout.
+    """The jets, tracks and hadrons of a file in the default layout, as far as it has them.
 
     Raises:
-        InputError: the file is not there or has another layout.
+        InputError: the file is not there or has no such jets.
     """
-    file = JetFile(path, SCHEMA)
+    JetFile(path, SCHEMA._replace(streams={}, objects={}, labels={})).close()
+    with h5py.File(path) as content:
+        has_tracks = "tracks" in content
+    labels = SCHEMA.labels if has_tracks else {"flavour": SCHEMA.labels["flavour"]}
+    streams = SCHEMA.streams if has_tracks else {}
+    file = JetFile(path, SCHEMA._replace(streams=streams, labels=labels), "optional")
     records = file.read(0, min(file.num_jets, MAX_JETS))
     file.close()
-    with h5py.File(path) as content:
-        provenance = json.loads(content.attrs.get("provenance", "{}"))
-    tracks, hadrons = records.streams["tracks"].table, records.objects["hadrons"]
-    valid, listed = tracks["valid"], hadrons["valid"]
+    tracks = records.streams["tracks"].table if has_tracks else NOTHING
+    hadrons = records.objects.get("hadrons", NOTHING)
+    flavour = _column(records.jets, "flavour_label", UNKNOWN)
+    known = (flavour >= 0) & (flavour < UNKNOWN)
+    jet, _ = np.nonzero(tracks["valid"])
+    hadron_jet, _ = np.nonzero(hadrons["valid"])
+    width = tracks.shape[1]
+    tracks, hadrons = tracks[tracks["valid"]], hadrons[hadrons["valid"]]
+    origin = _column(tracks, "ftagTruthOriginLabel", -1)
     return Contents(
         jets=records.jets,
-        tracks=tracks[valid],
-        jet=np.nonzero(valid)[0],
-        hadrons=hadrons[listed],
-        hadron_jet=np.nonzero(listed)[0],
-        width=valid.shape[1],
-        provenance=provenance,
+        flavour=np.where(known, flavour, UNKNOWN),
+        tracks=tracks,
+        jet=jet,
+        origin=np.where((origin >= 0) & (origin < len(ORIGINS)), origin, -1),
+        hadron_jet=hadron_jet,
+        hadron=_column(hadrons, "flavour", -1),
+        length=_column(hadrons, "Lxy", np.nan),
+        width=width,
     )
+
+
+def _column(table: np.ndarray, name: str, missing: float) -> np.ndarray:
+    return table[name] if name in table.dtype.names else np.full(table.shape, missing)
 
 
 def describe(contents: Contents) -> list[str]:
-    """Counts, flavours, tracks, origins and hadrons, one a line."""
-    jets, origin = contents.jets, contents.tracks["ftagTruthOriginLabel"]
-    flavour = jets["flavour_label"]
-    mix = ", ".join(
+    """Counts, flavours, tracks, origins and hadrons, one a line, and what is odd about them."""
+    jets, flavour = contents.jets, contents.flavour
+    mix = [
         f"{np.sum(flavour == i):,} {name} ({np.mean(flavour == i):.1%})"
-        for i, name in enumerate(FLAVOURS)
-    )
-    number = np.bincount(contents.jet, minlength=len(jets))
+        for i, name in enumerate(COLOURS)
+        if i < UNKNOWN or (flavour == i).any()
+    ]
+    pt = jets["pt_btagJes"]
+    finite = pt[np.isfinite(pt)] / 1000
+    lines = [f"{len(jets):,} jets: {', '.join(mix)}"]
+    if len(finite):
+        sizes = f"median {np.median(finite):.1f}, largest {finite.max():.0f}"
+        lines.append(f"jet pT [GeV]: {sizes}")
+    hint = unit_hint(jets, "pt_btagJes")
+    odd = [f"odd: {hint}"] if hint else []
+    for name, table in (("jets", jets), ("tracks", contents.tracks)):
+        for field in table.dtype.names:
+            bad = np.sum(~np.isfinite(table[field])) if table.dtype[field].kind == "f" else 0
+            if bad and not field.startswith("HadronCone"):
+                odd.append(f"odd: `{field}` of {bad:,} {name} is not finite")
+    return [*lines, *odd, *_describe_tracks(contents), *_describe_hadrons(contents)]
+
+
+def _describe_tracks(contents: Contents) -> list[str]:
+    if not len(contents.tracks):
+        return ["no tracks"]
+    number, flavour, origin = contents.per_jet(), contents.flavour, contents.origin
     lines = [
-        f"{len(jets):,} jets: {mix}",
-        f"jet pT [GeV]: median {np.median(jets['pt_btagJes']) / 1000:.1f}, "
-        f"largest {jets['pt_btagJes'].max() / 1000:.0f}",
         f"tracks per jet: mean {number.mean():.2f}, median {np.median(number):.0f}, "
         f"99 % below {np.quantile(number, 0.99):.0f}; "
         f"{np.mean(number == contents.width):.2%} of the jets have all {contents.width}",
-        f"{'tracks per jet of':>18} " + "".join(f"{name:>15}" for name in ORIGINS),
     ]
-    for i, name in enumerate(FLAVOURS):
-        counts = np.bincount(origin[flavour[contents.jet] == i], minlength=len(ORIGINS))
-        cells = "".join(f"{n / max(np.sum(flavour == i), 1):15.3f}" for n in counts)
-        lines.append(f"{name:>18} {cells}")
-    return [*lines, *_describe_hadrons(contents, origin)]
-
-
-def _describe_hadrons(contents: Contents, origin: np.ndarray) -> list[str]:
-    bjets = contents.jets["flavour_label"] == 0
-    chain = np.isin(origin, (ORIGINS["fromB"], ORIGINS["fromBC"]))
+    if (origin < 0).any():
+        lines.append(f"odd: {np.mean(origin < 0):.1%} of the tracks have no known origin")
+    if (origin < 0).all():
+        return lines
+    lines.append(f"{'tracks per jet of':>18} " + "".join(f"{name:>15}" for name in ORIGINS))
+    for i, name in enumerate(COLOURS):
+        if (flavour == i).any():
+            known = origin[(flavour[contents.jet] == i) & (origin >= 0)]
+            counts = np.bincount(known, minlength=len(ORIGINS)) / np.sum(flavour == i)
+            lines.append(f"{name:>18} " + "".join(f"{n:15.3f}" for n in counts))
+    bjets, chain = flavour == 0, np.isin(origin, (ORIGINS["fromB"], ORIGINS["fromBC"]))
     number = np.bincount(contents.jet[chain], minlength=len(bjets))[bjets]
     shares = ", ".join(f"{k}: {np.mean(number >= k):.1%}" for k in (1, 2, 3) if bjets.any())
-    lines = [f"b-jets with at least so many tracks of the b chain: {shares or 'no b-jets'}"]
-    for code, name in ((5, "b"), (4, "c")):
-        rows = contents.hadrons["flavour"] == code
-        if rows.any():
-            radius = np.median(contents.hadrons["Lxy"][rows])
-            per_jet = rows.sum() / len(contents.jets)
-            lines.append(f"{name} hadrons: {per_jet:.3f} per jet, median Lxy {radius:.2f} mm")
+    lines.append(f"b-jets with at least so many tracks of the b chain: {shares or 'no b-jets'}")
     return lines
+
+
+def _describe_hadrons(contents: Contents) -> list[str]:
+    lines = []
+    for code, name in HADRON_NAMES.items():
+        rows = contents.hadron == code
+        if rows.any():
+            length = contents.length[rows]
+            length = length[np.isfinite(length)]
+            radius = f", median Lxy {np.median(length):.2f} mm" if len(length) else ""
+            lines.append(f"{name} hadrons: {rows.sum() / len(contents.jets):.3f} per jet{radius}")
+            if len(length) < rows.sum():
+                lines.append(f"odd: Lxy of {rows.sum() - len(length):,} of them is not finite")
+    return lines or ["no b or c hadrons"]
 
 
 def _figure(panels: int, columns: int) -> tuple[Any, list[Any]]:
@@ -167,14 +227,15 @@ def _draw_inputs(contents: list[Contents], path: Path) -> Path:
     for axis, (dataset, name) in zip(axes, fields, strict=False):
         parts = [part for part in contents if name in getattr(part, dataset).dtype.names]
         values = [getattr(part, dataset)[name].astype(np.float64) for part in parts]
-        rows = [part.jet if dataset == "tracks" else np.arange(len(part.jets)) for part in parts]
         whole = getattr(first, dataset).dtype[name].kind == "i"
-        flavours = [part.jets["flavour_label"][r] for part, r in zip(parts, rows, strict=True)]
+        flavours = [
+            part.flavour[part.jet] if dataset == "tracks" else part.flavour for part in parts
+        ]
         _histograms(axis, values, flavours, _edges(values[0], whole), name)
-    number = [np.bincount(part.jet, minlength=len(part.jets)) for part in contents]
-    labels = [part.jets["flavour_label"] for part in contents]
-    _histograms(axes[-1], number, labels, _edges(number[0], True, 60), "tracks per jet")
-    axes[0].legend(fontsize="x-small")
+    number = [part.per_jet() for part in contents]
+    flavours = [part.flavour for part in contents]
+    _histograms(axes[-1], number, flavours, _edges(number[0], True, 60), "tracks per jet")
+    axes[-1].legend(fontsize="x-small")
     figure.savefig(path)
     return path
 
@@ -183,42 +244,46 @@ def _draw_vertices(contents: list[Contents], path: Path) -> Path:
     """Decay radii of the b and c hadrons."""
     figure, axes = _figure(2, 2)
     edges = np.geomspace(0.01, 1000.0, BINS + 1)
-    for axis, (code, name) in zip(axes, ((5, "b"), (4, "c")), strict=True):
-        parts = [part.hadrons[part.hadrons["flavour"] == code] for part in contents]
-        labels = [
-            part.jets["flavour_label"][part.hadron_jet[part.hadrons["flavour"] == code]]
-            for part in contents
+    for axis, (code, name) in zip(axes, HADRON_NAMES.items(), strict=True):
+        rows = [part.hadron == code for part in contents]
+        lengths = [part.length[chosen] for part, chosen in zip(contents, rows, strict=True)]
+        flavours = [
+            part.flavour[part.hadron_jet[chosen]]
+            for part, chosen in zip(contents, rows, strict=True)
         ]
-        _histograms(
-            axis, [part["Lxy"] for part in parts], labels, edges, f"Lxy of {name} hadrons [mm]"
-        )
-        axis.set_xscale("log")
-        axis.legend(fontsize="x-small")
+        if _histograms(axis, lengths, flavours, edges, f"Lxy of {name} hadrons [mm]"):
+            axis.set_xscale("log")
+            axis.legend(fontsize="x-small")
     figure.savefig(path)
     return path
 
 
 def _edges(values: np.ndarray, whole: bool, most: int = MAX_INTEGER_BINS) -> np.ndarray:
     if whole:
-        return np.arange(min(int(values.max(initial=1)), most) + 2) - 0.5
-    low, high = np.quantile(values, RANGE)
+        return np.arange(np.clip(values.max(initial=1), 1, most) + 2) - 0.5
+    values = values[np.isfinite(values)]
+    low, high = np.quantile(values, RANGE) if len(values) else (0.0, 1.0)
     return np.linspace(low, high if high > low else low + 1.0, BINS + 1)
 
 
 def _histograms(
     axis: Any, values: list[np.ndarray], flavours: list[np.ndarray], edges: np.ndarray, title: str
-) -> None:
-    """A line for each flavour, of unit area; the second file is dashed."""
+) -> bool:
+    """A line for each flavour, of unit area; the second file is dashed. Whether there is any."""
+    drawn = set()
     for part, flavour, style in zip(values, flavours, ("-", "--"), strict=False):
         for index, (name, colour) in enumerate(COLOURS.items()):
-            chosen = part[flavour == index]
-            if len(chosen) == 0:
+            chosen = part[(flavour == index) & np.isfinite(part)]
+            height = np.histogram(chosen, edges)[0] / max(len(chosen), 1)
+            if not height.any():
                 continue
-            height = np.histogram(chosen, edges)[0] / len(chosen)
-            label = name if style == "-" else None
+            label = None if name in drawn else name
             axis.stairs(height, edges, color=colour, linestyle=style, label=label)
+            drawn.add(name)
     axis.set_title(title, fontsize="x-small")
     axis.locator_params(axis="x", nbins=4)
-    axis.set_yscale("log")
+    if drawn:
+        axis.set_yscale("log")
     axis.tick_params(which="both", labelsize="x-small")
     axis.xaxis.get_offset_text().set_fontsize("x-small")
+    return bool(drawn)

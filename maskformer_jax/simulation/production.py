@@ -12,9 +12,9 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
-import yaml
 from tqdm import tqdm
 
+from maskformer_jax import configuration
 from maskformer_jax.errors import InputError, check
 from maskformer_jax.simulation import resampling, writing
 from maskformer_jax.simulation.config import FLAVOURS, SimulationConfig
@@ -82,7 +82,7 @@ def produce(config: SimulationConfig, make: MakeShard = make_shard) -> list[Path
 
 def _claim(folder: Path, config: SimulationConfig) -> None:
     """Marks the folder as this production's, or finds that it is already."""
-    record = yaml.safe_dump(writing.recorded(config), sort_keys=False)
+    record = configuration.dump(writing.recorded(config))
     path = folder / CONFIG_FILE
     if path.exists():
         if path.read_text() != record:

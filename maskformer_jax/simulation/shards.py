@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from maskformer_jax.data.disk import whole
 from maskformer_jax.simulation import candidates, detector, events, jets, pileup, tables, truth
 from maskformer_jax.simulation.config import SimulationConfig
 from maskformer_jax.simulation.events import MAX_SEED, Particles
@@ -117,16 +118,10 @@ def _spread(counts: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Writes a file of arrays, which is whole as soon as it has its name."""
-    unfinished = path.with_suffix(".unfinished")
-    try:
-        with unfinished.open("wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
+    with whole(path) as unfinished, unfinished.open("wb") as file:
+        np.savez(file, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def load_tables(path: Path) -> Tables:

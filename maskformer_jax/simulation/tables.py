@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from maskformer_jax.errors import InputError
-from maskformer_jax.simulation.config import FLAVOURS, OutputConfig
+from maskformer_jax.simulation.config import FLAVOURS, HIT_COUNTS, OutputConfig
 from maskformer_jax.simulation.detector import Tracks
 from maskformer_jax.simulation.events import MEV, Particles, transverse, wrapped
 from maskformer_jax.simulation.helix import lifetime_signed
@@ -16,35 +16,12 @@ from maskformer_jax.simulation.truth import Hadrons, TrackTruth
 # and overflow for a pT in MeV.
 SINGLE, HALF, COUNT = "f4", "f2", "i1"
 TRACK_FIELDS = {
-    "pt": SINGLE,
-    "eta": HALF,
-    "phi": HALF,
-    "theta": HALF,
-    "dr": HALF,
-    "ptfrac": HALF,
-    "qOverP": SINGLE,
-    "deta": HALF,
-    "dphi": HALF,
-    "d0": HALF,
-    "z0SinTheta": HALF,
-    "d0Uncertainty": HALF,
-    "z0SinThetaUncertainty": HALF,
-    "phiUncertainty": SINGLE,
-    "thetaUncertainty": SINGLE,
-    "qOverPUncertainty": SINGLE,
-    "IP3D_signed_d0_significance": HALF,
-    "IP3D_signed_z0_significance": HALF,
-    "numberOfPixelHits": COUNT,
-    "numberOfSCTHits": COUNT,
-    "numberOfInnermostPixelLayerHits": COUNT,
-    "numberOfNextToInnermostPixelLayerHits": COUNT,
-    "numberOfInnermostPixelLayerSharedHits": COUNT,
-    "numberOfInnermostPixelLayerSplitHits": COUNT,
-    "numberOfPixelSharedHits": COUNT,
-    "numberOfPixelSplitHits": COUNT,
-    "numberOfSCTSharedHits": COUNT,
-    "numberOfPixelHoles": COUNT,
-    "numberOfSCTHoles": COUNT,
+    **dict.fromkeys(("pt", "qOverP"), SINGLE),
+    **dict.fromkeys(("eta", "phi", "theta", "dr", "ptfrac", "deta", "dphi"), HALF),
+    **dict.fromkeys(("d0", "z0SinTheta", "d0Uncertainty", "z0SinThetaUncertainty"), HALF),
+    **dict.fromkeys(("phiUncertainty", "thetaUncertainty", "qOverPUncertainty"), SINGLE),
+    **dict.fromkeys(("IP3D_signed_d0_significance", "IP3D_signed_z0_significance"), HALF),
+    **dict.fromkeys(HIT_COUNTS, COUNT),
 }
 TRACK_TRUTH = {
     "ftagTruthOriginLabel": COUNT,

@@ -1,9 +1,6 @@
 """Shards -> one HDF5 file in the layout that training reads, with the two dictionaries beside."""
 
-import contextlib
-import dataclasses
 import importlib.metadata
-import io
 import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,8 +9,9 @@ from typing import Any
 
 import h5py
 import numpy as np
-import yaml
 
+from maskformer_jax import configuration
+from maskformer_jax.data.disk import Disk, whole
 from maskformer_jax.simulation import resampling
 from maskformer_jax.simulation.config import FLAVOURS, OutputConfig, SimulationConfig
 from maskformer_jax.simulation.shards import load_jets, load_tables, take
@@ -46,9 +44,8 @@ def write(path: Path, sample: str, shards: Sequence[Path], config: SimulationCon
     chosen, generated = selection(shards, sample, config)
     total = sum(int(part.sum()) for part in chosen)
     statistics = Statistics()
-    unfinished = path.with_suffix(".unfinished")
-    try:
-        with _Disk(unfinished) as disk, h5py.File(disk, "w") as file:
+    with whole(path) as unfinished:
+        with Disk(unfinished, "w+") as disk, h5py.File(disk, "w") as file:
             start = 0
             for rows in padded_rows(shards, chosen, config.output):
                 for name, table in rows.items():
@@ -63,45 +60,6 @@ def write(path: Path, sample: str, shards: Sequence[Path], config: SimulationCon
         disk.check()
         if sample == next(iter(config.samples)):
             _write_dictionaries(path.parent, statistics)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-class _Disk(io.FileIO):
-    """A file that keeps the error of a failed write until it is asked for.
-
-    HDF5 can neither go on nor close a file after one, and complains of each of its parts.
-    """
-
-    def __init__(self, path: Path):
-        super().__init__(path, "w+")
-        self._error: OSError | None = None
-
-    def write(self, data: Any) -> int:
-        view = memoryview(data).cast("B")
-        done = 0
-        with self._remembering():
-            while done < len(view):
-                done += super().write(view[done:])
-        return len(view)
-
-    def truncate(self, size: int | None = None) -> int:
-        with self._remembering():
-            super().truncate(size)
-        return size or 0
-
-    @contextlib.contextmanager
-    def _remembering(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            self._error = self._error or error
-
-    def check(self) -> None:
-        """Raises OSError if a write failed."""
-        if self._error is not None:
-            raise self._error
 
 
 def selection(
@@ -248,12 +206,12 @@ def _write_dictionaries(folder: Path, statistics: Statistics) -> None:
         (NORM_FILE, statistics.norm()),
         (CLASS_FILE, statistics.class_weights()),
     ):
-        (folder / name).write_text(yaml.safe_dump(content, sort_keys=False))
+        (folder / name).write_text(configuration.dump(content))
 
 
 def recorded(config: SimulationConfig) -> dict[str, Any]:
     """The options that decide what is in the files."""
-    values = dataclasses.asdict(config)
+    values = configuration.plain(config)
     del values["output"]["keep_shards"]
     return {name: value for name, value in values.items() if name not in NOT_RECORDED}
 

@@ -14,6 +14,7 @@ from maskformer_jax.data import NORMALISATION_FILE, JetFile, schema
 from maskformer_jax.data.schema import Schema
 from maskformer_jax.errors import InputError, known
 from maskformer_jax.evaluation import baseline
+from maskformer_jax.evaluation.outputs import outputs_of
 from maskformer_jax.study.config import StudyConfig
 from maskformer_jax.tasks import left_out
 from maskformer_jax.training import method, run_folder, validation
@@ -108,7 +109,9 @@ def _check_options(config: Config) -> Schema:
     known = {"steps_per_epoch": 1, "optimiser": optax.identity(), "norm_params": lambda path: True}
     method.make(config.weighting, losses, left_out(config.tasks, config.without), **known)
     validation.monitored(config.training.monitor, tasks)
-    return schema.build(config.data, [task.needs for task in tasks])
+    read = schema.build(config.data, [task.needs for task in tasks])
+    outputs_of(tasks, read, config.name)
+    return read
 
 
 def _check_file(name: str, path: str | None, needed: int | None, read: Schema) -> None:

@@ -11,8 +11,9 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from maskformer_jax.data.schema import Needs
-from maskformer_jax.errors import InputError, check, known
+from maskformer_jax.errors import InputError, check, check_range, known
 from maskformer_jax.gradients import LossSums
+from maskformer_jax.model.config import MAX_WIDTH
 from maskformer_jax.tasks import losses
 from maskformer_jax.tasks.confusion import accuracy, confusion_matrix
 from maskformer_jax.tasks.head import EntryHead
@@ -52,6 +53,9 @@ class ClassificationConfig:
     head_widths: list[int] | None = None
     pool_queries: str | None = None
     kind: Literal["classification"] = "classification"
+
+    def __post_init__(self):
+        check_range(self, 1, MAX_WIDTH, "head_widths")
 
 
 def class_weights_of(

@@ -14,8 +14,9 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from maskformer_jax.data.schema import Needs
-from maskformer_jax.errors import InputError, check, known
+from maskformer_jax.errors import InputError, check, check_range, known
 from maskformer_jax.gradients import LossSums
+from maskformer_jax.model.config import MAX_WIDTH
 from maskformer_jax.model.layers import Dense, key_of
 from maskformer_jax.model.network import Features, to_constituents
 from maskformer_jax.tasks.confusion import confusion_matrix, fraction
@@ -58,6 +59,9 @@ class EdgesConfig:
     sample_weight: str | None = None
     head_widths: list[int] | None = None
     kind: Literal["edges"] = "edges"
+
+    def __post_init__(self):
+        check_range(self, 1, MAX_WIDTH, "head_widths")
 
 
 class EdgeLogits(NamedTuple):

@@ -133,7 +133,7 @@ class ObjectsTask:
         """The query of each truth object, by the cheapest weighted sum of pairwise costs.
 
         The weights are those of `matching`, whatever the weights of the losses. Truth objects
-        that are padding cost nothing and receive the queries that are left.
+        that are padding get the queries that are left; they, and what a file lacks, cost nothing.
         """
         weight, chosen = self.options.matching, self.options.losses
         truth: ObjectLabels = labels[self.options.objects]
@@ -148,7 +148,7 @@ class ObjectsTask:
             cost += weight.mask_ce * losses.pairwise_mask_ce(*masks, self._mask_ce())
         if chosen.mask_dice is not None:
             cost += weight.mask_dice * losses.pairwise_mask_dice(*masks)
-        if chosen.regression is not None:
+        if chosen.regression is not None and self.regression in labels:
             cost += weight.regression * losses.pairwise_regression(
                 objects.regression, labels[self.regression]
             )
@@ -209,7 +209,10 @@ class ObjectsTask:
         return found
 
     def _has_truth(self, labels: Labels) -> bool:
-        return set(self.needs().labels) <= set(labels)
+        """Whether objects can be matched: by their classes, or else by all there is."""
+        loss = self.options.losses.object_class
+        needed = self.needs().labels if loss is None else (self.options.objects, loss.label)
+        return set(needed) <= set(labels)
 
     def count(self, decoded: Decoded, batch: Batch, labels: Labels) -> dict[str, Array]:
         """Confusion of the classes of matched objects; nothing without classes or truth."""

@@ -1,14 +1,14 @@
 """What a configuration says about objects: their losses, the assignment and the decoder."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
-import numpy as np
-
 from maskformer_jax.configuration import chosen_by
-from maskformer_jax.data.config import TransformConfig
-from maskformer_jax.errors import check
+from maskformer_jax.data.config import MAX_OBJECTS, TransformConfig
+from maskformer_jax.errors import check, check_range
+from maskformer_jax.model.config import MAX_LAYERS, MAX_WIDTH
 from maskformer_jax.tasks.classification import ClassWeights
 
 
@@ -28,7 +28,7 @@ class ObjectClassConfig:
     class_weights: ClassWeights = None
 
     def __post_init__(self):
-        check(self.none_weight > 0, "object_class.none_weight", "be positive", self.none_weight)
+        check(self.none_weight > 0, "none_weight", "be positive", self.none_weight)
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class MaskCEConfig:
     focal_gamma: float = 0.0
 
     def __post_init__(self):
-        check(self.focal_gamma >= 0, "mask_ce.focal_gamma", "be at least 0", self.focal_gamma)
+        check_range(self, 0, math.inf, "focal_gamma")
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class ObjectRegressionConfig:
     )
 
     def __post_init__(self):
-        check(len(self.targets) > 0, "regression.targets", "name a field", self.targets)
+        check(len(self.targets) > 0, "targets", "name a field", self.targets)
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,7 @@ class MatchingConfig:
     regression: float = 1.0
 
     def __post_init__(self):
-        for name, weight in vars(self).items():
-            check(0 <= weight < np.inf, f"matching.{name}", "be finite and at least 0", weight)
+        check_range(self, 0, math.inf, *vars(self))
 
 
 @dataclass(frozen=True)
@@ -138,7 +137,9 @@ class ObjectsTaskConfig:
     kind: Literal["objects"] = "objects"
 
     def __post_init__(self):
-        check(self.decoder_layers >= 1, "decoder_layers", "be at least 1", self.decoder_layers)
+        check_range(self, 1, MAX_LAYERS, "decoder_layers")
+        check_range(self, 1, MAX_OBJECTS, "queries")
+        check_range(self, 1, MAX_WIDTH, "head_widths")
 
     def loss_names(self) -> dict[str, str]:
         """Kind of each loss that exists -> its name."""

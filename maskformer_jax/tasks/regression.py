@@ -12,8 +12,9 @@ from jaxtyping import Array, Bool, Float
 from maskformer_jax.configuration import chosen_by
 from maskformer_jax.data.config import TransformConfig
 from maskformer_jax.data.schema import Needs, Targets
-from maskformer_jax.errors import check, known
+from maskformer_jax.errors import check, check_range, known
 from maskformer_jax.gradients import LossSums
+from maskformer_jax.model.config import MAX_WIDTH
 from maskformer_jax.tasks.head import EntryHead
 from maskformer_jax.tasks.task import (
     Context,
@@ -60,6 +61,7 @@ class RegressionConfig:
     kind: Literal["regression"] = "regression"
 
     def __post_init__(self):
+        check_range(self, 1, MAX_WIDTH, "head_widths")
         check(len(self.targets) > 0, "targets", "name at least one field", self.targets)
         for name in self.denominators:
             known(name, self.targets, "target (`denominators`)")

@@ -1,11 +1,15 @@
 """Weighting, optimiser, schedule, checkpoints and logs of a training."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
 from maskformer_jax.configuration import chosen_by
-from maskformer_jax.errors import check
+from maskformer_jax.errors import check, check_range
 from maskformer_jax.optimisers import OptimiserConfig, ScheduleConfig
+
+# What is above was not meant.
+MAX_EPOCHS, MAX_POINTS = 100_000, 1_000
 
 
 @dataclass(frozen=True)
@@ -37,10 +41,10 @@ class WeightingConfig:
     at: Literal["parameters", "representation"] = "parameters"
 
     def __post_init__(self):
-        check(self.every >= 1, "weighting.every", "be at least 1", self.every)
+        check_range(self, 1, math.inf, "every")
         fraction = self.gramian_fraction
         rule = "be above 0 and at most 1"
-        check(0 < fraction <= 1, "weighting.gramian_fraction", rule, fraction)
+        check(0 < fraction <= 1, "gramian_fraction", rule, fraction)
 
 
 @dataclass(frozen=True)
@@ -92,29 +96,26 @@ class TrainingConfig:
     record_curvature: int | None = None
 
     def __post_init__(self):
-        for name in (
-            *("epochs", "batch_size", "devices", "micro_batches", "checkpoint_every"),
-            *("keep_checkpoints", "log_every", "record_interactions"),
-        ):
-            value = getattr(self, name)
-            check(value is None or value >= 1, f"training.{name}", "be at least 1", value)
-        check(self.seed >= 0, "training.seed", "be at least 0", self.seed)
+        check_range(self, 1, MAX_EPOCHS, "epochs")
+        counts = ("batch_size", "devices", "micro_batches", "checkpoint_every", "keep_checkpoints")
+        check_range(self, 1, math.inf, *counts, "log_every", "record_interactions")
+        check_range(self, 0, math.inf, "seed")
         clip = self.max_gradient_norm
-        check(clip is None or clip > 0, "training.max_gradient_norm", "be positive", clip)
-        points, name = self.record_curvature, "training.record_curvature"
-        check(points is None or points >= 2, name, "be at least 2", points)
+        check(clip is None or clip > 0, "max_gradient_norm", "be positive", clip)
+        points, name = self.record_curvature, "record_curvature"
+        check_range(self, 2, MAX_POINTS, name)
         check(
             points is None or self.record_interactions is not None,
-            "training.record_interactions",
+            "record_interactions",
             f"be given when `{name}` is set",
             self.record_interactions,
         )
         parts = self.devices * (self.micro_batches or 1)
         check(
             self.batch_size % parts == 0,
-            "training.batch_size",
-            f"be a multiple of `training.devices` times `training.micro_batches`, which is {parts}",
+            "batch_size",
+            f"be a multiple of `devices` times `micro_batches`, which is {parts}",
             self.batch_size,
         )
         good = self.monitor is None or self.monitor.startswith("val/")
-        check(good, "training.monitor", "start with `val/`", self.monitor)
+        check(good, "monitor", "start with `val/`", self.monitor)

@@ -2,8 +2,9 @@
 
 import json
 import sys
-from dataclasses import is_dataclass
+import typing
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import shapes
@@ -11,7 +12,9 @@ import shapes
 from maskformer_jax import config as configuration
 from maskformer_jax.config import Config
 from maskformer_jax.configuration import load, load_saved, safe_yaml
-from maskformer_jax.configuration.fields import places
+from maskformer_jax.configuration.fields import places, required
+from maskformer_jax.data import Scaling, load_class_weights
+from maskformer_jax.data.salt import load_norm
 from maskformer_jax.errors import InputError
 from maskformer_jax.simulation.config import SimulationConfig
 from maskformer_jax.study import config as studies
@@ -78,26 +81,73 @@ def hostile(here):
     ]
 
 
-def paths_of(kind, prefix=""):
-    """Every dotted path of an option, with `x` for the entries of maps."""
+class Option(NamedTuple):
+    """A dotted option, and what must stand beside it for it to be read: path -> YAML."""
+
+    path: str
+    beside: dict[str, str]
+
+
+FILLERS = {str: '"a"', int: "1", float: "1.0", list[str]: '["a"]', list[int]: "[1]"}
+
+
+def filler(place):
+    """YAML of a value that a required option may have."""
+    member = place.members[0]
+    if typing.get_origin(member) is typing.Literal:
+        return typing.get_args(member)[0]
+    return FILLERS.get(member, "{}")
+
+
+def options_of(kind, tables, prefix="", beside=()):
+    """Every option of a dataclass, with `x` for entries of maps, for every name that chooses.
+
+    Options of options of the same kind are not followed.
+    """
+    needed = {f"{prefix}{name}": filler(places(kind)[name]) for name in required(kind)}
+    for place in places(kind).values():
+        if place.has_options and f"{prefix}{place.choice.by}" in needed:
+            needed[f"{prefix}{place.choice.by}"] = next(iter(place.kinds(tables)))
+    beside = {**needed, **dict(beside)}
     for name, place in places(kind).items():
         path = f"{prefix}{name}"
-        yield path
-        inner = place.entry() if place.is_map else place
-        if place.is_map:
-            path = f"{path}.x"
-            yield path
-        if place.has_options:
-            yield f"{path}.x"
-        for member in inner.members:
-            if is_dataclass(member):
-                yield from paths_of(member, f"{path}.")
+        yield Option(path, beside)
+        at = f"{path}.x" if place.is_map or place.has_options else path
+        if at != path:
+            yield Option(at, beside)
+        seen, kinds = set(), place.kinds(tables)
+        for chosen, inner in kinds.items():
+            if inner in seen or kind in kinds.values():
+                continue
+            seen.add(inner)
+            by, here, where = place.choice and place.choice.by, dict(beside), at
+            if place.choice and by is None:
+                where = f"{path}.{chosen}"
+            if place.has_options:
+                where, here[f"{prefix}{by}"] = path, chosen
+            elif by:
+                here[f"{where}.{by}"] = chosen
+            yield from options_of(inner, tables, f"{where}.", here)
 
 
-def nested(path, text):
+def document(option, text):
     """YAML with a text at the end of a path."""
-    keys = path.split(".")
-    return "{" + ": {".join(json.dumps(k) for k in keys) + ": " + text + "}" * len(keys)
+    tree = {}
+    for path, value in {**option.beside, option.path: text}.items():
+        *keys, last = path.split(".")
+        place = tree
+        for key in keys:
+            place[key] = place[key] if isinstance(place.get(key), dict) else {}
+            place = place[key]
+        if not isinstance(place.get(last), dict) or path == option.path:
+            place[last] = value
+    return written(tree)
+
+
+def written(tree):
+    if not isinstance(tree, dict):
+        return tree
+    return "{" + ", ".join(f"{json.dumps(k)}: {written(v)}" for k, v in tree.items()) + "}"
 
 
 KINDS = {
@@ -116,46 +166,94 @@ def attempt(function, *arguments, **more):
         assert "\n" not in str(error)
 
 
+def all_options(name):
+    kind, tables = KINDS[name]
+    keys = ("x", "config", "print_config", "help", "class_path")
+    return [*options_of(kind, tables), *(Option(key, {}) for key in keys)]
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_every_option_with_every_hostile_value(name, tmp_path):
     kind, tables = KINDS[name]
     file, here = tmp_path / "a.yaml", tmp_path / "here"
     (tmp_path / "other.yaml").write_text("model: {embed_dim: 8}")
-    paths = sorted({*paths_of(kind), "x", "config", "print_config", "help", "class_path"})
-    assert len(paths) > 20
-    for number, path in enumerate(paths):
+    options = all_options(name)
+    assert len(options) > 20
+    for number, option in enumerate(options):
+        beside = [f"--{path}={value}" for path, value in option.beside.items()]
         ways = [
             lambda text: load([f"--config={file}"], kind, tables=tables),
             lambda text: load_saved(file, kind, tables),
-            lambda text, path=path: load([f"--{path}={text}"], kind, tables=tables),
+            lambda text, o=option, b=beside: load([*b, f"--{o.path}={text}"], kind, tables=tables),
         ]
-        if path in ("config", "help"):
+        if option.path in ("config", "help"):
             del ways[2]
         for turn, text in enumerate(hostile(here), number):
-            file.write_text(nested(path, text))
             # The small one in every way, the others in turns.
+            if name in ("training", "simulation") and turn % 4:
+                continue
+            file.write_text(document(option, text))
             for way in ways if name == "shapes" else [ways[turn % len(ways)]]:
                 with Quiet(file):
                     attempt(way, text)
     assert not here.exists()
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_the_hostile_value_is_read_where_it_stands(name, tmp_path):
+    """What is beside it is right: a list of maps, which no option takes, is refused by its path."""
+    kind, tables = KINDS[name]
+    file = tmp_path / "a.yaml"
+    for option in all_options(name):
+        file.write_text(document(option, "[{class_path: antigravity.fly}]"))
+        with pytest.raises(InputError) as caught:
+            load([f"--config={file}"], kind, tables=tables)
+        # The overrides of a study are read with its trainings.
+        read = option.path.endswith("overrides.x") or f"`{option.path}" in str(caught.value)
+        assert read, caught.value
+
+
 def test_overrides_of_a_study(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     file, here = tmp_path / "study.yaml", tmp_path / "here"
     texts = [t for t in hostile(here) if not t.startswith("!!")]
-    for path in ("weighting.options.x", "weighting.options", "weighting", "model", "config"):
-        for text in texts:
-            overrides = f"{{{json.dumps(path)}: {text}}}"
-            file.write_text(
-                "{reference: a, tests: {t: t.h5}, groups: [G], models: {a: {group: G, overrides: "
-                f"{overrides}}}}}}}"
-            )
-            with Quiet(file):
-                attempt(lambda: plan.plan(studies.load([f"--config={file}"])))
-                argv = ["--config", str(ROOT / "configs/study/smoke.yaml"), f"--{path}={text}"]
-            if path != "config":
+    for number, option in enumerate(all_options("training")):
+        text = texts[number % len(texts)]
+        overrides = {path: value for path, value in option.beside.items() if path != option.path}
+        given = ", ".join(
+            f"{json.dumps(k)}: {v}" for k, v in {**overrides, option.path: text}.items()
+        )
+        file.write_text(
+            "{reference: a, tests: {t: t.h5}, groups: [G], models: {a: {group: G, overrides: "
+            f"{{{given}}}}}}}}}"
+        )
+        with Quiet(file):
+            attempt(lambda: plan.plan(studies.load([f"--config={file}"])))
+            argv = ["--config", str(file), f"--{option.path}={text}"]
+            if option.path not in ("config", "help"):
                 attempt(lambda argv=argv: plan.plan(studies.load(argv)))
+    assert not here.exists()
+
+
+def test_statistics_weights_and_normalisation(tmp_path):
+    """Files of other programs and of run folders beside the configuration."""
+    file, here = tmp_path / "a.yaml", tmp_path / "here"
+    for text in hostile(here):
+        for content in (
+            text,
+            f"jets: {text}",
+            f"jets: {{x: {text}}}",
+            f"jets: {{x: {{mean: {text}}}}}",
+        ):
+            file.write_text(content)
+            for read in (
+                load_norm,
+                Scaling.load,
+                lambda p: load_class_weights(p, "jets", "x", ["a"]),
+            ):
+                with Quiet(file), pytest.raises(InputError) as caught:
+                    read(file)
+                assert "\n" not in str(caught.value)
     assert not here.exists()
 
 

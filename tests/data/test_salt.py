@@ -3,7 +3,7 @@
 import pytest
 
 from maskformer_jax.data import load_class_weights
-from maskformer_jax.data.salt import load_norm
+from maskformer_jax.data.salt import FieldStatistics, load_norm
 from maskformer_jax.errors import InputError
 
 CLASSES = """
@@ -58,8 +58,8 @@ def test_class_weights_with_names_are_compared_by_name(entry, written):
         ("[1, 2, 3]", "[1, 2, 0]", r"must list positive weights; got \[1, 2, 0\]"),
         ("[1, 2, 3]", "{classes: [bjets], weights: 3}", r"must have a weight for each class"),
         ("flavour_label", "other", r"`jets.flavour_label` .* got None"),
-        ("jets:", "tracks:", r"`jets` must be a mapping; got None"),
-        ("jets:", "jets: [", r"not readable YAML"),
+        ("jets:", "jet:", r"`jets` must be a mapping; got None"),
+        ("jets:", "jets: [", r"given.yaml, line 3: expected"),
     ],
 )
 def test_wrong_class_weights_are_refused(old, new, message, written):
@@ -71,17 +71,22 @@ def test_wrong_class_weights_are_refused(old, new, message, written):
 
 def test_norm_is_mean_and_spread_by_field(written):
     path = written("tracks: {d0: {mean: 1, std: 2.5}}")
-    assert load_norm(path) == {"tracks": {"d0": (1.0, 2.5)}}
+    assert load_norm(path) == {"tracks": {"d0": FieldStatistics(1.0, 2.5)}}
 
 
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("tracks: {d0: {mean: 1, std: 0}}", r"`tracks.d0.std` must be positive; got 0"),
+        (
+            "tracks: {d0: {mean: 1, std: 0}}",
+            r"`tracks.d0.std` must be positive",
+        ),
         ("tracks: {d0: {mean: .nan, std: 1}}", r"`tracks.d0.mean` must be a finite number"),
-        ("tracks: {d0: {mean: 1}}", r"`tracks.d0.std` must be a finite number; got None"),
-        ("tracks: {d0: 3}", r"`tracks.d0` must be a mapping; got 3"),
-        ("- 3", r"`the file` must be a mapping"),
+        ("tracks: {d0: {mean: 1}}", r"`tracks.d0.std` must be given"),
+        ("tracks: {d0: 3}", r"`tracks.d0` must be a section; got 3"),
+        ("tracks: {d0: {mean: 1, std: 1, rms: 2}}", r"no option `tracks.d0.rms`"),
+        ("tracks: {d0: {mean: 1, std: 1}, d0: {mean: 1, std: 1}}", r"`d0` is there twice"),
+        ("- 3", r"must hold a mapping; got a list"),
     ],
 )
 def test_wrong_norm_is_refused(text, message, written):

@@ -184,9 +184,9 @@ def test_saved_scaling_is_read_back_exactly(tables, opened, tmp_path):
     "text, message",
     [
         (None, "no such file"),
-        ("jets: [", "not a normalisation file"),
-        ("jets: {}", "not a normalisation file"),
-        ("3", "not a normalisation file"),
+        ("jets: [", "normalisation.yaml, line 1: expected"),
+        ("jets: {}", "`jets.dataset` must be given"),
+        ("3", "must hold a mapping; got a int"),
     ],
 )
 def test_damaged_scaling_is_refused(text, message, tmp_path):

@@ -157,16 +157,17 @@ def test_file_without_truth_gives_predictions_only(run, make_tables, write_table
 
 
 def test_each_label_that_is_missing_costs_what_needs_it(run, make_tables, write_tables, tmp_path):
-    """Without the pT of the hadrons: no residuals, no classes; masks are as good as ever."""
+    """Without the pT of the hadrons: no residuals; they are matched by classes and masks."""
     tables = make_tables()
     fields = [name for name in tables["truth_hadrons"].dtype.names if name != "pt"]
     tables["truth_hadrons"] = tables["truth_hadrons"][fields]
     report = evaluate(run, write_tables(tables), tmp_path / "out")
     assert "left out with all that needs it: hadrons.regression\n" in report
     result = read_results(tmp_path / "out", "run")
-    assert list(result.sections) == ["tagging", "vertexing", "constituents"]
+    assert list(result.sections) == ["tagging", "vertexing", "constituents", "objects"]
     vertices = result.table("vertexing", "hadrons", "vertices_exclusive")
     assert vertices.get("bjets", "true").value > 5
+    assert result.table("objects", "hadrons", "hadrons").get("efficiency", "of").value > 5
 
 
 def test_other_tasks_are_evaluated_alike(edges_run, test_path, tmp_path):

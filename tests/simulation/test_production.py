@@ -1,5 +1,6 @@
 """Productions by the real command line: bytes, continuation, mistakes, and what reads the files."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -172,8 +173,10 @@ def test_dictionaries_are_those_of_the_training_file(made):
         hadrons = file["truth_hadrons"]["flavour"]
     for name in THESIS_INPUTS:
         values = tracks[name].astype(float)
-        assert norm["tracks"][name] == pytest.approx((values.mean(), values.std() or 1.0), rel=1e-5)
-    assert norm["jets"]["pt_btagJes"] == pytest.approx((pt.mean(), pt.std()), rel=1e-4)
+        found = dataclasses.astuple(norm["tracks"][name])
+        assert found == pytest.approx((values.mean(), values.std() or 1.0), rel=1e-5)
+    found = dataclasses.astuple(norm["jets"]["pt_btagJes"])
+    assert found == pytest.approx((pt.mean(), pt.std()), rel=1e-4)
     path = made / "class_dict.yaml"
     of_origins = load_class_weights(path, "tracks", "ftagTruthOriginLabel", [*ORIGINS])
     counts = np.bincount(tracks["ftagTruthOriginLabel"], minlength=8)
@@ -256,6 +259,11 @@ MISTAKES = [
     (["--seed=-1"], "`seed`"),
     (["--pileup.mean=-1"], "`pileup.mean`"),
     (["--pileup.mean=1e5"], "`pileup.mean`"),
+    (["--workers=1000000"], "`workers` must be at most 10000"),
+    (
+        ["--processes={a: {settings: ['Init:plugins = {x.so::y}']}}"],
+        "`processes.a.settings`",
+    ),
     (["--samples={../train: {}}"], "`samples`"),
     (["--tracker.speed=1"], "speed"),
     (["--tracker.pixel_radii=[50, 40]"], "`tracker.pixel_radii`"),

@@ -122,8 +122,8 @@ def test_what_is_finished_is_left_alone(argv, undisturbed, monkeypatch, capsys):
     command = make_default(argv, undisturbed)
     assert before == files(folder)
     report = capsys.readouterr().out.splitlines()[-1]
-    command = "python -m maskformer_jax study report"
-    assert report == f"report: {command} {' '.join(argv(undisturbed))}"
+    called = "python -m maskformer_jax study report"
+    assert report == f"report: {called} {' '.join(argv(undisturbed))}"
     assert script.main(["status", *command, "--seeds", "0", "7"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines[:2] == [["model", "seed", "0", "seed", "7"], ["default", "done", "-"]]
