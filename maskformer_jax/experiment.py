@@ -1,6 +1,7 @@
 """One training from files to run folder: the only place that joins data, training and baseline."""
 
 import sys
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from maskformer_jax.data import (
     Layout,
     Scaling,
     TrainLoader,
+    block_rows,
     check_values,
+    fingerprint,
     fit_scaling,
     padded,
     plan_layout,
@@ -22,6 +25,7 @@ from maskformer_jax.data import (
 from maskformer_jax.errors import InputError, check
 from maskformer_jax.evaluation import baseline
 from maskformer_jax.evaluation.outputs import outputs_of
+from maskformer_jax.files import held, writing
 from maskformer_jax.model.network import parameter_table
 from maskformer_jax.tasks import KINDS, Kind
 from maskformer_jax.training import loop, run_folder
@@ -50,12 +54,17 @@ def train(
     """
     settle()
     use_cache()
-    run, data, settings = Path(config.output_dir), config.data, config.training
-    if resume:
-        run_folder.check_is_continued(run, config)
-    else:
+    run = Path(config.output_dir)
+    if not resume:
         run_folder.check_is_free(run)
-    model = build(config, kinds)
+        return _train(config, run, build(config, kinds), resume=False)
+    with held(run, "trains in"):
+        run_folder.check_is_continued(run, config)
+        return _train(config, run, build(config, kinds), resume=True)
+
+
+def _train(config: Config, run: Path, model: Model, *, resume: bool) -> loop.Outcome:
+    data, settings = config.data, config.training
     outputs_of(model.tasks, model.schema, config.name)
     train_file, val_file = _open("train", config, model), _open("val", config, model)
     jets = min(data.train_jets or train_file.num_jets, train_file.num_jets)
@@ -68,11 +77,12 @@ def train(
         scaling = fit_scaling(train_file, norm_file=data.norm_file, num_jets=data.train_jets)
     check_values(val_file, scaling, data.val_jets)
     loader = training_loader(config, model, train_file, scaling)
+    fingerprints = _fingerprints(config, train_file, val_file)
+    if resume:
+        run_folder.check_jets(run, fingerprints)
     total_steps = settings.epochs * loader.steps_per_epoch
     check(total_steps < 2**31, "training.epochs", "give fewer than 2^31 steps", settings.epochs)
     trainer = loop.build(config, model, total_steps, spread=loader.layout.spread)
-    if not resume:
-        _create_run(config, run, train_file, scaling)
     print(f"{loader.jets_per_epoch:,} jets to train on, {loader.skipped:,} skipped")
     summary = summarise(train_file, scaling, config.evaluation.fields.jet_pt, data.train_jets)
     print(summary.text)
@@ -94,7 +104,11 @@ def train(
         for _, *pair in batches:
             yield from used_parts(*pair)
 
-    return loop.train(config, run, trainer, loader, validation_batches, resume=resume)
+    if resume:
+        return loop.train(config, run, trainer, loader, validation_batches, resume=True)
+    with held(run, "trains in"):
+        _create_run(config, run, train_file, scaling, fingerprints)
+        return loop.train(config, run, trainer, loader, validation_batches)
 
 
 def training_loader(config: Config, model: Model, file: JetFile, scaling: Scaling) -> TrainLoader:
@@ -158,13 +172,34 @@ def _open(kind: str, config: Config, model: Model) -> JetFile:
     return file
 
 
-def _create_run(config: Config, run: Path, train_file: JetFile, scaling: Scaling) -> None:
+def _fingerprints(config: Config, train: JetFile, val: JetFile) -> dict[str, dict[str, int]]:
+    """By what all that a training reads of its files, and in which order, is known again."""
+    data = config.data
+    found = {
+        "data.train_file": fingerprint(train, data.train_jets) | {"block": block_rows(train)},
+        "data.val_file": fingerprint(val, data.val_jets),
+    }
+    if data.class_file is not None:
+        content = Path(data.class_file).read_bytes()
+        found["data.class_file"] = {"content": zlib.crc32(content)}
+    return found
+
+
+def _create_run(
+    config: Config,
+    run: Path,
+    train_file: JetFile,
+    scaling: Scaling,
+    fingerprints: Mapping[str, Mapping[str, int]],
+) -> None:
     templates = None
     options = config.evaluation.baseline
     if baseline.fits(options, config.data, train_file.labels):
         templates = baseline.fit_baseline(train_file, options, config.data.train_jets)
-    run_folder.create(run)
-    scaling.save(run / NORMALISATION_FILE)
-    if templates is not None:
-        templates.save(run / baseline.FILE_NAME)
-    run_folder.complete(run, config)
+    with run_folder.making(run):
+        with writing(run / NORMALISATION_FILE):
+            scaling.save(run / NORMALISATION_FILE)
+        if templates is not None:
+            with writing(run / run_folder.BASELINE_FILE):
+                templates.save(run / run_folder.BASELINE_FILE)
+        run_folder.complete(run, config, fingerprints)

@@ -1,6 +1,8 @@
 """Settings that JAX and the package must meet before their import; a tiny network and its batch."""
 
+import contextlib
 import os
+import resource
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -160,3 +162,19 @@ class Tiny(NamedTuple):
 def tiny(tiny_with) -> Tiny:
     model = build(tiny_with("--model.dropout=0.5"))
     return Tiny(model, jax.jit(model.apply), model.params, gradients_of(model))
+
+
+@pytest.fixture
+def full_disk():
+    """A context in which no file can grow beyond 4 kB."""
+
+    @contextlib.contextmanager
+    def limited():
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited

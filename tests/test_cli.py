@@ -50,6 +50,9 @@ def folder(tmp_path_factory):
     (folder / "tiny.yaml").write_text(yaml.safe_dump(config))
     (folder / "text.h5").write_text("this is not HDF5")
     (folder / "unknown.yaml").write_text("model: {embed_dimension: 8}\n")
+    cut(SAMPLE / "train.h5", folder / "other.h5", 119)
+    (folder / "begun").mkdir()
+    (folder / "begun" / "normalisation.yaml").write_text("half a fi")
     (folder / "occupied").mkdir()
     (folder / "occupied" / "thesis.tex").write_text("precious")
     with h5py.File(folder / "no_tracks.h5", "w") as file, h5py.File(folder / "train.h5") as old:
@@ -81,6 +84,9 @@ def run(folder):
         done.stdout,
     )
     assert "total" in done.stdout
+    shutil.copytree(folder / "run", folder / "edited")
+    config = folder / "edited" / "config.yaml"
+    config.write_text(config.read_text().replace("batch_size: 50", "batch_size: 40"))
     assert f"evaluate with: python {ROOT}/evaluate.py --run {folder}/run" in done.stdout
     return folder / "run"
 
@@ -104,7 +110,7 @@ def test_the_whole_way(run, folder):
         assert len(predictions["jets"]) == 120
         assert np.isfinite(predictions["jets"]["MaskFormer_pb"]).all()
     assert list((run / "evaluation").glob("*.png"))
-    expected = {"config.yaml", "normalisation.yaml", "baseline.npz", "metrics.jsonl"}
+    expected = {"config.yaml", "normalisation.yaml", "baseline.npz", "manifest.json"}
     assert expected <= {path.name for path in run.iterdir()}
 
 
@@ -160,6 +166,7 @@ TRAIN_MISTAKES = [
     (["--tasks.a={kind: regression, of: jets, targets: {masss: {}, energie: {}}}"], "`energie`"),
     (["--without=[jet_class, track_origin, hadrons]"], "`tasks` must name at least one task"),
     (["--output_dir={0}/occupied"], "occupied is not empty"),
+    (["--output_dir={0}/new[0.1]"], "must have no `[`"),
     (["--output_dir={0}/text.h5/run"], "text.h5/run"),
 ]
 
@@ -179,11 +186,14 @@ def test_a_mistake_in_training_is_one_line_and_leaves_nothing(folder, capfd, mor
 
 
 def test_a_copy_is_resumed_where_it_lies(run, folder, capsys):
+    """With the same jets in files of other names."""
     copy = folder / "copy"
     shutil.copytree(run, copy)
     (copy / "checkpoints").rename(folder / "gone")
+    shutil.copy(folder / "train.h5", folder / "moved.h5")
     before = sorted((p, p.stat().st_mtime_ns) for p in run.rglob("*"))
-    assert train.main(["--training.log_every=2", "--resume", str(copy)]) == 0
+    changed = ["--training.log_every=2", f"--data.train_file={folder / 'moved.h5'}"]
+    assert train.main([*changed, "--resume", str(copy)]) == 0
     assert "3 steps" in capsys.readouterr().out
     assert {p.name for p in (copy / "checkpoints" / "last").iterdir()} == {"3"}
     assert sorted((p, p.stat().st_mtime_ns) for p in run.rglob("*")) == before
@@ -195,7 +205,14 @@ RESUME_MISTAKES = [
     (["--resume"], "a run folder"),
     (["--resume", "{0}/nothing"], "config.yaml"),
     (["--resume", "{0}/occupied"], "config.yaml"),
-    (["--resume", "{0}/run", "--model.embed_dim=32"], "another model"),
+    (["--resume", "{0}/run", "--model.embed_dim=32"], "`model.embed_dim` can't change"),
+    (["--resume", "{0}/run", "--model.num_heads=1"], "`model.num_heads` can't change"),
+    (["--resume", "{0}/run", "--without=[regression]"], "`without` can't change"),
+    (["--resume", "{0}/run", "--data.val_jets=20"], "`data.val_jets` can't change"),
+    (["--resume", "{0}/run", "--data.train_file={0}/other.h5"], "other jets than when the"),
+    (["--resume", "{0}/run", "--data.val_file={0}/test.h5"], "`data.val_file` holds other jets"),
+    (["--resume", "{0}/edited"], "config.yaml is damaged or was edited"),
+    (["--resume", "{0}/begun"], "begun has no config.yaml: train again with --output_dir"),
 ]
 
 
@@ -217,6 +234,10 @@ EVALUATE_MISTAKES = [
     (["--output_dir", "{0}/text.h5/out"], "text.h5/out"),
     (["--evaluation.discriminants.b.fixed_efficiency", "2"], "fixed_efficiency` must be between"),
     (["--evaluation.luck", "2"], "luck"),
+    (["--model.num_heads", "1"], "`model.num_heads` can't change when a run is evaluated"),
+    (["--data.streams.tracks.inputs", "[d0]"], "`data.streams.tracks.inputs` can't change"),
+    (["--data.streams.tracks.transforms.d0.scale", "2"], "transforms.d0.scale` can't change"),
+    (["--tasks.hadrons.matching.mask_ce", "2"], "`tasks.hadrons.matching.mask_ce` can't change"),
 ]
 
 

@@ -114,6 +114,17 @@ def test_saved_configuration_names_every_field(tmp_path):
                 assert f"  {option.name}:" in text
 
 
+@pytest.mark.parametrize("line", ["dropout: 0.0", "seed: 0", "dataset: jets", "name: model"])
+def test_a_saved_configuration_that_lacks_an_option_is_refused(tmp_path, line):
+    path = tmp_path / "config.yaml"
+    configuration.save(Config(), path)
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(x for x in lines if x.strip() != line))
+    name = rf"{path}: `[a-z.]*{line.partition(':')[0]}` is missing"
+    with pytest.raises(InputError, match=name):
+        configuration.load_saved(path)
+
+
 OPTIONS = "training.schedule.options"
 HADRONS = "tasks.hadrons"
 BROKEN = [

@@ -62,6 +62,7 @@ PARTS = {
     "extras": (set(), set()),
     "program": (set(), set()),
     "errors": (set(), set()),
+    "files": ({"errors", "program"}, set()),
     "types": (set(), ARRAYS),
     "configuration": ({"errors"}, {"yaml"}),
     "weighting": (set(), {*ARRAYS, "optax"}),
@@ -83,20 +84,20 @@ PARTS = {
     "build": ({"config", "data", "errors", "gradients", "model", "tasks", "types"}, {"numpy"}),
     "training": (
         {
-            *("build", "config", "configuration", "data", "errors", "gradients", "model"),
-            *("optimisers", "program", "tasks", "types", "weighting"),
+            *("build", "config", "configuration", "data", "errors", "files", "gradients"),
+            *("model", "optimisers", "program", "tasks", "types", "weighting"),
         },
         COMPUTING | {"absl", "grain", "orbax", "tensorboardX", "tqdm"},
     ),
     "evaluation": (
-        {"build", "config", "data", "errors", "program", "tasks", "training", "types"},
+        {"build", "config", "data", "errors", "files", "tasks", "training", "types"},
         ARRAYS
         | {"ftag", "h5py", "matplotlib", "numpy", "pandas", "puma", "scipy", "sklearn", "tabulate"},
     ),
     "experiment": (
         {
-            *("build", "config", "data", "errors", "evaluation", "model", "tasks"),
-            *("training", "types", "weighting"),
+            *("build", "config", "data", "errors", "evaluation", "files", "model"),
+            *("tasks", "training", "types", "weighting"),
         },
         set(),
     ),
@@ -106,8 +107,8 @@ PARTS = {
     ),
     "study": (
         {
-            *("build", "config", "configuration", "data", "errors"),
-            *("evaluation", "experiment", "program", "tasks", "training"),
+            *("build", "config", "configuration", "data", "errors", "evaluation"),
+            *("experiment", "files", "program", "tasks", "training"),
         },
         {
             *("PIL", "jax", "jaxtyping", "jinja2", "markupsafe", "matplotlib", "numpy", "optax"),

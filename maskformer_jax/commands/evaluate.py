@@ -28,7 +28,8 @@ def _parser() -> Parser:
         prog=call_of("evaluate"),
         description="Write predictions, metrics, tables and plots of a run's best checkpoint; of "
         "several runs also all of it side by side.",
-        epilog="Any other option overrides the configuration of the runs: "
+        epilog="Options of `evaluation`, `name` and the names of files and fields override the "
+        "configuration of the runs: "
         "--evaluation.discriminants.b.backgrounds '{cjets: 0.2, ujets: 0.8}' sets f_c. Jets are "
         "drawn by --evaluation.display.first 4 or --evaluation.display.jets '[0, 17]'.",
     )

@@ -2,7 +2,7 @@
 
 from maskformer_jax import config as configuration
 from maskformer_jax.program import call_of
-from maskformer_jax.training.run_folder import load_resumed
+from maskformer_jax.training.run_folder import RESUMED, load_resumed
 
 RESUME = "--resume"
 
@@ -14,7 +14,8 @@ def main(argv: list[str]) -> int:
     if resume:
         config = load_resumed(argv)
     else:
-        text = f"Trains a model; {RESUME} RUN continues a run."
+        text = f"Trains a model; {RESUME} RUN continues a run, in which may change: "
+        text += ", ".join(RESUMED)
         config = configuration.load(argv, text)
     # Slow imports, after the command line is known to be right.
     from maskformer_jax.experiment import train

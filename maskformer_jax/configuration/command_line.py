@@ -155,14 +155,28 @@ def load_saved(
     """The configuration in a file of `save`, with the files and overrides of a command line.
 
     Raises:
-        InputError: as for `load`; what is wrong in the file itself is said with its path.
+        InputError: as for `load`; what is wrong in the file itself, such as an option that is not
+            there, is said with its path.
     """
     try:
         config = load([], kind, tables=tables, saved=path)
+        lost = next(_lost(plain(config), read_file(path)), None)
+        if lost is not None:
+            raise InputError(f"`{lost}` is missing, and a saved configuration has every option")
     except InputError as error:
         named = str(error).startswith(str(path))
         raise InputError(str(error) if named else f"{path}: {error}") from error
     return load(argv, kind, tables=tables, saved=path) if argv else config
+
+
+def _lost(whole: dict, given: object, path: str = "") -> Iterable[str]:
+    """Dotted options that are in one configuration and not in another."""
+    for key, value in whole.items():
+        full = f"{path}.{key}".lstrip(".")
+        if not isinstance(given, dict) or key not in given:
+            yield full
+        elif isinstance(value, dict):
+            yield from _lost(value, given[key], full)
 
 
 def help_text(kind: type, description: str, tables: Tables, section: str = "") -> str:

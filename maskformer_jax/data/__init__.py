@@ -2,9 +2,10 @@
 
 from maskformer_jax.data.batches import assemble
 from maskformer_jax.data.example import example
+from maskformer_jax.data.fingerprint import fingerprint
 from maskformer_jax.data.fitting import fit_scaling
 from maskformer_jax.data.h5 import JetFile, Records, StreamRecords
-from maskformer_jax.data.loader import TrainLoader, read_sequential
+from maskformer_jax.data.loader import TrainLoader, block_rows, read_sequential
 from maskformer_jax.data.packing import Layout, padded, plan_layout
 from maskformer_jax.data.salt import load_class_weights
 from maskformer_jax.data.samples import Samples, convert
@@ -23,9 +24,11 @@ __all__ = [
     "StreamRecords",
     "TrainLoader",
     "assemble",
+    "block_rows",
     "check_values",
     "convert",
     "example",
+    "fingerprint",
     "fit_scaling",
     "load_class_weights",
     "padded",

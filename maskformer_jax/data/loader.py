@@ -112,6 +112,11 @@ def read_sequential(
         batches.close()
 
 
+def block_rows(file: JetFile) -> int:
+    """Rows that are read at once, on which the order of the jets depends: whole chunks."""
+    return -(-file.schema.block_size // file.chunk_rows) * file.chunk_rows
+
+
 def _finisher(file: JetFile, batch_size: int, layout: Layout | None):
     """What makes a batch of the jets at some positions of `Samples`."""
     chosen = layout or padded(batch_size, file.widths, pairs=file.schema.pairs)
@@ -204,8 +209,7 @@ class _ShuffledBatches:
         self._file, self._scaling, self._kept = file, scaling, kept
         self._batch_size, self._seed = batch_size, seed
         self._finish = _finisher(file, batch_size, layout)
-        chunks = -(-file.schema.block_size // file.chunk_rows)
-        self.block_size = chunks * file.chunk_rows
+        self.block_size = block_rows(file)
         starts = np.arange(0, len(kept), self.block_size)
         self._block_jets = np.add.reduceat(kept, starts, dtype=np.int64)
         self._jets = int(kept.sum())

@@ -13,7 +13,6 @@ from maskformer_jax.data.config import DataConfig
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.config import BaselineConfig
 
-FILE_NAME = "baseline.npz"
 READ_ROWS = 2000
 
 # Bins in units of sigma: linear with this width around zero, logarithmic out to the last edge.

@@ -10,16 +10,18 @@ from maskformer_jax.config import Config
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.cells import to_text
 from maskformer_jax.evaluation.models import Entry, all_tables, own_tables, side_by_side
-from maskformer_jax.evaluation.output import write_whole
 from maskformer_jax.evaluation.plots import draw_plots
+from maskformer_jax.evaluation.plots.canvas import check_label
 from maskformer_jax.evaluation.result_files import plain
 from maskformer_jax.evaluation.results import Result, Table
 from maskformer_jax.evaluation.run import (
+    WRITES,
     check_free,
     evaluate_trained,
     write_tables,
 )
 from maskformer_jax.evaluation.trained import load_config, load_run
+from maskformer_jax.files import held, refuse_link, refuse_links, write_whole
 from maskformer_jax.tasks import chosen
 
 OUTPUT_FOLDER = "evaluation"
@@ -60,14 +62,17 @@ def evaluate_runs(
     names, several = run_names(runs), len(runs) > 1
     reference = _check_comparable(runs, [load_config(run, overrides) for run in runs])
     labels = labels or (names if several else [reference.name])
-    folder = (output_dir or runs[0] / OUTPUT_FOLDER) / COMPARISON_FOLDER
+    for label in labels:
+        check_label(label)
+    folder = (output_dir or _results_folder(runs[0])) / COMPARISON_FOLDER
+    refuse_links(folder.parent)
     if several:
         check_free(folder / FILE_NAME, test_file)
     results, summaries = [], []
     for run, name, label in zip(runs, names, labels, strict=True):
         trained = load_run(run, overrides)
         config = dataclasses.replace(trained.config, evaluation=reference.evaluation)
-        own = output_dir / (name if several else "") if output_dir else run / OUTPUT_FOLDER
+        own = output_dir / (name if several else "") if output_dir else _results_folder(run)
         evaluated = evaluate_trained(trained._replace(config=config), test_file, own, label)
         results.append(evaluated.result)
         summaries.append(evaluated.summary)
@@ -82,6 +87,12 @@ def evaluate_runs(
     else:
         tables, heading = own_tables(results[0]), f"{results[0].jets:,} jets"
     return "\n\n".join([heading, *map(to_text, tables), "\n".join(summaries)])
+
+
+def _results_folder(run: Path) -> Path:
+    """Where the results of a run go unless it is said otherwise."""
+    refuse_link(run / OUTPUT_FOLDER)
+    return run / OUTPUT_FOLDER
 
 
 def run_names(runs: Sequence[Path]) -> list[str]:
@@ -153,12 +164,12 @@ def _predicted(config: Config) -> dict[str, Any]:
 def _write_comparison(
     results: Sequence[Result], tables: Sequence[Table], test_file: Path, folder: Path
 ) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     content = {
         "test_file": str(test_file.resolve()),
         "reference": results[0].label,
         "tables": plain(tables),
     }
-    write_whole(folder / FILE_NAME, f"{json.dumps(content, indent=1)}\n".encode())
-    write_tables(tables, folder)
-    draw_plots(results, folder)
+    with held(folder, WRITES):
+        write_whole(folder / FILE_NAME, f"{json.dumps(content, indent=1)}\n".encode())
+        write_tables(tables, folder)
+        draw_plots(results, folder)

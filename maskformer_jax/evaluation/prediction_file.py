@@ -31,10 +31,10 @@ import h5py
 import numpy as np
 
 from maskformer_jax.data.disk import Disk
-from maskformer_jax.evaluation.output import not_writable, partial_path
 from maskformer_jax.evaluation.outputs import OBJECT_MASKS, outputs_of
 from maskformer_jax.evaluation.section import Chunk
 from maskformer_jax.evaluation.trained import Trained
+from maskformer_jax.files import not_writable, partial_path
 from maskformer_jax.types import JETS
 
 FILE_NAME = "predictions.h5"

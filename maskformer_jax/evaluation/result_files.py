@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from maskformer_jax.errors import InputError
-from maskformer_jax.evaluation.output import write_whole
 from maskformer_jax.evaluation.results import (
     Confusion,
     Curve,
@@ -20,6 +19,7 @@ from maskformer_jax.evaluation.results import (
     Result,
     Table,
 )
+from maskformer_jax.files import write_whole
 
 METRICS_FILE = "metrics.json"
 CURVES_FILE = "curves.json"

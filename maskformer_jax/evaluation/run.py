@@ -14,15 +14,17 @@ from maskformer_jax.evaluation.event_display import EventDisplay
 from maskformer_jax.evaluation.formats import all_formats
 from maskformer_jax.evaluation.metrics import Tally, left_out, setting_of
 from maskformer_jax.evaluation.models import own_tables
-from maskformer_jax.evaluation.output import write_whole
 from maskformer_jax.evaluation.plots import draw_plots
+from maskformer_jax.evaluation.plots.canvas import check_label
 from maskformer_jax.evaluation.plots.event_display import draw as draw_events
 from maskformer_jax.evaluation.predict import predict_file
 from maskformer_jax.evaluation.prediction_file import FILE_NAME, PredictionFile
 from maskformer_jax.evaluation.result_files import METRICS_FILE, write_results
 from maskformer_jax.evaluation.results import Result, Table
 from maskformer_jax.evaluation.trained import Trained, load_run
+from maskformer_jax.files import held, refuse_links, write_whole
 
+WRITES = "writes results to"
 # All tables, in every format: `tables.md` and others.
 TABLES = "tables"
 
@@ -51,8 +53,9 @@ def evaluate_trained(trained: Trained, test_file: Path, folder: Path, label: str
         label: of the network in pictures and tables.
 
     Raises:
-        InputError: something about the file or the folder is wrong.
+        InputError: something about the file, the folder or the label is wrong.
     """
+    check_label(label)
     check_free(folder / METRICS_FILE, test_file)
     with _opened(trained, test_file) as file:
         setting = setting_of(trained, file)
@@ -63,19 +66,21 @@ def evaluate_trained(trained: Trained, test_file: Path, folder: Path, label: str
             takers.append(EventDisplay(setting, file))
         elif event_names.is_wanted(trained.config):
             summary.append(f"no event display: {reason}")
-        rate = write_predictions(trained, file, folder / FILE_NAME, [tally, *takers])
-    events = [event for display in takers for event in display.events]
-    draw_events(events, label, trained.config.evaluation.fields, folder)
-    written = f"{file.num_jets:,} jets written to {folder}"
-    if rate:
-        written += f", {rate:,.0f} jets/s after the first batch"
-    text = "\n".join([written, *summary])
-    if not tally.sections:
-        return Evaluated(None, text)
-    result = tally.result(label, str(test_file.resolve()))
-    write_results(result, folder)
-    write_tables(own_tables(result), folder)
-    draw_plots([result], folder)
+        with held(folder, WRITES):
+            refuse_links(folder)
+            rate = write_predictions(trained, file, folder / FILE_NAME, [tally, *takers])
+            events = [event for display in takers for event in display.events]
+            draw_events(events, label, trained.config.evaluation.fields, folder)
+            written = f"{file.num_jets:,} jets written to {folder}"
+            if rate:
+                written += f", {rate:,.0f} jets/s after the first batch"
+            text = "\n".join([written, *summary])
+            if not tally.sections:
+                return Evaluated(None, text)
+            result = tally.result(label, str(test_file.resolve()))
+            write_results(result, folder)
+            write_tables(own_tables(result), folder)
+            draw_plots([result], folder)
     return Evaluated(result, text)
 
 
@@ -135,10 +140,11 @@ def measure(
         tally = Tally(setting_of(trained, file))
         if not tally.sections:
             raise InputError(f"{test_file} has none of the truth labels, so nothing is measured")
-        output_dir.mkdir(parents=True, exist_ok=True)
         path = output_dir / FILE_NAME if keep_predictions else None
-        write_predictions(trained, file, path, [tally])
-    write_results(tally.result(trained.config.name, str(test_file.resolve())), output_dir)
+        with held(output_dir, WRITES):
+            write_predictions(trained, file, path, [tally])
+            result = tally.result(trained.config.name, str(test_file.resolve()))
+            write_results(result, output_dir)
 
 
 def write_predictions(

@@ -9,11 +9,16 @@ from maskformer_jax.build import Model, build
 from maskformer_jax.config import Config
 from maskformer_jax.data import NORMALISATION_FILE, Scaling
 from maskformer_jax.errors import InputError
-from maskformer_jax.evaluation import baseline as templates
 from maskformer_jax.evaluation.baseline import Baseline
+from maskformer_jax.training import manifest
 from maskformer_jax.training.checkpoint import restore_params
 from maskformer_jax.training.compilation import settle
-from maskformer_jax.training.run_folder import CONFIG_FILE
+from maskformer_jax.training.run_folder import (
+    BASELINE_FILE,
+    CONFIG_FILE,
+    EVALUATED,
+    check_unchanged,
+)
 
 
 class Trained(NamedTuple):
@@ -50,7 +55,7 @@ def load_run(run: Path, overrides: Sequence[str] = ()) -> Trained:
     model = build(config)
     scaling.check(model.schema)
     params = restore_params(run, model.params)
-    file, wanted = run / templates.FILE_NAME, config.evaluation.baseline
+    file, wanted = run / BASELINE_FILE, config.evaluation.baseline
     baseline = Baseline.load(file, wanted) if wanted and file.exists() else None
     return Trained(config, scaling, model, params, baseline)
 
@@ -63,10 +68,13 @@ def load_config(run: Path, overrides: Sequence[str] = ()) -> Config:
         overrides: command-line arguments that win over it.
 
     Raises:
-        InputError: the folder is missing, incomplete or damaged.
+        InputError: the folder is missing, incomplete or damaged, or an option makes another model.
     """
     path = run / CONFIG_FILE
     for needed in (run, path, run / NORMALISATION_FILE):
         if not needed.exists():
             raise InputError(f"{needed}: no such file or folder; `--run` must be a training run")
-    return configuration.load_saved(path, overrides)
+    manifest.read(run)
+    config = configuration.load_saved(path, overrides)
+    check_unchanged(run, config, EVALUATED, "evaluated")
+    return config

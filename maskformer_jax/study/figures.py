@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from maskformer_jax.evaluation.models import averaged
-from maskformer_jax.evaluation.output import write_whole
 from maskformer_jax.evaluation.plots import draw_plots
 from maskformer_jax.evaluation.results import Result
+from maskformer_jax.files import write_whole
 from maskformer_jax.study.collect import Collected, Test
 
 # Pictures of lines need no more, and their files are a quarter as large.

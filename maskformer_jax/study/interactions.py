@@ -15,7 +15,7 @@ from maskformer_jax.config import Config
 from maskformer_jax.configuration import shipped
 from maskformer_jax.data import JetFile, schema
 from maskformer_jax.errors import InputError
-from maskformer_jax.evaluation.output import write_whole
+from maskformer_jax.files import write_whole
 from maskformer_jax.study import interactions_answers, interactions_plots
 from maskformer_jax.study.interactions_record import WINDOW, read
 from maskformer_jax.study.plan import Run, check

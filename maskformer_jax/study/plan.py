@@ -10,10 +10,9 @@ import optax
 from maskformer_jax import configuration
 from maskformer_jax.build import build_tasks
 from maskformer_jax.config import Config, tables
-from maskformer_jax.data import NORMALISATION_FILE, JetFile, schema
+from maskformer_jax.data import JetFile, schema
 from maskformer_jax.data.schema import Schema
 from maskformer_jax.errors import InputError, known
-from maskformer_jax.evaluation import baseline
 from maskformer_jax.evaluation.outputs import outputs_of
 from maskformer_jax.study.config import StudyConfig
 from maskformer_jax.tasks import left_out
@@ -130,8 +129,7 @@ def _check_file(name: str, path: str | None, needed: int | None, read: Schema) -
 def _check_folder(run: Run) -> None:
     """A folder that is there must hold this run, or what is left of a run that never began."""
     if not (run.folder / run_folder.CONFIG_FILE).exists():
-        if not is_abandoned(run.folder):
-            run_folder.check_is_free(run.folder)
+        run_folder.check_is_free(run.folder)
         return
     for name, (before, now) in run_folder.differences(run.folder, run.config).items():
         if not _may_differ(name, before, now):
@@ -145,10 +143,4 @@ def _may_differ(name: str, before: object, now: object) -> bool:
     """Other options than when a run is resumed: the jets may have moved, but not changed."""
     if name == "data.train_file":
         return Path(str(before)).name == Path(str(now)).name
-    return name.startswith(run_folder.MAY_CHANGE) and not name.startswith("model.")
-
-
-def is_abandoned(folder: Path) -> bool:
-    """Whether a training was killed while it made its folder, before the configuration."""
-    made = {NORMALISATION_FILE, baseline.FILE_NAME, run_folder.UNFINISHED_CONFIG_FILE}
-    return folder.is_dir() and {path.name for path in folder.iterdir()} <= made
+    return run_folder.matches(name, run_folder.RESUMED)

@@ -14,8 +14,8 @@ from tabulate import tabulate
 
 from maskformer_jax.config import Config
 from maskformer_jax.errors import InputError
-from maskformer_jax.evaluation.output import write_whole
 from maskformer_jax.evaluation.result_files import CURVES_FILE, METRICS_FILE
+from maskformer_jax.files import write_whole
 from maskformer_jax.study.plan import Run
 from maskformer_jax.training.logging import LOG_FILE
 

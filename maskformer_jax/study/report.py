@@ -11,7 +11,8 @@ from markupsafe import Markup
 from maskformer_jax.evaluation.cells import plain_text
 from maskformer_jax.evaluation.formats import to_csv, to_html, to_latex, to_markdown
 from maskformer_jax.evaluation.models import all_tables
-from maskformer_jax.evaluation.output import not_writable, write_whole
+from maskformer_jax.evaluation.plots.canvas import check_label
+from maskformer_jax.files import refuse_links, write_whole, writing
 from maskformer_jax.study.claims import confront
 from maskformer_jax.study.collect import collect
 from maskformer_jax.study.comparison import SIGNIFICANT
@@ -40,15 +41,17 @@ def write_report(study: StudyConfig, runs: Sequence[Run], folder: Path | None = 
         What to tell the user.
 
     Raises:
-        InputError: there is no result yet, a result is damaged, or the folder is not writable.
+        InputError: there is no result yet, a result is damaged, a label can't be drawn, or the
+            folder is not writable or has a symbolic link in it.
     """
+    refuse_links(folder or Path(study.output_dir))
+    for model in study.models:
+        check_label(study.label(model))
     collected = collect(study, runs)
     folder = folder or Path(study.output_dir) / FOLDER
-    try:
+    with writing(folder):
         for name in ("tables", "figures"):
             (folder / name).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise not_writable(folder, error) from error
     first = collected.tests[0]
     content = {
         "study": study,

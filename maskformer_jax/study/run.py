@@ -1,24 +1,23 @@
 """Trains and evaluates the runs of a study one after the other, whatever was done before."""
 
 import contextlib
-import fcntl
 import gc
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
 
-from maskformer_jax import experiment
+from maskformer_jax import experiment, files
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.run import measure
 from maskformer_jax.program import Stopped, stopped_by_signals
 from maskformer_jax.study import progress
-from maskformer_jax.study.plan import Run, is_abandoned
+from maskformer_jax.study.plan import Run
 from maskformer_jax.training.run_folder import CONFIG_FILE
 
 FAILURES = (FloatingPointError, InputError, OSError, jax.errors.JaxRuntimeError)
@@ -88,17 +87,17 @@ def make(runs: Sequence[Run], todo: Todo) -> Outcome:
     return outcome
 
 
-@contextlib.contextmanager
-def claim(folder: Path) -> Iterator[bool]:
-    """Whether the run is this process's until the end of the block, or until the process dies."""
+def claim(folder: Path) -> contextlib.AbstractContextManager[bool]:
+    """Whether the run is this process's until the end of the block, or until the process dies.
+
+    Raises:
+        InputError: the folder, or what holds it, is a symbolic link, or has one in it.
+    """
+    for path in (folder.parent, folder):
+        files.refuse_link(path)
+    files.refuse_links(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f".{folder.name}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+    return files.hold(folder.with_name(f".{folder.name}.lock"))
 
 
 def _make(run: Run, title: str, runs: Sequence[Run], todo: Todo) -> None:
@@ -122,9 +121,6 @@ def _make(run: Run, title: str, runs: Sequence[Run], todo: Todo) -> None:
 def _train(run: Run) -> None:
     """Trains a run, or goes on where it was interrupted."""
     resume = (run.folder / CONFIG_FILE).exists()
-    if not resume and is_abandoned(run.folder):
-        for path in run.folder.iterdir():
-            path.unlink()
     outcome = experiment.train(run.config, resume=resume)
     if not outcome.finished:
         raise Stopped(outcome.signal)

@@ -2,35 +2,67 @@
 
 A run folder holds `checkpoints/last/STEP` (the latest ones, with everything needed to continue) and
 `checkpoints/best/STEP` (parameters alone). Beside the arrays lies a summary with the shape and a
-checksum of every array, since a flipped byte in an array file restores without complaint.
+checksum of every array, since a flipped byte in an array file restores without complaint. The
+summary is sealed, so that what does not fit it is damaged, and what it does not fit is of another
+model.
 """
 
 import errno
 import logging
 import os
 import sys
-import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import absl.logging
-import grain.checkpoint
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
 from maskformer_jax.errors import InputError
+from maskformer_jax.training.manifest import seal
+from maskformer_jax.training.restoring import (
+    MOST_OF_A_REASON,
+    NoneGoodError,
+    describe,
+    flatten,
+    manager_of,
+    newest_good,
+    restore_item,
+    summary_of,
+)
 from maskformer_jax.training.state import TrainState
 
 Tree = TypeVar("Tree")
 
-# Orbax logs a warning for every manager that only reads; whatever fails raises an exception.
-absl.logging.set_verbosity(absl.logging.ERROR)
-# A write that fails in the background raises here too; asyncio would print every one of them.
+# Orbax logs a warning for every manager that only reads, and all threads whose writes fail; asyncio
+# logs, and tensorstore prints, what waited for one. Whatever fails raises an exception as well.
+absl.logging.set_verbosity(absl.logging.FATAL)
 logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-MOST_OF_A_REASON = 200
+_unraisablehook = sys.unraisablehook
+
+
+def _without_closed_loops(failure: Any) -> None:
+    if str(failure.exc_value) != "Event loop is closed":
+        _unraisablehook(failure)
+
+
+sys.unraisablehook = _without_closed_loops
+
+
+class Progress(NamedTuple):
+    """What a training remembers beside its state.
+
+    Attributes:
+        best: value of the monitored quantity in the best checkpoint; none: there is none yet.
+        best_step: step of that checkpoint.
+        nonfinite: epochs after which a number of the validation was not finite.
+    """
+
+    best: float | None = None
+    best_step: int | None = None
+    nonfinite: Sequence[int] = ()
 
 
 class Restored(NamedTuple):
@@ -38,11 +70,11 @@ class Restored(NamedTuple):
 
     Attributes:
         state: parameters, weighting and optimiser state, step.
-        progress: what the loop stored: the best value of the monitored quantity.
+        progress: what the training remembers.
     """
 
     state: TrainState
-    progress: Mapping[str, Any]
+    progress: Progress
 
 
 class Checkpoints:
@@ -55,44 +87,59 @@ class Checkpoints:
 
     def __init__(self, run: Path, keep: int):
         self.run = run
-        self._last = _manager(run, "last", keep)
-        self._best = _manager(run, "best", 1)
+        self._last = manager_of(run, "last", keep)
+        self._best = manager_of(run, "best", 1)
+        self._read_back = False
 
-    def save(
-        self, state: TrainState, loader: Any, progress: Mapping[str, Any], *, is_best: bool
-    ) -> None:
+    def save(self, state: TrainState, loader: Any, progress: Progress, *, is_best: bool) -> None:
         """Saves the state and the loader's position; returns before the files are written.
+
+        The first checkpoint is read back, and a best one written after it is there to go on from.
 
         Raises:
             InputError: the folder can't be written to; earlier checkpoints are untouched.
         """
         step = int(state.step)
-        params, rest = _flatten(state.params), _flatten(state._replace(params=()))
+        params, rest = flatten(state.params), flatten(state._replace(params=()))
         summary = {
-            "progress": dict(progress),
-            "params": _describe(params),
-            "rest": _describe(rest),
+            "progress": progress._asdict(),
+            "loader": loader.get_state(),
+            "params": describe(params),
+            "rest": describe(rest),
         }
         try:
-            if is_best:
-                self._best.save(
-                    step,
-                    args=ocp.args.Composite(
-                        params=ocp.args.StandardSave(params),
-                        summary=ocp.args.JsonSave({"params": summary["params"]}),
-                    ),
-                )
             self._last.save(
                 step,
                 args=ocp.args.Composite(
                     params=ocp.args.StandardSave(params),
                     rest=ocp.args.StandardSave(rest),
-                    loader=grain.checkpoint.CheckpointSave(loader),
-                    summary=ocp.args.JsonSave(summary),
+                    summary=ocp.args.JsonSave(seal(summary)),
                 ),
             )
+            if is_best or not self._read_back:
+                self._last.wait_until_finished()
+            if not self._read_back:
+                self._read(step, state)
+                self._read_back = True
+            if is_best:
+                self._save_best(step, params, progress)
         except Exception as error:
             raise _not_written(self.run, error) from error
+
+    def _save_best(self, step: int, params: dict[str, jax.Array], progress: Progress) -> None:
+        summary = {"progress": progress._asdict(), "params": describe(params)}
+        self._best.save(
+            step,
+            args=ocp.args.Composite(
+                params=ocp.args.StandardSave(params), summary=ocp.args.JsonSave(seal(summary))
+            ),
+        )
+
+    def _read(self, step: int, like: TrainState) -> tuple[TrainState, Mapping[str, Any]]:
+        summary = summary_of(self._last, step)
+        params = restore_item(self._last, step, "params", like.params, summary)
+        rest = restore_item(self._last, step, "rest", like._replace(params=()), summary)
+        return rest._replace(params=params), summary
 
     def is_empty(self) -> bool:
         """True before the first checkpoint."""
@@ -110,27 +157,35 @@ class Checkpoints:
         """
 
         def read(step: int) -> Restored:
-            summary = _summary(self._last, step)
-            parts = {"params": state.params, "rest": state._replace(params=())}
-            names = {"params": "params", "rest": "rest"}
-            restored = {
-                name: _restore_item(self._last, step, name, parts[name], summary) for name in names
-            }
-            self._last.restore(
-                step,
-                args=ocp.args.Composite(loader=grain.checkpoint.CheckpointRestore(loader)),
-            )
-            full = restored["rest"]._replace(params=restored["params"])
-            return Restored(full, summary["progress"])
+            restored, summary = self._read(step, state)
+            loader.set_state(summary["loader"])
+            return Restored(restored, Progress(**summary["progress"]))
 
-        restored = _newest_good([(self._last, read)], self.run)
+        restored = newest_good([(self._last, read)], self.run)
         for manager in (self._last, self._best):
             for step in manager.all_steps():
                 if step > int(restored.state.step):
                     manager.delete(step)  # damaged, or about to be made again
-        if not self._best.all_steps():
-            return restored._replace(progress={**restored.progress, "best": None})
-        return restored
+        return restored._replace(progress=self._with_best(*restored))
+
+    def _with_best(self, state: TrainState, progress: Progress) -> Progress:
+        """Progress whose best checkpoint is there: saved again if it can be, or an earlier one."""
+        step = int(state.step)
+        try:
+            found = newest_good([(self._best, _best_reader(self._best, state.params))], self.run)
+        except NoneGoodError:
+            found = Progress()
+        if found.best_step == progress.best_step:
+            return progress
+        lost = f"warning: the best checkpoint, of step {progress.best_step}, is not there"
+        if progress.best_step != step:
+            print(f"{lost}: the best is now that of step {found.best_step}", file=sys.stderr)
+            return progress._replace(best=found.best, best_step=found.best_step)
+        print(f"{lost}: it is saved again", file=sys.stderr)
+        if step in self._best.all_steps():
+            self._best.delete(step)
+        self._save_best(step, flatten(state.params), progress)
+        return progress
 
     def close(self) -> None:
         """Waits until everything is on disk.
@@ -162,31 +217,40 @@ def restore_params(run: Path, params: Tree) -> Tree:
     """
     if not (run / "checkpoints").is_dir():
         raise InputError(f"{run} has no checkpoint: {run / 'checkpoints'} does not exist")
-    managers = [_manager(run, name, None) for name in ("best", "last")]
+    managers = [manager_of(run, name, None) for name in ("best", "last")]
 
     def reader(manager: ocp.CheckpointManager) -> Callable[[int], Tree]:
-        def read(step: int) -> Tree:
-            return _restore_item(manager, step, "params", params, _summary(manager, step))
-
-        return read
+        return lambda step: restore_item(manager, step, "params", params, summary_of(manager, step))
 
     try:
-        return _newest_good([(manager, reader(manager)) for manager in managers], run)
+        order = managers[::-1] if _best_is_last(*managers) else managers
+        return newest_good([(manager, reader(manager)) for manager in order], run)
     finally:
         for manager in managers:
             manager.close()
 
 
-class _DamagedError(Exception):
-    """A checkpoint is not what was saved."""
+def _best_is_last(best: ocp.CheckpointManager, last: ocp.CheckpointManager) -> bool:
+    """Whether the latest checkpoint is the best, but its training was killed before it said so."""
+    step = last.latest_step()
+    try:
+        return step not in best.all_steps() and step == _progress(last, step).best_step
+    except Exception:  # it is damaged, or there is none
+        return False
 
 
-def _manager(run: Path, name: str, keep: int | None) -> ocp.CheckpointManager:
-    folder = (run / "checkpoints" / name).absolute()
-    options = ocp.CheckpointManagerOptions(
-        max_to_keep=keep, create=keep is not None, read_only=keep is None
-    )
-    return ocp.CheckpointManager(folder, options=options)
+def _progress(manager: ocp.CheckpointManager, step: int) -> Progress:
+    return Progress(**summary_of(manager, step)["progress"])
+
+
+def _best_reader(best: ocp.CheckpointManager, params: PyTree) -> Callable[[int], Progress]:
+    """What a training remembered at a step, whose parameters are found to be whole."""
+
+    def read(step: int) -> Progress:
+        restore_item(best, step, "params", params, summary_of(best, step))
+        return _progress(best, step)
+
+    return read
 
 
 def _not_written(run: Path, error: Exception) -> InputError:
@@ -197,74 +261,3 @@ def _not_written(run: Path, error: Exception) -> InputError:
     return InputError(
         f"no checkpoint could be written in {run / 'checkpoints'}, earlier ones are kept: {reason}"
     )
-
-
-def _flatten(tree: PyTree) -> dict[str, jax.Array]:
-    """Arrays by their path, such as `encoder.0.attention.key.kernel`."""
-    paths, _ = jax.tree.flatten_with_path(tree)
-    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in paths}
-
-
-def _describe(arrays: Mapping[str, jax.Array]) -> dict[str, list]:
-    """Shape, type and checksum of every array."""
-    return {
-        name: [list(x.shape), str(x.dtype), zlib.crc32(np.ascontiguousarray(x).tobytes())]
-        for name, x in arrays.items()
-    }
-
-
-def _summary(manager: ocp.CheckpointManager, step: int) -> Mapping[str, Any]:
-    restored = manager.restore(step, args=ocp.args.Composite(summary=ocp.args.JsonRestore()))
-    return restored["summary"]
-
-
-def _restore_item(
-    manager: ocp.CheckpointManager, step: int, item: str, like: Tree, summary: Mapping[str, Any]
-) -> Tree:
-    """One item in the structure of `like`, checked against what was saved."""
-    wanted = _flatten(like)
-    saved = summary[item]
-    for name in sorted({*wanted, *saved}):
-        have = tuple(saved[name][0]) if name in saved else "nothing"
-        want = wanted[name].shape if name in wanted else "nothing"
-        if have != want:
-            raise InputError(
-                f"the checkpoint in {manager.directory} is of another model: `{name}` has shape "
-                f"{have} in the checkpoint and {want} in the configuration"
-            )
-    abstract = {
-        name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
-        for name, x in wanted.items()
-    }
-    restored = manager.restore(
-        step, args=ocp.args.Composite(**{item: ocp.args.StandardRestore(abstract)})
-    )[item]
-    if _describe(restored) != {name: list(value) for name, value in saved.items()}:
-        raise _DamagedError("its checksum differs from the one that was saved")
-    return jax.tree.unflatten(jax.tree.structure(like), [restored[name] for name in wanted])
-
-
-def _newest_good(
-    sources: list[tuple[ocp.CheckpointManager, Callable[[int], Tree]]], run: Path
-) -> Tree:
-    """What the first undamaged checkpoint holds, from the latest step backwards in each source."""
-    damaged = []
-    for manager, read in sources:
-        for step in sorted(manager.all_steps(), reverse=True):
-            try:
-                result = read(step)
-            except InputError:
-                raise
-            except Exception as error:  # orbax, tensorstore, JSON, file system: anything goes
-                folder = manager.directory / str(step)
-                reason = " ".join(str(error).split())[:MOST_OF_A_REASON] or type(error).__name__
-                damaged.append(str(folder))
-                print(f"warning: {folder} is damaged, skipped: {reason}", file=sys.stderr)
-                continue
-            if damaged:
-                good = manager.directory / str(step)
-                print(f"warning: using {good} instead", file=sys.stderr)
-            return result
-    if damaged:
-        raise InputError(f"every checkpoint of {run} is damaged: {', '.join(damaged)}")
-    raise InputError(f"{run} has no checkpoint yet")

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from maskformer_jax.build import Model
 from maskformer_jax.config import Config
+from maskformer_jax.files import writing
 from maskformer_jax.gradients import Parts, gradients_of_losses
 from maskformer_jax.training import curvature, step
 from maskformer_jax.training.batches import parts_of
@@ -200,7 +201,7 @@ class Recorder:
         if before is not None:
             pair, at = (before, state.params, metrics.weights), state.step - 1
             record["curvature"] = _curvature(self._measures.curvature(*pair, at, batch, labels))
-        with self._path.open("a") as file:
+        with writing(self._path), self._path.open("a") as file:
             file.write(json.dumps(record, allow_nan=False) + "\n")
         return state, metrics
 

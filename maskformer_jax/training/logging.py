@@ -1,13 +1,16 @@
 """One stream of numbers to two places: TensorBoard and `metrics.jsonl`."""
 
 import json
-import threading
+import math
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.proto.summary_pb2 import Summary
 
-from maskformer_jax.errors import InputError
+from maskformer_jax.files import write_whole, writing
 
 LOG_FILE = "metrics.jsonl"
 
@@ -19,42 +22,51 @@ class MetricsLog:
         run: the run folder; `metrics.jsonl` and `tensorboard/` lie in it.
         step: lines of later steps, left by a run that was interrupted after its last checkpoint,
             are removed, since those steps will be made again.
+
+    Raises:
+        InputError: the folder can't be written to.
     """
 
     def __init__(self, run: Path, step: int):
-        path = run / LOG_FILE
-        cut_back(path, step)
-        self._path, self._failure = path, None
-        # TensorBoard's writer is a thread; when it dies, the queue to it blocks for ever.
-        threading.excepthook = self._note
-        self._lines = path.open("a")
-        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
-
-    def _note(self, failure: threading.ExceptHookArgs) -> None:
-        if not isinstance(failure.exc_value, OSError):
-            threading.__excepthook__(failure)
-            return
-        self._failure = " ".join(str(failure.exc_value).split())[:200]
+        self._path, self._folder = run / LOG_FILE, run / "tensorboard"
+        cut_back(self._path, step)
+        with writing(self._path):
+            self._lines = self._path.open("a")
+        with writing(self._folder):
+            self._folder.mkdir(exist_ok=True)
+            # Not the usual writer, whose thread dies in silence on a full disk.
+            self._events = EventsWriter(str(self._folder / "events"))
+            # TensorBoard forgets what a file before said of this step and later ones.
+            session = SessionLog(status=SessionLog.START)
+            self._events.write_event(Event(step=step + 1, session_log=session))
 
     def write(self, step: int, values: Mapping[str, float | int]) -> None:
-        """Records the values of a step.
+        """Records the values of a step, but for those that are not finite.
 
         Raises:
-            InputError: a write failed in the background, as on a full disk.
+            InputError: the disk is full.
         """
-        if self._failure is not None:
-            raise InputError(f"{self._path.parent} can't be written to: {self._failure}")
-        self._lines.write(json.dumps({"step": step, **values}) + "\n")
-        self._lines.flush()
-        for name, value in values.items():
-            self._board.add_scalar(name, value, step)
+        finite = {name: value for name, value in values.items() if math.isfinite(value)}
+        with writing(self._path):
+            self._lines.write(json.dumps({"step": step, **finite}) + "\n")
+            self._lines.flush()
+        summary = Summary(
+            value=[Summary.Value(tag=name, simple_value=x) for name, x in finite.items()]
+        )
+        with writing(self._folder):
+            self._events.write_event(Event(wall_time=time.time(), step=step, summary=summary))
+            self._events.flush()
 
     def close(self) -> None:
-        """Flushes both logs."""
-        threading.excepthook = threading.__excepthook__
-        self._lines.close()
-        if self._failure is None:
-            self._board.close()
+        """Closes both logs.
+
+        Raises:
+            InputError: the disk is full.
+        """
+        with writing(self._path):
+            self._lines.close()
+        with writing(self._folder):
+            self._events.close()
 
 
 def cut_back(path: Path, step: int) -> None:
@@ -67,9 +79,7 @@ def cut_back(path: Path, step: int) -> None:
     if not path.exists():
         return
     kept = [line for line in path.read_text().splitlines() if _is_before(line, step)]
-    shorter = path.with_suffix(".tmp")
-    shorter.write_text("".join(line + "\n" for line in kept))
-    shorter.replace(path)
+    write_whole(path, "".join(line + "\n" for line in kept).encode())
 
 
 def _is_before(line: str, step: int) -> bool:

@@ -19,7 +19,7 @@ from maskformer_jax.errors import InputError
 from maskformer_jax.tasks.task import Task
 from maskformer_jax.training import interactions, method, state, step, validation
 from maskformer_jax.training.batches import used_parts
-from maskformer_jax.training.checkpoint import Checkpoints
+from maskformer_jax.training.checkpoint import Checkpoints, Progress
 from maskformer_jax.training.interactions import Measures, Recorder
 from maskformer_jax.training.logging import MetricsLog
 from maskformer_jax.training.progress import Dispatched, ProgressBar, Reporter, StopSignals
@@ -146,17 +146,17 @@ def train(
             the run was killed before its first.
 
     Raises:
-        FloatingPointError: a loss or gradient was not finite; the batch is in the run folder.
+        FloatingPointError: a loss or gradient was not finite, and the batch is in the run folder;
+            or a number of the validation, after the last epoch.
         InputError: a file turned out to be bad, or a checkpoint can't be read or written.
     """
     settings = config.training
     place_state, place_rows, place_parts = _placement(settings.devices)
     current, iterator = jax.device_put(trainer.state, place_state), loader.iterator()
     checkpoints = Checkpoints(run, settings.keep_checkpoints)
-    best = None
+    progress = Progress()
     if resume and not checkpoints.is_empty():
         current, progress = checkpoints.restore(current, iterator)
-        best = progress["best"]
     start, per_epoch = int(current.step), loader.steps_per_epoch
     total, saved = settings.epochs * per_epoch, start
     monitor = validation.monitored(settings.monitor, trainer.tasks)
@@ -168,13 +168,13 @@ def train(
     )
 
     def save(is_best: bool) -> None:
-        checkpoints.save(current, iterator, {"best": best}, is_best=is_best)
+        checkpoints.save(current, iterator, progress, is_best=is_best)
 
     with (
         StopSignals() as stop,
         ProgressBar(settings.epochs * loader.jets_per_epoch, jets_done) as bar,
-        contextlib.closing(checkpoints),
         contextlib.closing(log),
+        contextlib.closing(checkpoints),
     ):
         report = Reporter(run, log, bar, settings.log_every, trainer)
         for number in range(start + 1, total + 1):
@@ -202,16 +202,23 @@ def train(
                 except InputError:
                     save(is_best=False)
                     raise
-                log.write(number, {"epoch": number // per_epoch, **values})
-                bar.show_validation(number // per_epoch, values)
+                epoch = number // per_epoch
+                log.write(number, {"epoch": epoch, **values})
+                bar.show_validation(epoch, values)
+                if bar.warn_of_nonfinite(epoch, values):
+                    progress = progress._replace(nonfinite=(*progress.nonfinite, epoch))
                 # What nothing could be counted for is no best.
                 value = values.get(monitor, math.nan)
-                is_best = validation.is_better(monitor, value, best)
-                best = value if is_best else best
+                is_best = validation.is_better(monitor, value, progress.best)
+                if is_best:
+                    progress = progress._replace(best=value, best_step=number)
             save(is_best)
             saved = number
             if stop.received and number < total:
                 return Outcome(finished=False, signal=stop.received, step=number)
+    if progress.nonfinite:
+        epochs = ", ".join(map(str, progress.nonfinite))
+        raise FloatingPointError(f"a number of the validation was not finite after epoch {epochs}")
     return Outcome(finished=True, signal=0, step=total)
 
 

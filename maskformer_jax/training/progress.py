@@ -1,6 +1,8 @@
 """What a running training shows: the terminal, the log, and the stop at the first bad number."""
 
 import itertools
+import math
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +14,7 @@ from jaxtyping import PyTree
 from numpy.typing import ArrayLike
 from tqdm import tqdm
 
+from maskformer_jax.files import writing
 from maskformer_jax.program import first_signal
 from maskformer_jax.training.logging import MetricsLog
 from maskformer_jax.training.step import StepMetrics
@@ -124,7 +127,8 @@ class Reporter:
             bad = [name for name, good in self._by_loss(finite).items() if not good]
         path = self._run / "nonfinite_batch.npz"
         leaves = jax.tree_util.tree_leaves_with_path({**step.batch._asdict(), **step.labels})
-        np.savez(path, **{_name(path): jax.device_get(leaf) for path, leaf in leaves})
+        with writing(path):
+            np.savez(path, **{_name(path): jax.device_get(leaf) for path, leaf in leaves})
         raise FloatingPointError(
             f"the {what} of {', '.join(bad) or 'the update'} is not finite at step "
             f"{step.number}; the batch is in {path}"
@@ -137,12 +141,12 @@ def _name(path: tuple) -> str:
 
 
 def _angles(gramian: np.ndarray, losses: Sequence[str]) -> dict[str, float]:
-    """Length of the gradient of every loss and cosine of every pair; 0 for a gradient of zero."""
+    """Length of the gradient of every loss and cosine of every pair of which none is zero."""
     norms = np.sqrt(np.maximum(gramian.diagonal().astype(float), 0.0))
     values = {f"gradient_norm/{name}": float(x) for name, x in zip(losses, norms, strict=True)}
     for (i, a), (j, b) in itertools.combinations(enumerate(losses), 2):
-        size = norms[i] * norms[j]
-        values[f"cosine/{a}/{b}"] = float(gramian[i, j] / size) if size > 0 else 0.0
+        if norms[i] * norms[j] > 0:
+            values[f"cosine/{a}/{b}"] = float(gramian[i, j] / (norms[i] * norms[j]))
     return values
 
 
@@ -216,6 +220,14 @@ class ProgressBar:
             if name.startswith("val/accuracy/")
         )
         self._bar.write(f"epoch {epoch:3d}  validation  {losses}  {figures}".rstrip())
+
+    def warn_of_nonfinite(self, epoch: int, values: Mapping[str, float]) -> bool:
+        """Prints a line on standard error if a value is not finite, and says whether it did."""
+        bad = [name for name, value in values.items() if not math.isfinite(value)]
+        if bad:
+            text = f"warning: not finite after epoch {epoch}, and not logged: {', '.join(bad)}"
+            self._bar.write(text, file=sys.stderr)
+        return bool(bad)
 
 
 class StopSignals:

@@ -1,6 +1,7 @@
 """The run folder: refused when it holds something, created only when all inputs are good.
 
 RUN/config.yaml          every option, as resolved
+RUN/manifest.json        checksums of the files that never change, and of the jets
 RUN/normalisation.yaml   means and spreads of inputs and targets
 RUN/baseline.npz         templates of the impact-parameter baseline
 RUN/checkpoints/         last/STEP and best/STEP, best by `training.monitor`
@@ -11,74 +12,108 @@ RUN/tensorboard/         the same for TensorBoard
 RUN/evaluation/          what `maskformer evaluate` writes
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from maskformer_jax import config as configuration
 from maskformer_jax.config import Config
+from maskformer_jax.configuration import dump, plain
+from maskformer_jax.data import NORMALISATION_FILE
 from maskformer_jax.errors import InputError
+from maskformer_jax.files import LOCK_FILE, refuse_links, write_whole
 from maskformer_jax.program import call_of
+from maskformer_jax.training import manifest
 
 CONFIG_FILE = "config.yaml"
-UNFINISHED_CONFIG_FILE = "config.tmp"
-# Options that leave the steps of a resumed run as they would have been, up to rounding (and but
-# for the draws of the dropout and the rows of `weighting.gramian_fraction`).
-MAY_CHANGE = (
-    "output_dir",
-    "data.train_file",
-    "data.val_file",
-    "data.val_jets",
-    "model.",
-    "training.devices",
-    "training.pack",
-    "training.micro_batches",
-    "training.backward",
-    "training.log_every",
-    "training.record_",
-    "training.keep_checkpoints",
-    "training.checkpoint_every",
-    "evaluation.",
+BASELINE_FILE = "baseline.npz"
+# Names in a file of jets, which leave the network as it is.
+NAMES = (
+    *("data.*_file", "data.jets.dataset", "data.*.*.dataset", "data.*.*.valid"),
+    *("data.labels.*.field", "data.objects.*.key", "data.objects.*.link"),
+)
+# What an evaluation may change.
+EVALUATED = ("name", "output_dir", "evaluation.*", *NAMES)
+# What leaves the steps of a resumed run as they would have been, up to rounding (and but for the
+# draws of the dropout and the rows of `weighting.gramian_fraction`).
+RESUMED = (
+    *("output_dir", "evaluation.*", *NAMES),
+    *("training.devices", "training.pack", "training.micro_batches", "training.backward"),
+    *("training.log_every", "training.record_*"),
+    *("training.checkpoint_every", "training.keep_checkpoints"),
 )
 
 
+def is_abandoned(run: Path) -> bool:
+    """Whether a folder holds no more than what a training leaves that ended while it made it."""
+    made = {NORMALISATION_FILE, BASELINE_FILE, manifest.FILE_NAME, LOCK_FILE}
+    return run.is_dir() and all(
+        path.name in made or path.name.endswith(".partial") for path in run.iterdir()
+    )
+
+
+def check_path(run: Path) -> None:
+    """Raises InputError if Orbax, which takes paths for patterns, would find nothing there."""
+    if set("[*?") & set(str(run.absolute())):
+        raise InputError(
+            f"`output_dir` {run.absolute()} must have no `[`, `*` or `?` in it, since no "
+            "checkpoint could be read there"
+        )
+
+
 def check_is_free(run: Path) -> None:
-    """Raises InputError if `run` holds anything, or is no folder."""
-    if run.exists() and (not run.is_dir() or any(run.iterdir())):
+    """Raises InputError if `run` is no folder, or holds anything but what is as good as nothing."""
+    check_path(run)
+    if run.exists() and not is_abandoned(run):
         raise InputError(
             f"`output_dir` {run} is not empty: choose another, or continue it with "
             f"`{call_of('train')} --resume {run}`"
         )
 
 
-def create(run: Path) -> None:
-    """Creates the folder.
+@contextlib.contextmanager
+def making(run: Path) -> Iterator[None]:
+    """Of a folder that is held: clears it before, and after a block that fails.
 
     Raises:
-        InputError: the folder can't be created.
+        InputError: there is something else in it.
     """
+    check_is_free(run)
+    if _clear(run):
+        print(f"warning: {run} held what a training left that never began", file=sys.stderr)
     try:
-        run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _not_written(run, error) from error
+        yield
+    except BaseException:
+        _clear(run)
+        raise
 
 
-def complete(run: Path, config: Config) -> None:
-    """Writes the resolved configuration, last of all: a folder that has it can be continued.
+def _clear(run: Path) -> list[Path]:
+    left = [path for path in run.iterdir() if path.name != LOCK_FILE]
+    for path in left:
+        path.unlink()
+    return left
+
+
+def complete(run: Path, config: Config, jets: Mapping[str, Mapping[str, int]]) -> None:
+    """Writes the manifest and the resolved configuration: a folder that has it can be continued.
+
+    Args:
+        run: the folder, with all other files that never change.
+        config: of the run.
+        jets: option of a file of jets -> its fingerprint.
 
     Raises:
         InputError: the folder can't be written to.
     """
-    unfinished = run / UNFINISHED_CONFIG_FILE
-    try:
-        configuration.save(config, unfinished)
-        unfinished.replace(run / CONFIG_FILE)
-    except OSError as error:
-        raise _not_written(run, error) from error
-
-
-def _not_written(run: Path, error: OSError) -> InputError:
-    return InputError(f"`output_dir` {run} can't be written to: {error.strerror}")
+    there = [run / name for name in (NORMALISATION_FILE, BASELINE_FILE) if (run / name).exists()]
+    text = dump(plain(config)).encode()
+    files = {path.name: path.read_bytes() for path in there} | {CONFIG_FILE: text}
+    manifest.write(run, files, jets)
+    write_whole(run / CONFIG_FILE, text)
 
 
 def load_resumed(argv: Sequence[str]) -> Config:
@@ -95,21 +130,65 @@ def load_resumed(argv: Sequence[str]) -> Config:
         raise InputError("`--resume` must be followed by a run folder; got nothing")
     run = argv[position + 1]
     if not (Path(run) / CONFIG_FILE).is_file():
-        raise InputError(f"`--resume` must name a run folder; {run} has no {CONFIG_FILE}")
+        begin = f": train again with --output_dir {run}" if is_abandoned(Path(run)) else ""
+        raise InputError(f"`--resume` must name a run folder; {run} has no {CONFIG_FILE}{begin}")
     rest = [*argv[:position], *argv[position + 2 :], f"--output_dir={run}"]
     return configuration.load_saved(Path(run) / CONFIG_FILE, rest)
 
 
 def check_is_continued(run: Path, config: Config) -> None:
-    """Raises InputError if an option that decides how the run goes on has changed since its start.
+    """Raises InputError if the folder is damaged, or anything but `RESUMED` has changed."""
+    check_path(run)
+    refuse_links(run)
+    manifest.read(run)
+    check_unchanged(run, config, RESUMED, "resumed")
 
-    A changed model is left to the checkpoint, which knows the parameter that does not fit.
+
+def check_unchanged(run: Path, config: Config, but: Sequence[str], done: str) -> None:
+    """Raises InputError if a configuration is not that of a run, but for some options.
+
+    Args:
+        run: the folder.
+        config: with what a command line has changed.
+        but: patterns of options that may change.
+        done: what is done with the run, in a word.
     """
     for name, (before, now) in differences(run, config).items():
-        if not name.startswith(MAY_CHANGE):
+        if not matches(name, but):
             raise InputError(
-                f"`{name}` can't change when a run is resumed: it was {before!r}, got {now!r}"
+                f"`{name}` can't change when a run is {done}: it was {before!r}, got {now!r}; "
+                f"what can: {', '.join(but)}"
             )
+
+
+def check_jets(run: Path, jets: Mapping[str, Mapping[str, int]]) -> None:
+    """Raises InputError if a file holds other jets than at the beginning of a run.
+
+    Args:
+        run: the folder.
+        jets: option of a file of jets -> its fingerprint.
+    """
+    for name, before in manifest.read(run).items():
+        now = jets.get(name, {})
+        changed = [f"{key} {before[key]}, now {now.get(key)}" for key in before
+                   if before[key] != now.get(key)]  # fmt: skip
+        if changed:
+            raise InputError(
+                f"`{name}` holds other jets than when the training in {run} began (a count and "
+                f"checksums): {'; '.join(changed)}"
+            )
+
+
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Whether an option is meant: `*` stands for a part of a key, at the end for all below.
+
+    >>> matches("data.labels.a.field", ["data.labels.*.field"]), matches("data.b.c", ["data.*"])
+    (True, True)
+    >>> matches("data.labels.a.classes.field", ["data.labels.*.field"])
+    False
+    """
+    ended = (re.sub(r"\\\*$", ".+", re.escape(pattern)) for pattern in patterns)
+    return any(re.fullmatch(pattern.replace(r"\*", "[^.]*"), name) for pattern in ended)
 
 
 def differences(run: Path, config: Config) -> dict[str, tuple[object, object]]:

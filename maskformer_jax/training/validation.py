@@ -49,14 +49,17 @@ def validate(
 ) -> dict[str, float]:
     """Losses and figures over all batches by key of the log.
 
-    What nothing could be counted for is left out, but for the losses, which are then 0.
+    What nothing could be counted for is left out.
     """
     total = None
     for batch, labels in batches:
         part = sums(params, batch, labels)
         total = part if total is None else jax.tree.map(jnp.add, total, part)
-    losses, counts = jax.device_get((total.losses.mean(), total.counts))
-    values = {f"val/loss/{name}": float(x) for name, x in zip(model.losses, losses, strict=True)}
+    losses, there, counts = jax.device_get(
+        (total.losses.mean(), total.losses.count != 0, total.counts)
+    )
+    found = zip(model.losses, losses, there, strict=True)
+    values = {f"val/loss/{name}": float(loss) for name, loss, counted in found if counted}
     for task in model.tasks:
         found = task.figures(jax.tree.map(np.asarray, counts[task.name]))
         values |= {f"val/{name}": float(value) for name, value in found.items()}
@@ -79,7 +82,7 @@ def monitored(monitor: str | None, tasks: Sequence[Task]) -> str:
 
 def is_better(monitor: str, value: float, best: float | None) -> bool:
     """Whether a value is the best so far; losses and errors go down, others up; NaN is none."""
-    if np.isnan(value):
+    if not np.isfinite(value):
         return False
     if best is None:
         return True

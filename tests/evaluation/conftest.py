@@ -1,7 +1,5 @@
 """A tiny run folder and test file, made without training."""
 
-import contextlib
-import resource
 from pathlib import Path
 
 import h5py
@@ -11,11 +9,10 @@ import pytest
 from maskformer_jax import config as configuration
 from maskformer_jax.build import build
 from maskformer_jax.data import NORMALISATION_FILE, JetFile, TrainLoader, fit_scaling
-from maskformer_jax.evaluation.baseline import FILE_NAME as BASELINE_FILE
 from maskformer_jax.evaluation.baseline import fit_baseline
 from maskformer_jax.evaluation.section import Setting
-from maskformer_jax.training import loop
-from maskformer_jax.training.checkpoint import Checkpoints
+from maskformer_jax.training import loop, run_folder
+from maskformer_jax.training.checkpoint import Checkpoints, Progress
 
 COLUMNS = 8
 SIGNIFICANCES = ["IP3D_signed_d0_significance", "IP3D_signed_z0_significance"]
@@ -133,13 +130,13 @@ def run_of(folder, config):
     file = JetFile(config.data.train_file, model.schema)
     scaling = fit_scaling(file)
     scaling.save(folder / NORMALISATION_FILE)
-    configuration.save(config, folder / "config.yaml")
     if config.data.streams:
-        fit_baseline(file, config.evaluation.baseline).save(folder / BASELINE_FILE)
+        fit_baseline(file, config.evaluation.baseline).save(folder / run_folder.BASELINE_FILE)
+    run_folder.complete(folder, config, {})
     loader = TrainLoader(file, scaling, batch_size=20, seed=0).iterator()
     next(loader)
     checkpoints = Checkpoints(folder, keep=1)
-    checkpoints.save(loop.build(config, model, 1).state, loader, {}, is_best=True)
+    checkpoints.save(loop.build(config, model, 1).state, loader, Progress(), is_best=True)
     checkpoints.close()
     loader.close()
     file.close()
@@ -223,19 +220,3 @@ def write_tables(tmp_path):
         return write(folder / "jets.h5", tables)
 
     return write_new
-
-
-@pytest.fixture
-def full_disk():
-    """A context in which no file can grow beyond 4 kB."""
-
-    @contextlib.contextmanager
-    def limited():
-        before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-        try:
-            yield
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-    return limited

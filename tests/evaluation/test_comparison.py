@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 from made_up_results import made_up
 
-from maskformer_jax import config as configuration
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation import comparison as comparison_module
 from maskformer_jax.evaluation import run as run_module
 from maskformer_jax.evaluation.comparison import evaluate_runs, run_names
 from maskformer_jax.evaluation.run import Evaluated
 from maskformer_jax.evaluation.trained import Trained, load_config
+from maskformer_jax.training.run_folder import complete
 
 
 @pytest.fixture
@@ -65,10 +65,12 @@ def evaluated(monkeypatch):
     return calls
 
 
-def test_options_of_the_evaluation_are_those_of_the_first(run, other, test_path, evaluated):
-    path = other / "config.yaml"
-    text = path.read_text().replace("cjets: 0.1\n", "cjets: 0.3\n").replace("0.9\n", "0.7\n")
-    path.write_text(text)
+def test_options_of_the_evaluation_are_those_of_the_first(
+    run, other, test_path, make_configs, evaluated
+):
+    fractions = "{cjets: 0.3, ujets: 0.7}"
+    overlay = f"evaluation: {{discriminants: {{b: {{backgrounds: {fractions}}}}}}}"
+    complete(other, make_configs(overlay), {})
     evaluate_runs([other, run], test_path)
     assert evaluated == [
         (0.3, other / "evaluation", "other"),
@@ -101,7 +103,7 @@ def test_options_of_the_evaluation_are_those_of_the_first(run, other, test_path,
 def test_runs_that_predict_different_things_are_refused(
     overlay, found, run, other, test_path, make_configs, evaluated
 ):
-    configuration.save(make_configs(overlay), other / "config.yaml")
+    complete(other, make_configs(overlay), {})
     with pytest.raises(InputError, match=rf"other: {found}, and .* in .*cannot be compared"):
         evaluate_runs([run, other], test_path)
     assert evaluated == []

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 
 from maskformer_jax.data import NORMALISATION_FILE
+from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation import run as run_module
-from maskformer_jax.evaluation.baseline import FILE_NAME as BASELINE_FILE
 from maskformer_jax.evaluation.comparison import evaluate_runs
 from maskformer_jax.evaluation.result_files import read_results
+from maskformer_jax.evaluation.run import WRITES
+from maskformer_jax.files import held
+from maskformer_jax.training.run_folder import BASELINE_FILE, complete
 
 SIGNIFICANCES = ["IP3D_signed_d0_significance", "IP3D_signed_z0_significance"]
 SCRIPT = Path(__file__).parents[2] / "evaluate.py"
@@ -36,7 +39,10 @@ def evaluate(run, *arguments):
 def output(run, test_path, tmp_path_factory):
     """Folder with the results of the test file, the report, and the datasets."""
     folder = tmp_path_factory.mktemp("results") / "new"
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
     report = evaluate(run, test_path, folder)
+    # A run that can only be read is evaluated too.
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
     with h5py.File(folder / "predictions.h5") as file:
         datasets = {name: file[name][:] for name in file}
     return folder, report, datasets
@@ -229,9 +235,10 @@ def test_file_without_b_jets_has_no_rejections_and_no_curves(
     assert not any(figure.startswith("roc_b") for figure in figures)
 
 
-def test_run_without_templates_is_evaluated_without_the_baseline(run, test_path, tmp_path):
+def test_run_without_templates_is_evaluated_without_the_baseline(run, config, test_path, tmp_path):
     shutil.copytree(run, tmp_path / "run")
     (tmp_path / "run" / BASELINE_FILE).unlink()
+    complete(tmp_path / "run", config, {})
     evaluate(tmp_path / "run", test_path)
     table = b_tagging(tmp_path / "run" / "evaluation")
     assert list(table.columns) == ["obtained", "cut", "ujets", "cjets"]
@@ -305,12 +312,12 @@ def other_model(run):
     ("damage", "message"),
     [
         (damage_config, "config.yaml"),
-        (unknown_key, "modell"),
+        (unknown_key, "config.yaml is damaged or was edited"),
         (damage_normalisation, NORMALISATION_FILE),
         (remove_checkpoints, "no checkpoint"),
         (remove_config, "config.yaml: no such file"),
         (damage_baseline, BASELINE_FILE),
-        (other_model, "another model"),
+        (other_model, "config.yaml is damaged or was edited"),
         (shutil.rmtree, "no such file or folder"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -335,6 +342,7 @@ def test_damaged_run_is_one_line_and_exit_code_2(
         ("--charm_fraction", "0.1", "charm_fraction"),
         ("--evaluation.working_point", "[0.5]", "working_point"),
         ("--output_dir", str(SCRIPT), "cannot be written"),
+        ("--label", r"loss $\foo$", "Unknown symbol"),
         ("--evaluation.display.jets", "[60]", "must be below 60"),
         ("--evaluation.display.jets", "[-1]", "must be rows, counted from 0"),
         ("--evaluation.display.jets", "[0]", "have no field `deta`, which an event display needs"),
@@ -349,6 +357,32 @@ def test_wrong_option_is_one_line_and_exit_code_2(
     error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert code == 2 and len(error) == 1 and message in error[0]
     assert not (tmp_path / "out").exists()
+
+
+def test_two_evaluations_into_a_folder_exclude_each_other_but_not_a_training(
+    run, test_path, tmp_path, monkeypatch
+):
+    shutil.copytree(run, tmp_path / "run")
+    monkeypatch.setattr(run_module, "write_predictions", lambda *arguments: 1 / 0)
+    with held(tmp_path / "run", "trains in"), held(tmp_path / "out", WRITES):
+        with pytest.raises(InputError, match=r"another process writes results to .*out; choose"):
+            evaluate(tmp_path / "run", test_path, tmp_path / "out")
+        with pytest.raises(ZeroDivisionError):
+            evaluate(tmp_path / "run", test_path)
+    assert not (tmp_path / "out").exists()
+
+
+def test_links_in_a_run_or_among_results_are_not_followed(run, test_path, tmp_path, monkeypatch):
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "outside").mkdir()
+    monkeypatch.setattr(run_module, "write_predictions", lambda *arguments: 1 / 0)
+    for name in ("evaluation", "out/metrics.json"):
+        path = tmp_path / "run" / name
+        path.parent.mkdir(exist_ok=True)
+        path.symlink_to(tmp_path / "outside")
+        with pytest.raises(InputError, match=f"{name} is a symbolic link"):
+            evaluate(tmp_path / "run", test_path, None if name == "evaluation" else path.parent)
+    assert not list((tmp_path / "outside").iterdir())
 
 
 def test_test_file_without_a_field_of_the_baseline(main, run, make_tables, write_tables, capsys):

@@ -187,7 +187,7 @@ def test_a_run_with_other_options_is_refused(minimal, changed, message):
     argv = [f"--{k}.{name}={v}" for k, part in changed.items() for name, v in part.items()]
     [other] = plan.plan(configuration.load([*minimal, *argv]), ["b"])
     run.folder.mkdir(parents=True)
-    plan.run_folder.complete(run.folder, other.config)
+    plan.run_folder.complete(run.folder, other.config, {})
     if message is None:
         plan.check([run], study.tests)
         return

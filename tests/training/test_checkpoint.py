@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from maskformer_jax.errors import InputError
-from maskformer_jax.training.checkpoint import Checkpoints, restore_params
+from maskformer_jax.training.checkpoint import Checkpoints, Progress, restore_params
 from maskformer_jax.training.state import TrainState
 
 
@@ -19,13 +19,10 @@ class Position:
         self.position = position
 
     def get_state(self):
-        return str(self.position).encode()
+        return {"next_index": self.position}
 
     def set_state(self, state):
-        self.position = int(state)
-
-    def start_prefetch(self):
-        pass
+        self.position = state["next_index"]
 
 
 def make_state(step, width=3):
@@ -41,9 +38,11 @@ def make_state(step, width=3):
 
 
 def save(run, *steps, best=()):
-    checkpoints = Checkpoints(run, 3)
+    checkpoints, progress = Checkpoints(run, 3), Progress()
     for step in steps:
-        checkpoints.save(make_state(step), Position(step), {"best": step}, is_best=step in best)
+        if step in best:
+            progress = Progress(step / 8, step)
+        checkpoints.save(make_state(step), Position(step), progress, is_best=step in best)
     checkpoints.close()
 
 
@@ -90,16 +89,78 @@ def test_state_progress_and_position_come_back_exactly(tmp_path):
     save(tmp_path, 1, 2, best=(2,))
     (restored, progress), position = restore(tmp_path, make_state(0))
     assert_is(restored, 2)
-    assert progress == {"best": 2}
+    assert progress == (0.25, 2, [])
     assert position == 2
 
 
-def test_without_a_best_checkpoint_there_is_no_value_to_beat(tmp_path):
+def lose(folder):
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("damage", [flip_bytes, lose])
+def test_a_best_checkpoint_that_is_lost_is_saved_again_or_forgotten(tmp_path, capsys, damage):
+    best = tmp_path / "checkpoints" / "best"
     save(tmp_path, 1, 2, best=(2,))
+    damage(best / "2")  # as by a kill between the two commits
+    params = restore_params(tmp_path, make_state(0).params)
+    jax.tree.map(np.testing.assert_array_equal, params, make_state(2).params)
+    assert restore(tmp_path, make_state(0))[0].progress.best_step == 2
+    assert "of step 2, is not there: it is saved again" in capsys.readouterr().err
+    assert restore(tmp_path, make_state(0))[0].progress.best_step == 2
+    assert capsys.readouterr().err == "" and (best / "2").is_dir()
+    save(tmp_path / "other", 1, 2, 3, best=(2,))
+    damage(tmp_path / "other" / "checkpoints" / "best" / "2")
+    assert restore(tmp_path / "other", make_state(0))[0].progress == (None, None, [])
+    assert "the best is now that of step None" in capsys.readouterr().err
+
+
+def test_a_best_that_was_not_copied_yet_is_taken_from_the_last(tmp_path, capsys):
+    """As left by a kill after the commit of the last and before that of the best."""
+    best = tmp_path / "checkpoints" / "best"
+    save(tmp_path, 1, best=(1,))
+    shutil.copytree(best, tmp_path / "earlier")
+    save(tmp_path, 2, best=(2,))
+    shutil.rmtree(best)
+    (tmp_path / "earlier").rename(best)
+    params = restore_params(tmp_path, make_state(0).params)
+    jax.tree.map(np.testing.assert_array_equal, params, make_state(2).params)
+    assert capsys.readouterr().err == ""
+    assert restore(tmp_path, make_state(0))[0].progress == (0.25, 2, [])
+    assert [path.name for path in best.iterdir()] == ["2"]
+
+
+def test_the_best_is_never_ahead_of_what_is_continued_from(tmp_path):
+    save(tmp_path, 1, 2, best=(1, 2))
     flip_bytes(tmp_path / "checkpoints" / "last" / "2")
     (restored, progress), _ = restore(tmp_path, make_state(0))
     assert_is(restored, 1)
-    assert progress == {"best": None}
+    assert progress == (0.125, 1, [])
+    assert [path.name for path in (tmp_path / "checkpoints" / "best").iterdir()] == ["1"]
+
+
+def test_the_first_checkpoint_is_read_back(tmp_path):
+    """A folder with brackets, in which Orbax writes what it doesn't find again."""
+    run = tmp_path / "lr[0.1]"
+    with pytest.raises(InputError, match="no checkpoint could be written"):
+        save(run, 1)
+
+
+def test_a_changed_position_of_the_loader_is_damage(tmp_path, capsys):
+    save(tmp_path, 1, 2)
+    path = tmp_path / "checkpoints" / "last" / "2" / "summary" / "metadata"
+    text = path.read_text()
+    path.write_text(text.replace('"next_index":2', '"next_index":3').replace(": 2}", ": 3}"))
+    assert path.read_text() != text
+    assert_is(restore(tmp_path, make_state(0))[0].state, 1)
+    assert "last/2 is damaged" in capsys.readouterr().err
+
+
+def test_a_wrong_shape_in_a_damaged_summary_does_not_end_the_search(tmp_path, capsys):
+    save(tmp_path, 1, 2)
+    path = tmp_path / "checkpoints" / "last" / "2" / "summary" / "metadata"
+    path.write_text(path.read_text().replace("64", "65"))
+    assert_is(restore(tmp_path, make_state(0))[0].state, 1)
+    assert "last/2 is damaged" in capsys.readouterr().err
 
 
 def test_only_the_last_ones_are_kept(tmp_path):

@@ -1,9 +1,10 @@
 """The log after an interruption."""
 
 import json
-import threading
+import math
 
 import pytest
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from maskformer_jax.errors import InputError
 from maskformer_jax.training.logging import MetricsLog
@@ -12,7 +13,7 @@ from maskformer_jax.training.logging import MetricsLog
 def test_lines_after_the_checkpoint_and_half_lines_are_removed(tmp_path):
     log = MetricsLog(tmp_path, 0)
     for step in range(1, 5):
-        log.write(step, {"loss": 1.0 / step})
+        log.write(step, {"loss": 1.0 / step, "nothing": math.nan, "much": math.inf})
     log.close()
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 5, "lo')
@@ -20,20 +21,50 @@ def test_lines_after_the_checkpoint_and_half_lines_are_removed(tmp_path):
     log.write(3, {"loss": 0.0})
     log.close()
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert [(line["step"], line["loss"]) for line in lines] == [(1, 1.0), (2, 0.5), (3, 0.0)]
+    assert lines == [{"step": step, "loss": loss} for step, loss in ((1, 1.0), (2, 0.5), (3, 0.0))]
 
 
-def test_a_dead_writer_thread_is_an_error_and_no_deadlock(tmp_path):
+def test_tensorboard_has_the_same_numbers_and_forgets_later_steps(tmp_path):
+    for start, step in ((0, 3), (2, 3)):
+        log = MetricsLog(tmp_path, start)
+        log.write(step, {"loss/a": 0.5, "nothing": math.nan})
+        log.close()
+        [path] = (tmp_path / "tensorboard").iterdir()
+        _, begin, event = events(path)
+        assert begin.session_log.status == SessionLog.START and begin.step == start + 1
+        [value] = event.summary.value
+        assert (event.step, value.tag, value.simple_value) == (step, "loss/a", 0.5)
+        path.unlink()
+
+
+def events(path):
+    """What is in a file for TensorBoard: length, checksum, content, checksum of each."""
+    content = path.read_bytes()
+    while content:
+        size = int.from_bytes(content[:8], "little")
+        yield Event.FromString(content[12 : 12 + size])
+        content = content[16 + size :]
+
+
+def test_a_full_disk_names_the_file(tmp_path, full_disk):
     log = MetricsLog(tmp_path, 0)
-
-    def full():
-        raise OSError(28, "No space left on device")
-
-    thread = threading.Thread(target=full)
-    thread.start()
-    thread.join()
-    with pytest.raises(InputError, match="No space left on device"):
-        log.write(1, {"loss": 0.0})
-    log._failure = None  # the writer of this test is alive
+    with full_disk(), pytest.raises(InputError, match=r"tensorboard: cannot be written: .*large"):
+        for step in range(1000):
+            log.write(step, {"loss": 1.0})
     log.close()
-    assert threading.excepthook is threading.__excepthook__
+    log = MetricsLog(tmp_path, 0)
+    (tmp_path / "metrics.jsonl").write_bytes(bytes(5000))
+    with (
+        full_disk(),
+        pytest.raises(InputError, match=r"metrics\.jsonl: cannot be written: .*large"),
+    ):
+        log.write(1, {"loss": 1.0})
+    log.close()
+
+
+def test_a_log_that_is_a_link_is_replaced(tmp_path):
+    (tmp_path / "precious").write_text('{"step": 1}\n')
+    (tmp_path / "metrics.jsonl").symlink_to(tmp_path / "precious")
+    MetricsLog(tmp_path, 0).close()
+    assert (tmp_path / "precious").read_text() == '{"step": 1}\n'
+    assert not (tmp_path / "metrics.jsonl").is_symlink()

@@ -103,6 +103,30 @@ def test_a_bad_row_in_the_validation_file_loses_nothing(training, tmp_path, monk
     assert int(training.final(tmp_path).state.step) == 4
 
 
+def test_a_validation_that_is_not_finite_is_an_event(training, tmp_path, monkeypatch, capsys):
+    """It is said at once and at the end, after a resumption too; the last epoch is good."""
+    good, turns = training.validation, []
+
+    def poisoned():
+        turns.append(None)
+        for batch, labels in good():
+            yield batch._replace(jets=batch.jets * (np.nan if len(turns) == 1 else 1.0)), labels
+
+    def stop(step, batch):
+        if step == 6:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return batch
+
+    monkeypatch.setattr(training, "validation", poisoned)
+    assert training.train(tmp_path, tamper=stop) == (False, signal.SIGTERM, 6)
+    assert "not finite after epoch 1, and not logged: val/loss/jet_class" in capsys.readouterr().err
+    with pytest.raises(FloatingPointError, match=r"validation was not finite after epoch 1$"):
+        training.train(tmp_path, resume=True)
+    logged = {line["step"]: set(line) for line in training.log(tmp_path) if "epoch" in line}
+    assert "val/loss/jet_class" in logged[8] - logged[4]
+    assert training.final(tmp_path).progress.best_step == 8
+
+
 def test_the_first_nonfinite_loss_names_task_and_step_and_saves_the_batch(training, tmp_path):
     def poison(step, batch):
         return batch._replace(jets=batch.jets * np.nan) if step == 6 else batch

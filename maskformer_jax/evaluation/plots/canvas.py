@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from maskformer_jax.evaluation.output import write_whole
+from maskformer_jax.errors import InputError
+from maskformer_jax.files import write_whole
 
 DPI = 150
 
@@ -22,6 +23,24 @@ SYMBOLS = {
     "deta": r"$\Delta\eta$",
     "dphi": r"$\Delta\phi$",
 }
+
+
+def check_label(label: str) -> None:
+    """Raises InputError if a label has TeX between dollars that Matplotlib can't set."""
+    if "$" not in label:
+        return
+    from matplotlib.cbook import is_math_text
+    from matplotlib.mathtext import MathTextParser
+
+    try:
+        for line in filter(is_math_text, label.split("\n")):
+            MathTextParser("agg").parse(line)
+    except ValueError as error:
+        reason = str(error).strip().splitlines()[-1].partition(": ")[2]
+        raise InputError(
+            f"the label {label!r} is no TeX that can be drawn ({reason}); choose another --label, "
+            r"or write \$ for a dollar"
+        ) from error
 
 
 def colour(run: int) -> str:
