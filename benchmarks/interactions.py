@@ -3,6 +3,7 @@
 Times are those of all cores that the process used, so that other programs hardly change them.
 """
 
+import dataclasses
 import itertools
 import tempfile
 import time
@@ -16,7 +17,7 @@ from benchmarks.made import SAMPLE, Made, chosen, load, overlay
 from benchmarks.tables import Table
 from benchmarks.turns import rounds, timed
 from maskformer_jax.config import Config
-from maskformer_jax.training.interactions import Recorder
+from maskformer_jax.training.interactions import Recorder, build
 
 EVERY = 100
 
@@ -45,7 +46,7 @@ def run(
         rows.append([name, milliseconds, record, 100 * record / EVERY, curvature, *first])
     columns = {"method": "", "step, CPU ms": ".0f", "record, steps": ".2f"}
     columns |= {f"every {EVERY}th, %": ".2f", f"with curvature ({points} points), steps": ".1f"}
-    columns |= {"first record, CPU s": ".0f", "first curvature, CPU s": ".0f"}
+    columns |= {"first record, CPU s": ".0f", "first with curvature, CPU s": ".0f"}
     yield {"interactions": Table("Cost of records of the task interactions", columns, rows)}
 
 
@@ -56,9 +57,10 @@ def measure(config: Config, repeats: int) -> list[list[float]]:
         config: of the training, which records both.
         repeats: turns, after one that compiles and comes first in each list.
     """
-    made = Made(config)
-    trainer, batch = made.trainer, made.batch()
-    without, numbers = trainer.measures._replace(curvature=None), itertools.count(1)
+    made, numbers = Made(config), itertools.count(1)
+    trainer, batch, settings = made.trainer, made.batch(), config.training
+    plainer = dataclasses.replace(settings, record_curvature=None)
+    without = build(dataclasses.replace(config, training=plainer), made.model)
     with tempfile.TemporaryDirectory() as folder:
         state = trainer.state
 
@@ -68,9 +70,8 @@ def measure(config: Config, repeats: int) -> list[list[float]]:
             seconds, (state, _) = timed(make, *arguments, clock=time.process_time)
             return seconds
 
-        kinds = [
-            Recorder(trainer.step, measures, trainer.losses, Path(folder), 0, 1).step
-            for measures in (None, without, trainer.measures)
-        ]
-        works = {number: partial(turn, make) for number, make in enumerate(kinds)}
+        kinds = None, without, trainer.measures
+        more = trainer.losses, Path(folder), 0, 1
+        steps = [Recorder(trainer.step, measures, *more).step for measures in kinds]
+        works = {number: partial(turn, make) for number, make in enumerate(steps)}
         return list(rounds(works, 1 + repeats, warm=0).values())

@@ -29,15 +29,12 @@ def draw_figures(collected: Collected, folder: Path) -> dict[str, dict[str, list
     """
     return {
         test.name: {
-            group: _draw(
-                compared,
-                folder / test.name / slug(group),
-                collected.study.figures.get(test.name, ["*"]),
-            )
+            group: _draw(compared, folder / test.name / slug(group), patterns)
             for group in collected.study.groups
             if (compared := _compared(collected, test, group))
         }
         for test in collected.tests
+        for patterns in [collected.study.figures.get(test.name, ["*"])]
     }
 
 

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from maskformer_jax import config as configuration
+from maskformer_jax import errors
 from maskformer_jax.build import build_tasks
 from maskformer_jax.config import Config
 from maskformer_jax.configuration import shipped
 from maskformer_jax.data import JetFile, schema
-from maskformer_jax.errors import InputError
 from maskformer_jax.files import write_whole
 from maskformer_jax.study import interactions_answers, interactions_plots
 from maskformer_jax.study.interactions_record import WINDOW, read
@@ -39,13 +39,11 @@ def plan_runs(
     Raises:
         InputError: a file or an option is wrong, or there would be too few records.
     """
-    record = [f"--training.record_interactions={every}"]
-    if curvature is not None:
-        record.append(f"--training.record_curvature={curvature}")
+    recorded = {"interactions": every, "curvature": curvature}
+    record = [f"--training.record_{k}={n}" for k, n in recorded.items() if n is not None]
     given, runs = configuration.load([*overrides, *record]), []
     for name in WEIGHTINGS:
-        folder = output_dir / name
-        weighting = given.weighting
+        folder, weighting = output_dir / name, given.weighting
         if weighting.name != name:
             overlay = configuration.load([f"--config={shipped.path_of(f'weighting/{name}')}"])
             weighting = dataclasses.replace(weighting, name=name, options=overlay.weighting.options)
@@ -64,16 +62,10 @@ def _check_number_of_records(config: Config) -> None:
     file.close()
     steps = settings.epochs * math.ceil(jets / settings.batch_size)
     needed, every = 2 * WINDOW, settings.record_interactions
-    if steps < needed:
-        raise InputError(
-            f"`training.epochs` must give at least {needed} steps, one for each record that the "
-            f"curves need; got {steps:,} steps in {settings.epochs}"
-        )
-    if every > steps // needed:
-        raise InputError(
-            f"`--every` must be at most {steps // needed} for {needed} records of {steps:,} steps; "
-            f"got {every}"
-        )
+    rule = f"give at least {needed} steps, one for each record that the curves need, not {steps:,}"
+    errors.check(steps >= needed, "training.epochs", rule, settings.epochs)
+    rule = f"be at most {steps // needed} for {needed} records of {steps:,} steps"
+    errors.check(every <= steps // needed, "--every", rule, every)
 
 
 def compare(runs: Sequence[Run], output_dir: Path) -> str:
@@ -91,6 +83,6 @@ def compare(runs: Sequence[Run], output_dir: Path) -> str:
     """
     records = {run.model: read(run.folder) for run in runs}
     pictures = [path.name for path in interactions_plots.draw(records, output_dir)]
-    report = output_dir / REPORT_FILE
-    write_whole(report, interactions_answers.write(records, pictures).encode())
-    return f"\n{interactions_answers.write(records)}\nreport and pictures: {report}"
+    report, write = output_dir / REPORT_FILE, interactions_answers.write
+    write_whole(report, write(records, pictures).encode())
+    return f"\n{write(records)}\nreport and pictures: {report}"

@@ -1,19 +1,20 @@
 """What the records answer: who is in conflict, who dominates, when two losses change places."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+import pandas as pd
 from tabulate import tabulate
 
-from maskformer_jax.study.interactions_record import Record, mean
+from maskformer_jax.study.interactions_record import Record, smooth, window
 from maskformer_jax.study.templating import environment
 from maskformer_jax.training.interactions import WHOLE
 
 # Parts of a training that are compared: its first and its last quarter.
 QUARTERS = 4
-MASKS = ("mask_ce", "mask_dice")
+MASKS = ("mask CE", "mask dice")
 
 
 class Span(NamedTuple):
@@ -25,50 +26,27 @@ class Span(NamedTuple):
 
 
 class Crossing(NamedTuple):
-    """Where a smoothed curve crosses zero.
-
-    Attributes:
-        step: by linear interpolation between two records.
-        upwards: True if it is negative before.
-    """
+    """Where a smoothed curve crosses zero, interpolated, and whether it is negative before."""
 
     step: int
     upwards: bool
 
 
 class Course(NamedTuple):
-    """How a number develops.
-
-    Attributes:
-        share: fraction of the records in which it is what is asked for.
-        early: mean over the first quarter.
-        late: mean over the last.
-    """
+    """A number's share of records in which it is as asked, and means of first and last quarter."""
 
     share: float
     early: float
     late: float
 
 
-class Pair(NamedTuple):
-    """Cosine of the gradients of two losses.
-
-    Attributes:
-        losses: their names.
-        cosine: its course, and how often it is negative.
-        below: where the smoothed curve is below zero.
-    """
-
-    losses: tuple[str, str]
-    cosine: Course
-    below: list[Span]
-
-
 class Answers(NamedTuple):
     """Of one training.
 
     Attributes:
-        pairs: most often in conflict first.
+        pairs: cosine of the gradients of two losses: its course, and how often it is negative; most
+            often in conflict first.
+        below: of each pair, where the smoothed cosine is below zero.
         sizes: `before` scaling and, where it makes a difference, `after`: by loss the course of the
             L2 norm, and how often it is the largest of all.
         masks: where the smoothed `cosine` of mask cross-entropy and Dice crosses zero, and their
@@ -78,7 +56,8 @@ class Answers(NamedTuple):
         highest: of all curvatures, and its step.
     """
 
-    pairs: list[Pair]
+    pairs: dict[str, Course]
+    below: dict[str, list[Span]]
     sizes: dict[str, dict[str, Course]]
     masks: dict[str, list[Crossing]] | None
     curvature: Course | None
@@ -87,67 +66,54 @@ class Answers(NamedTuple):
 
 def answer(record: Record) -> Answers:
     """All answers that the whole model gives."""
-    whole, curvature = record.parts[WHOLE], record.curvature_in_direction
-    pairs = []
-    for (a, b), cosine in zip(record.pairs, whole.cosine.T, strict=True):
-        below = spans_below_zero(record.smoothed_steps, record.smooth(cosine))
-        pairs.append(Pair((record.losses[a], record.losses[b]), _course(cosine, cosine < 0), below))
-    norms = {"before": whole.l2, "after": whole.scaled_l2}
+    whole = record[WHOLE]
+    cosine, curvature = whole["cosine"], whole["curvature"]["in_direction"].dropna()
+    pairs = {pair: _course(values, values < 0) for pair, values in cosine.items()}
+    norms = {"before": whole["l2"], "after": whole["scaled_l2"]}
     sizes = {
-        when: {
-            loss: _course(norm, largest == i)
-            for i, (loss, norm) in enumerate(zip(record.losses, all_norms.T, strict=True))
-        }
-        for when, all_norms in norms.items()
-        for largest in [all_norms.argmax(axis=1)]
+        when: {loss: _course(x, norm.idxmax(axis=1) == loss) for loss, x in norm.items()}
+        for when, norm in norms.items()
     }
     if sizes["after"] == sizes["before"]:
         del sizes["after"]
-    known = np.isfinite(curvature)
-    curvature, steps = curvature[known], record.steps[known]
+    masks, both = None, [pair for pair in pairs if {*pair.split(" / ")} == {*MASKS}]
+    if both:
+        ce, dice = MASKS
+        curves = {when: smooth(norm[ce]) - smooth(norm[dice]) for when, norm in norms.items()}
+        curves["cosine"] = smooth(cosine[both[0]])
+        masks = {name: crossings(curve) for name, curve in curves.items()}
     return Answers(
-        pairs=sorted(pairs, key=lambda pair: -pair.cosine.share),
+        pairs=dict(sorted(pairs.items(), key=lambda item: -item[1].share)),
+        below={pair: spans_below_zero(smooth(values)) for pair, values in cosine.items()},
         sizes=sizes,
-        masks=_masks(record, norms),
+        masks=masks,
         curvature=_course(curvature, curvature > 0) if len(curvature) else None,
-        highest=max(zip(curvature.tolist(), steps.tolist(), strict=True), default=None),
+        highest=max(zip(curvature, curvature.index, strict=True), default=None),
     )
 
 
-def _course(values: Float[np.ndarray, " T"], is_so: Bool[np.ndarray, " T"]) -> Course:
-    quarter, known = max(len(values) // QUARTERS, 1), max(np.isfinite(values).sum(), 1)
-    ends = (float(mean(part)) for part in (values[:quarter], values[-quarter:]))
+def _course(values: pd.Series, is_so: pd.Series) -> Course:
+    quarter, known = max(len(values) // QUARTERS, 1), max(values.count(), 1)
+    ends = (float(part.mean()) for part in (values.iloc[:quarter], values.iloc[-quarter:]))
     return Course(float(is_so.sum() / known), *ends)
 
 
-def _masks(record: Record, norms: Mapping[str, np.ndarray]) -> dict[str, list[Crossing]] | None:
-    if not {*MASKS} <= {*record.losses}:
-        return None
-    ce, dice = map(record.losses.index, MASKS)
-    pair = record.pairs.index((min(ce, dice), max(ce, dice)))
-    curves = {"cosine": record.parts[WHOLE].cosine[:, pair]}
-    smooth = {name: record.smooth(values) for name, values in (curves | norms).items()}
-    curves = {name: x if name == "cosine" else x[:, ce] - x[:, dice] for name, x in smooth.items()}
-    return {name: crossings(record.smoothed_steps, x) for name, x in curves.items()}
-
-
-def spans_below_zero(steps: np.ndarray, values: Float[np.ndarray, " S"]) -> list[Span]:
+def spans_below_zero(curve: pd.Series) -> list[Span]:
     """Runs of neighbouring points that are negative."""
-    edges = np.diff(np.concatenate([[0], (values < 0).astype(int), [0]]))
-    firsts, lasts = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1
-    pairs = zip(firsts, lasts, strict=True)
-    return [Span(int(steps[a]), int(steps[b]), int(b - a + 1)) for a, b in pairs]
+    below = curve < 0
+    runs = curve.index.to_series()[below].groupby((~below).cumsum())
+    return [Span(*map(int, (x.iloc[0], x.iloc[-1], len(x)))) for _, x in runs]
 
 
-def crossings(steps: np.ndarray, values: Float[np.ndarray, " S"]) -> list[Crossing]:
+def crossings(curve: pd.Series) -> list[Crossing]:
     """Where the sign changes, between points that are known."""
-    known = np.isfinite(values)
-    steps, values, found = steps[known], values[known], []
-    for i in np.flatnonzero((values[:-1] < 0) != (values[1:] < 0)):
-        fraction = values[i] / (values[i] - values[i + 1])
-        step = steps[i] + fraction * (steps[i + 1] - steps[i])
-        found.append(Crossing(round(float(step)), bool(values[i] < 0)))
-    return found
+    curve = curve.dropna()
+    steps, values = curve.index.to_numpy(), curve.to_numpy()
+    before = np.flatnonzero((values[:-1] < 0) != (values[1:] < 0))
+    fraction = values[before] / (values[before] - values[before + 1])
+    found = steps[before] + fraction * (steps[before + 1] - steps[before])
+    pairs = zip(found.round().astype(int).tolist(), (values[before] < 0).tolist(), strict=True)
+    return [Crossing(*pair) for pair in pairs]
 
 
 def write(records: Mapping[str, Record], pictures: Sequence[str] = ()) -> str:
@@ -158,20 +124,9 @@ def write(records: Mapping[str, Record], pictures: Sequence[str] = ()) -> str:
         pictures: names of files that are shown at the end.
     """
     answers = {name: answer(record) for name, record in records.items()}
-    page = environment(loss=label, table=_table).get_template("interactions.j2")
-    text = page.render(records=records, answers=answers, pictures=pictures, masks=MASKS)
+    steps = {name: record[WHOLE]["l2"].index for name, record in records.items()}
+    look = {"tablefmt": "pipe", "disable_numparse": True, "colglobalalign": "right"}
+    table = partial(tabulate, colalign=("left",), **look)
+    page = environment(table=table, window=window).get_template("interactions.j2")
+    text = page.render(steps=steps, answers=answers, pictures=pictures, masks=MASKS)
     return text.strip() + "\n"
-
-
-def label(*losses: str) -> str:
-    """Losses in sentences and pictures.
-
-    >>> label("mask_ce", "mask_dice")
-    'mask CE / mask dice'
-    """
-    return " / ".join(losses).replace("_", " ").replace(" ce", " CE")
-
-
-def _table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> str:
-    align = ["left", *["right"] * (len(head) - 1)]
-    return tabulate(rows, head, tablefmt="pipe", disable_numparse=True, colalign=align)

@@ -96,9 +96,9 @@ def check(runs: Sequence[Run], tests: Mapping[str, str]) -> None:
                 ("data.val_file", data.val_file, data.val_jets),
                 *((f"tests.{name}", path, None) for name, path in tests.items()),
             ):
-                if (path, jets, repr(read)) not in opened:
+                if (file := (path, jets, repr(read))) not in opened:
                     _check_file(name, path, jets, read)
-                opened.add((path, jets, repr(read)))
+                opened.add(file)
 
 
 def _check_options(config: Config) -> Schema:
@@ -131,16 +131,12 @@ def _check_folder(run: Run) -> None:
     if not (run.folder / run_folder.CONFIG_FILE).exists():
         run_folder.check_is_free(run.folder)
         return
+    # Other options than when a run is resumed: the jets may have moved, but not changed.
     for name, (before, now) in run_folder.differences(run.folder, run.config).items():
-        if not _may_differ(name, before, now):
+        is_free = run_folder.matches(name, run_folder.RESUMED)
+        is_moved = Path(str(before)).name == Path(str(now)).name
+        if not (is_moved if name == "data.train_file" else is_free):
             raise InputError(
                 f"{run.folder} was made with `{name}` {before!r}, not {now!r}: choose another "
                 "`output_dir`, or remove the folder"
             )
-
-
-def _may_differ(name: str, before: object, now: object) -> bool:
-    """Other options than when a run is resumed: the jets may have moved, but not changed."""
-    if name == "data.train_file":
-        return Path(str(before)).name == Path(str(now)).name
-    return run_folder.matches(name, run_folder.RESUMED)

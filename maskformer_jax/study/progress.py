@@ -3,13 +3,12 @@
 import functools
 import json
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
+import pandas as pd
 from tabulate import tabulate
 
 from maskformer_jax.config import Config
@@ -72,7 +71,13 @@ def read_progress(run: Run, tests: Mapping[str, str]) -> Progress:
     total = epochs * ends[0]["step"] // ends[0]["epoch"] if ends else None
     step = last_checkpoint(folder)
     trained = step > 0 and step == total
-    done = (name for name, file in tests.items() if is_evaluated(run, name, file))
+    # With these options, on this file.
+    done = (
+        name
+        for name, file in tests.items()
+        if Path(file).exists()
+        and read_record(evaluation_folder(folder, name)) == _record(run.config, file)
+    )
     return Progress(
         step=step,
         total=total,
@@ -90,17 +95,11 @@ def last_checkpoint(folder: Path) -> int:
 
 def read_cost(folder: Path, batch_size: int) -> Cost:
     """What the training in a run folder took so far."""
-    lines = [line for line in _log(folder) if "jets_per_second" in line]
-    if not lines:
-        return Cost(*[math.nan] * 3)
-    steps = np.diff([0, *(line["step"] for line in lines)])
-    pace, cpu = (
-        np.array([line.get(name, math.nan) for line in lines], float)
-        for name in ("jets_per_second", "cpu_ms_per_jet")
-    )
-    known = pace > 0
-    seconds = float(np.sum(steps[known] * batch_size / pace[known]))
-    return Cost(seconds, float(np.median(pace)), float(np.median(cpu)))
+    log = pd.DataFrame(_log(folder), columns=["step", *Cost._fields[1:]], dtype=float)
+    log = log.dropna(subset="jets_per_second")
+    steps, pace = log["step"].diff().fillna(log["step"]), log["jets_per_second"]
+    seconds = (steps * batch_size / pace)[pace > 0].sum(min_count=1)
+    return Cost(float(seconds), float(pace.median()), float(log["cpu_ms_per_jet"].median()))
 
 
 def _log(folder: Path) -> list[dict[str, Any]]:
@@ -141,12 +140,6 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     return record
 
 
-def is_evaluated(run: Run, test: str, file: str) -> bool:
-    """Whether the results of this file with these options are there."""
-    record = read_record(evaluation_folder(run.folder, test))
-    return Path(file).exists() and record == _record(run.config, file)
-
-
 def record_evaluation(run: Run, test: str, file: str) -> None:
     """Notes that the results of a file are complete."""
     text = json.dumps(_record(run.config, file), indent=2)
@@ -158,21 +151,16 @@ def time_left(runs: Sequence[Run], states: Sequence[Progress]) -> str:
 
     A model that has made no step counts as one of average pace.
     """
-    paces: dict[str, list[float]] = {}
+    paces = []
     for run in runs:
         batch = run.config.training.batch_size
         pace = read_cost(run.folder, batch).jets_per_second
-        if pace > 0:
-            paces.setdefault(run.model, []).append(batch / pace)
-    if not paces:
+        paces.append(batch / pace if pace > 0 else math.nan)
+    by_model = pd.Series(paces, [run.model for run in runs], float).groupby(level=0).mean()
+    if by_model.isna().all():
         return "unknown"
-    by_model = {model: statistics.mean(values) for model, values in paces.items()}
-    average, left = statistics.mean(by_model.values()), steps_left(states)
-    seconds = sum(n * by_model.get(run.model, average) for run, n in zip(runs, left, strict=True))
-    return _duration(seconds)
-
-
-def _duration(seconds: float) -> str:
+    known = by_model.fillna(by_model.mean())
+    seconds = sum(n * known[run.model] for run, n in zip(runs, steps_left(states), strict=True))
     hours, minutes = divmod(math.ceil(seconds / 60), 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
 
@@ -191,10 +179,9 @@ def steps_left(states: Sequence[Progress]) -> list[int]:
 def table(runs: Sequence[Run], tests: Mapping[str, str]) -> str:
     """Models by seeds: how far each run is, and the time that is left."""
     states = [read_progress(run, tests) for run in runs]
-    rows: dict[str, dict[str, str]] = {}
+    rows: dict[str, dict[str, str]] = {run.model: {"model": run.model} for run in runs}
     for run, state in zip(runs, states, strict=True):
-        cells = rows.setdefault(run.model, {"model": run.model})
-        cells[f"seed {run.seed}"] = _cell(state, tests)
+        rows[run.model][f"seed {run.seed}"] = _cell(state, tests)
     finished = sum(len(state.evaluated) == len(tests) for state in states)
     return (
         f"{tabulate(rows.values(), headers='keys', tablefmt='plain')}\n\n{finished} of {len(runs)} "

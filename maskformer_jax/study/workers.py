@@ -6,8 +6,8 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,26 +56,33 @@ def make_in_parallel(
     logs.mkdir(parents=True, exist_ok=True)
     print(f"{len(chosen)} processes; what they print is in {logs}", flush=True)
     context = multiprocessing.get_context("spawn")
-    workers: list[tuple[BaseProcess, Connection]] = []
-    for place in chosen:
-        here, there = context.Pipe(duplex=False)
-        log = logs / f"{place.name}.txt"
-        process = context.Process(target=_work, args=(runs, todo, place, log, there))
+    results, stopped = context.SimpleQueue(), 0
+    processes = [
+        context.Process(target=_work, args=(runs, todo, place, logs / f"{place.name}.txt", results))
+        for place in chosen
+    ]
+    for process in processes:
         process.start()
-        there.close()
-        workers.append((process, here))
-    stopped = 0
     try:
         with stopped_by_signals():
-            _watch(runs, [process for process, _ in workers])
+            _watch(runs, processes)
     except Stopped as stop:
         stopped = stop.args[0]
-        for process, _ in workers:
+        for process in processes:
             process.terminate()
-    return _join(workers, stopped)
+    for process in processes:
+        process.join()
+    failed = {x.name: f"ended with exit code {x.exitcode}" for x in processes if x.exitcode}
+    elsewhere: list[str] = []
+    while not results.empty():
+        outcome = results.get()
+        failed |= outcome.failed
+        elsewhere += outcome.elsewhere
+        stopped = stopped or outcome.signal
+    return Outcome(failed, elsewhere, stopped)
 
 
-def _work(runs: Sequence[Run], todo: Todo, place: Place, log: Path, result: Connection) -> None:
+def _work(runs: Sequence[Run], todo: Todo, place: Place, log: Path, results: SimpleQueue) -> None:
     """What a worker does, before it knows of any device."""
     os.setpgrp()  # Ctrl-C is for the parent, which passes it on once.
     with log.open("a") as file:
@@ -85,7 +92,7 @@ def _work(runs: Sequence[Run], todo: Todo, place: Place, log: Path, result: Conn
     if place.device:
         os.environ["CUDA_VISIBLE_DEVICES"] = place.device
     threading.Thread(target=_stop_with_parent, daemon=True).start()
-    result.send(make(runs, todo))
+    results.put(make(runs, todo))
 
 
 def _stop_with_parent() -> None:
@@ -104,20 +111,3 @@ def _watch(runs: Sequence[Run], processes: Sequence[BaseProcess]) -> None:
             bar.total = bar.n + sum(progress.steps_left(states))
             trained = sum(state.trained for state in states)
             bar.set_postfix_str(f"{trained}/{len(runs)} runs trained")
-
-
-def _join(workers: Sequence[tuple[BaseProcess, Connection]], stopped: int) -> Outcome:
-    """One outcome of all of them, once they have ended."""
-    failed: dict[str, str] = {}
-    elsewhere: list[str] = []
-    for process, result in workers:
-        process.join()
-        try:
-            outcome = result.recv()
-        except EOFError:
-            failed[process.name] = f"ended with exit code {process.exitcode}"
-            continue
-        failed |= outcome.failed
-        elsewhere += outcome.elsewhere
-        stopped = stopped or outcome.signal
-    return Outcome(failed, elsewhere, stopped)

@@ -1,6 +1,5 @@
 """Curvature of the total loss along an update, in the direction of its gradient (Eq. 3.6)."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -15,14 +14,14 @@ class Curvature(NamedTuple):
     """Second derivatives along a gradient g on the way from one point to the next.
 
     Attributes:
-        along: g . H g at evenly spaced points, the two ends included.
         mean: their integral by the trapezoid rule, H(L; before, after) of Eq. 3.6.
-        squared_norm: g . g; `mean` divided by it is the mean curvature in the direction of g.
+        along: g . H g at evenly spaced points, the two ends included.
+        in_direction: `mean` divided by g . g, the mean curvature in the direction of g.
     """
 
-    along: Float[Array, " P"]
     mean: Float[Array, ""]
-    squared_norm: Float[Array, ""]
+    along: Float[Array, " P"]
+    in_direction: Float[Array, ""]
 
 
 def along_update(
@@ -30,6 +29,7 @@ def along_update(
     before: PyTree,
     after: PyTree,
     weights: Float[Array, " K"],
+    gradients: PyTree,
     parts: Parts,
     *,
     points: int,
@@ -43,47 +43,34 @@ def along_update(
 
     Args:
         sums_of: `sums_of(params, part)`, the losses of a part one by one.
-        before: parameters theta, at which the gradient is taken.
+        before: parameters theta, at which the gradients are taken.
         after: parameters theta'.
         weights: of the losses, for all parameters.
+        gradients: of the losses, leaves `[K, ...]`.
         parts: the batch.
         points: of the trapezoid rule, at least 2.
 
     Source: Yu et al. 2020, arXiv 2001.06782, Definition 3.
     """
-    gradient_of, times_hessian = _derivatives(sums_of, before, weights, parts)
-    gradient = gradient_of(before)
+    gradient = jax.tree.map(lambda x: jnp.tensordot(weights.astype(x.dtype), x, 1), gradients)
+    way = optax.tree.sub(after, before)
+    counts_of_batch = micro_batches.counts_before(sums_of, before, parts)
 
     def at(fraction: Float[Array, ""]) -> Float[Array, ""]:
-        between = jax.tree.map(lambda x, y: x + fraction.astype(x.dtype) * (y - x), before, after)
-        return optax.tree.vdot(gradient, times_hessian(between, gradient))
+        point = optax.tree.add_scale(before, fraction, way)
 
-    along = jax.lax.map(at, jnp.linspace(0.0, 1.0, points))
-    mean = jnp.trapezoid(along, dx=1 / (points - 1))
-    return Curvature(along, mean, optax.tree.vdot(gradient, gradient))
+        def of_part(part: PyTree) -> Float[Array, ""]:
+            def loss(length: Float[Array, ""]) -> Float[Array, ""]:
+                params = optax.tree.add_scale(point, length, gradient)
+                sums = micro_batches.stacked_of(sums_of, params)(part)
+                slopes = micro_batches.cotangents(counts_of_batch(sums.count))
+                return (weights * slopes * sums.total).sum()
 
-
-def _derivatives(
-    sums_of: SumsOf, params: PyTree, weights: Float[Array, " K"], parts: Parts
-) -> tuple[Callable[[PyTree], PyTree], Callable[[PyTree, PyTree], PyTree]]:
-    """Gradient of the total loss, and its Hessian times a vector, at any parameters."""
-    counts_of_batch = micro_batches.counts_before(sums_of, params, parts)
-
-    def gradient_of_part(params: PyTree, part: PyTree) -> PyTree:
-        def loss(params: PyTree) -> Float[Array, ""]:
-            sums = micro_batches.stacked_of(sums_of, params)(part)
-            slopes = micro_batches.cotangents(counts_of_batch(sums.count))
-            return (weights * slopes * sums.total).sum()
-
-        return jax.grad(loss)(params)
-
-    def gradient_of(params: PyTree) -> PyTree:
-        return micro_batches.add_up(lambda part: gradient_of_part(params, part), parts)
-
-    def times_hessian(params: PyTree, vector: PyTree) -> PyTree:
-        def of_part(part: PyTree) -> PyTree:
-            return jax.jvp(lambda p: gradient_of_part(p, part), (params,), (vector,))[1]
+            zero = jnp.zeros_like(fraction)
+            return jax.jvp(jax.grad(loss), (zero,), (zero + 1,))[1]
 
         return micro_batches.add_up(of_part, parts)
 
-    return gradient_of, times_hessian
+    along = jax.lax.map(at, jnp.linspace(0.0, 1.0, points))
+    mean = jnp.trapezoid(along, dx=1 / (points - 1))
+    return Curvature(mean, along, mean / optax.tree.vdot(gradient, gradient))

@@ -5,9 +5,9 @@ what `weighting.shared` says instead), found by a program of its own: the traini
 with and without, for methods with one backward pass too.
 """
 
-import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,9 +20,9 @@ from maskformer_jax.build import Model
 from maskformer_jax.config import Config
 from maskformer_jax.files import writing
 from maskformer_jax.gradients import Parts, gradients_of_losses
-from maskformer_jax.training import curvature, step
+from maskformer_jax.training import step
 from maskformer_jax.training.batches import parts_of
-from maskformer_jax.training.curvature import Curvature
+from maskformer_jax.training.curvature import Curvature, along_update
 from maskformer_jax.training.logging import cut_back
 from maskformer_jax.training.method import parameters_of_losses
 from maskformer_jax.training.state import TrainState
@@ -34,62 +34,28 @@ FILE_NAME = "interactions.jsonl"
 WHOLE = "whole"
 
 
-def pairs(num_losses: int) -> list[tuple[int, int]]:
-    """Pairs of losses, in the order of the records."""
-    return list(itertools.combinations(range(num_losses), 2))
-
-
-class Products(NamedTuple):
+class Found(NamedTuple):
     """What is left of the gradients of the losses of a batch.
 
     Attributes:
         losses: unweighted.
         gramians: module -> inner products of its part of the gradients.
         l1: module -> sums of their magnitudes.
+        curvature: along the update; none: it is not asked for.
     """
 
     losses: Float[Array, " K"]
     gramians: Mapping[str, Float[Array, "K K"]]
     l1: Mapping[str, Float[Array, " K"]]
+    curvature: Curvature | None
 
 
-class Angles(NamedTuple):
-    """Angles and sizes of the gradients in the whole model or one module, perhaps of many records.
-
-    Attributes:
-        cosine: of each pair (Eq. 3.4 of the thesis); NaN where a gradient is zero.
-        similarity: of the magnitudes of each pair (Eq. 3.5); NaN where both are zero.
-        scaled_similarity: the same after scaling by the weights.
-        l1: norm of each loss's gradient.
-        l2: norm of each loss's gradient.
-        scaled_l1: after scaling by the weights.
-        scaled_l2: after scaling by the weights.
-    """
-
-    cosine: Float[np.ndarray, "*T pairs"]
-    similarity: Float[np.ndarray, "*T pairs"]
-    scaled_similarity: Float[np.ndarray, "*T pairs"]
-    l1: Float[np.ndarray, "*T K"]
-    l2: Float[np.ndarray, "*T K"]
-    scaled_l1: Float[np.ndarray, "*T K"]
-    scaled_l2: Float[np.ndarray, "*T K"]
-
-
-class Measures(NamedTuple):
-    """Compiled functions of a batch `(batch, labels)` in a step.
-
-    Attributes:
-        products: `products(params, step, batch, labels) -> Products`.
-        curvature: `curvature(before, after, weights, step, batch, labels) -> Curvature`; none: it
-            is not asked for.
-    """
-
-    products: Callable[..., Products]
-    curvature: Callable[..., Curvature] | None
+# Compiled: `(before, after, weights, step, batch, labels)` of a step, counted from 0.
+Measures = Callable[[PyTree, PyTree, Float[Array, " K"], Int[Array, ""], Batch, Labels], Found]
 
 
 def build(config: Config, model: Model) -> Measures | None:
-    """The measures that `config.training` asks for; none if it asks for none.
+    """What `config.training` asks for of the parameters before and after a step; none: nothing.
 
     Args:
         config: of the training.
@@ -104,23 +70,21 @@ def build(config: Config, model: Model) -> Measures | None:
     shared = parameters_of_losses(config, model, last_layer=False)["shared"]
 
     @jax.jit
-    def products(params: PyTree, number: Int[Array, ""], batch: Batch, labels: Labels):
-        sums_of = sums_at(number, len(batch.jet_valid))
-        found = gradients_of_losses(sums_of, params, _used_first(batch, labels), settings.backward)
-        modules = by_module(found.gradients, shared)
-        return Products(
+    def measures(before, after, weights, number, batch: Batch, labels: Labels) -> Found:
+        sums_of, parts = sums_at(number, len(batch.jet_valid)), _used_first(batch, labels)
+        found = gradients_of_losses(sums_of, before, parts, settings.backward)
+        modules, curvature = by_module(found.gradients, shared), None
+        if points := settings.record_curvature:
+            update = before, after, weights, found.gradients
+            curvature = along_update(sums_of, *update, parts, points=points)
+        return Found(
             losses=found.sums.mean(),
             gramians={name: inner_products(x, x) for name, x in modules.items()},
-            l1={name: _sums_of_magnitudes(x) for name, x in modules.items()},
+            l1={k: sum(jnp.abs(x).sum(1) for x in v) for k, v in modules.items()},
+            curvature=curvature,
         )
 
-    @jax.jit
-    def along_update(before, after, weights, number, batch: Batch, labels: Labels) -> Curvature:
-        sums_of, points = sums_at(number, len(batch.jet_valid)), settings.record_curvature
-        parts = _used_first(batch, labels)
-        return curvature.along_update(sums_of, before, after, weights, parts, points=points)
-
-    return Measures(products, along_update if settings.record_curvature else None)
+    return measures
 
 
 def _used_first(batch: Batch, labels: Labels) -> Parts:
@@ -131,10 +95,10 @@ def _used_first(batch: Batch, labels: Labels) -> Parts:
 
 
 def by_module(gradients: PyTree, shared: PyTree | None) -> dict[str, list[Array]]:
-    """Shared leaves of every child of the model that has any.
+    """Shared leaves of every child of the model that has any, as matrices `[K, ...]`.
 
     Args:
-        gradients: as a tree like the parameters.
+        gradients: of the losses, as a tree like the parameters.
         shared: True for each shared parameter, as such a tree; none: all are.
     """
     leaves = jax.tree_util.tree_leaves_with_path(gradients)
@@ -146,20 +110,17 @@ def by_module(gradients: PyTree, shared: PyTree | None) -> dict[str, list[Array]
             # Of a decoder what is in it: `heads/hadrons/decoder/layers` is `layers` of `hadrons`.
             of_head = names[0] == "heads" and len(names) > 3
             name = f"{names[1]}.{names[3]}" if of_head else names[0]
-            modules.setdefault(name, []).append(leaf)
+            modules.setdefault(name, []).append(leaf.reshape(len(leaf), -1))
     return modules
 
 
-def _sums_of_magnitudes(leaves: list[Array]) -> Float[Array, " K"]:
-    return sum(jnp.abs(x).reshape(len(x), -1).sum(1) for x in leaves)
-
-
+@dataclass(frozen=True)
 class Recorder:
     """Makes the steps of a training, and records those that are due: the first and every n-th.
 
     A line of `interactions.jsonl` holds `step`, `losses`, `weights`, `parts` and, if asked for,
     `curvature`. `losses` and `weights` are by name; `parts` has what `describe` says of the `whole`
-    model and of each module, losses in the order of these names, pairs in that of `pairs`.
+    model and of each module, losses in the order of these names, pairs in that of `combinations`.
 
     Args:
         make: the training step.
@@ -170,95 +131,83 @@ class Recorder:
         every: steps from one record to the next.
     """
 
-    def __init__(
-        self,
-        make: Step,
-        measures: Measures | None,
-        losses: Sequence[str],
-        run: Path,
-        start: int,
-        every: int | None,
-    ):
-        self._make, self._measures, self._every, self._losses = make, measures, every, losses
-        self._path = run / FILE_NAME
-        cut_back(self._path, start)
+    make: Step
+    measures: Measures | None
+    losses: Sequence[str]
+    run: Path
+    start: int
+    every: int | None
+
+    def __post_init__(self):
+        cut_back(self.run / FILE_NAME, self.start)
 
     def step(
         self, number: int, state: TrainState, batch: Batch, labels: Labels
     ) -> tuple[TrainState, StepMetrics]:
         """Makes the step of that number, counted from 1."""
-        if self._measures is None or (number > 1 and number % self._every):
-            return self._make(state, batch, labels)
-        found, before = self._measures.products(state.params, state.step, batch, labels), None
-        if self._measures.curvature is not None:
-            # The step is given the memory of its state.
-            before = jax.tree.map(jnp.copy, state.params)
-        state, metrics = self._make(state, batch, labels)
-        if not metrics.finite:
-            return state, metrics
-        weights = np.asarray(metrics.weights)
-        record = {"step": number, **_record(found, weights, self._losses)}
-        if before is not None:
-            pair, at = (before, state.params, metrics.weights), state.step - 1
-            record["curvature"] = _curvature(self._measures.curvature(*pair, at, batch, labels))
-        with writing(self._path), self._path.open("a") as file:
-            file.write(json.dumps(record, allow_nan=False) + "\n")
+        if self.measures is None or (number > 1 and number % self.every):
+            return self.make(state, batch, labels)
+        # The step is given the memory of its state.
+        before = jax.tree.map(jnp.copy, state.params)
+        state, metrics = self.make(state, batch, labels)
+        if metrics.finite:
+            pair, at = (before, state.params), state.step - 1
+            found = self.measures(*pair, metrics.weights, at, batch, labels)
+            record = {"step": number, **_record(found, metrics.weights, self.losses)}
+            path = self.run / FILE_NAME
+            with writing(path), path.open("a") as file:
+                file.write(json.dumps(record, allow_nan=False, default=_numbers) + "\n")
         return state, metrics
 
 
-def _record(found: Products, weights: np.ndarray, losses: Sequence[str]) -> dict[str, Any]:
-    gramians, l1 = jax.device_get((dict(found.gramians), dict(found.l1)))
-    gramians, l1 = ({k: v.astype(float) for k, v in x.items()} for x in (gramians, l1))
-    parts = {WHOLE: describe(sum(gramians.values()), sum(l1.values()), weights)}
-    parts |= {name: describe(gramians[name], l1[name], weights) for name in gramians}
-    return {
-        "losses": dict(zip(losses, _numbers(np.asarray(found.losses)), strict=True)),
-        "weights": dict(zip(losses, _numbers(weights), strict=True)),
-        "parts": {
-            part: {name: _numbers(x) for name, x in values._asdict().items()}
-            for part, values in parts.items()
-        },
-    }
+def _record(found: Found, weights: Array, losses: Sequence[str]) -> dict[str, Any]:
+    found, weights = jax.device_get((found, weights))
+    sums = jax.tree.map(lambda x: x.astype(float), (found.gramians, found.l1))
+    gramians, l1 = ({WHOLE: sum(x.values()), **x} for x in sums)
+    parts = {name: describe(gramian, l1[name], weights) for name, gramian in gramians.items()}
+    curvature = {} if found.curvature is None else {"curvature": found.curvature._asdict()}
+    named = {"losses": found.losses, "weights": weights}
+    by_loss = {name: dict(zip(losses, x, strict=True)) for name, x in named.items()}
+    return {**by_loss, "parts": parts, **curvature}
 
 
-def describe(gramian: np.ndarray, l1: np.ndarray, weights: np.ndarray) -> Angles:
+def describe(gramian: np.ndarray, l1: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
     """Angles and sizes of the gradients, before and after scaling by the weights.
 
     Args:
         gramian: inner products of the gradients `[K, K]`.
         l1: sums of their magnitudes `[K]`.
         weights: of the step `[K]`.
+
+    Returns:
+        Of each pair the `cosine` (Eq. 3.4 of the thesis), NaN where a gradient is zero, and the
+        `similarity` of the magnitudes (Eq. 3.5), NaN where both are zero, with
+        `scaled_similarity` after scaling; of each loss the norms `l1` and `l2` of its gradient, and
+        `scaled_l1` and `scaled_l2` after scaling.
     """
-    i, j = np.transpose(pairs(len(gramian))) if len(gramian) > 1 else ([], [])
+    i, j = np.triu_indices(len(gramian), 1)
     l2, factors = np.sqrt(np.maximum(gramian.diagonal(), 0.0)), np.abs(weights.astype(float))
     with np.errstate(invalid="ignore", divide="ignore"):
         cosine = np.clip(gramian[i, j] / l2[i] / l2[j], -1.0, 1.0)
-    return Angles(
-        cosine=cosine,
-        similarity=_similarity(l2[i], l2[j]),
-        scaled_similarity=_similarity(factors[i] * l2[i], factors[j] * l2[j]),
-        l1=l1,
-        l2=l2,
-        scaled_l1=factors * l1,
-        scaled_l2=factors * l2,
-    )
+    return {
+        "cosine": cosine,
+        "similarity": _similarity(l2[i], l2[j]),
+        "scaled_similarity": _similarity(factors[i] * l2[i], factors[j] * l2[j]),
+        "l1": l1,
+        "l2": l2,
+        "scaled_l1": factors * l1,
+        "scaled_l2": factors * l2,
+    }
 
 
 def _similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    larger = np.maximum(a, b)
     with np.errstate(invalid="ignore"):
-        a, b = a / larger, b / larger
-    return 2 * a * b / (a**2 + b**2)
+        ratio = np.minimum(a, b) / np.maximum(a, b)
+    return 2 * ratio / (1 + ratio**2)
 
 
-def _curvature(found: Curvature) -> dict[str, Any]:
-    mean, squared_norm = float(found.mean), float(found.squared_norm)
-    direction = mean / squared_norm if squared_norm > 0 else np.nan
-    along = _numbers(np.asarray(found.along))
-    mean, direction = _numbers(np.array([mean, direction]))
-    return {"mean": mean, "along": along, "in_direction": direction}
-
-
-def _numbers(values: np.ndarray) -> list[float | None]:
+def _numbers(values: np.ndarray | np.float32) -> Any:
     """Six digits of each; what is not finite is none, for which JSON has a word."""
-    return [float(f"{x:.6g}") if np.isfinite(x) else None for x in values]
+    if np.ndim(values):
+        return list(map(_numbers, values))
+    return float(f"{values:.6g}") if np.isfinite(values) else None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 
 import study
@@ -19,7 +20,7 @@ from maskformer_jax.study.interactions_answers import (
     crossings,
     spans_below_zero,
 )
-from maskformer_jax.study.interactions_record import WINDOW, read
+from maskformer_jax.study.interactions_record import WINDOW, read, smooth, window
 from maskformer_jax.training import loop, run_folder
 from maskformer_jax.training.interactions import FILE_NAME, WHOLE, describe
 
@@ -50,8 +51,7 @@ def line(step, time, weights, curvature):
     gradients = gradients_of(time)
     for name, found in {WHOLE: gradients, "encoder": gradients[:, :5]}.items():
         values = describe(found @ found.T, np.abs(found).sum(1), weights)
-        found = values._asdict().items()
-        lists = {k: [None if np.isnan(x) else x for x in v] for k, v in found}
+        lists = {k: [None if np.isnan(x) else x for x in v] for k, v in values.items()}
         parts[name] = lists
     extra = {"curvature": {"mean": 4 * time, "in_direction": time - 0.25}} if curvature else {}
     losses = dict.fromkeys(LOSSES, 1.0)
@@ -73,38 +73,41 @@ def runs(tmp_path_factory):
     return folder
 
 
-def test_smoothing_is_the_mean_of_the_window_that_ends_in_a_record(runs):
-    record = read(runs / "equal")
+def test_smoothing_is_the_mean_of_the_window_that_ends_in_a_record():
     values = np.random.default_rng(0).normal(size=(NUMBER, 2))
-    smooth = record.smooth(values)
-    assert record.smoothed_steps[0] == STEPS[WINDOW] and len(smooth) == NUMBER - WINDOW
+    curves = smooth(pd.DataFrame(values, STEPS))
+    assert curves.index.tolist() == STEPS[WINDOW:].tolist()
     for i in (0, 1, NUMBER - WINDOW - 1):
-        np.testing.assert_allclose(smooth[i], values[i + 1 : i + 1 + WINDOW].mean(0))
+        np.testing.assert_allclose(curves.iloc[i], values[i + 1 : i + 1 + WINDOW].mean(0))
 
 
-def test_records_without_a_gradient_are_left_out(runs):
-    record = read(runs / "equal")
+def test_records_without_a_gradient_are_left_out():
     values = np.ones((NUMBER, 2))
     values[20], values[:40, 1] = np.nan, np.nan
-    smooth = record.smooth(values)
-    assert (smooth[:, 0] == 1).all()
-    assert np.isnan(smooth[: 40 - WINDOW, 1]).all() and (smooth[40 - WINDOW :, 1] == 1).all()
+    curves = smooth(pd.DataFrame(values)).to_numpy()
+    assert (curves[:, 0] == 1).all()
+    assert np.isnan(curves[: 40 - WINDOW, 1]).all() and (curves[40 - WINDOW :, 1] == 1).all()
 
 
-def test_few_records_are_smoothed_over_half_of_them(runs):
-    record = read(runs / "equal")
-    assert record._replace(steps=record.steps[:9]).window == 4
+def test_few_records_are_smoothed_over_half_of_them():
+    assert window(9) == 4 and smooth(pd.Series(np.arange(9.0))).tolist() == [
+        2.5,
+        3.5,
+        4.5,
+        5.5,
+        6.5,
+    ]
 
 
 def test_answers_on_the_pair_that_turns(runs):
     found = answer(read(runs / "equal"))
-    pair = found.pairs[0]
-    assert pair.losses == ("mask_ce", "mask_dice")
+    pair, *others = found.pairs
+    assert pair == "mask CE / mask dice" and len(others) == 14
     # Negative before record 50 of 101; a mean over 15 lags 7 records behind.
-    assert pair.cosine == pytest.approx((50 / 101, -0.76, 0.76))
+    assert found.pairs[pair] == pytest.approx((50 / 101, -0.76, 0.76))
     assert found.masks["cosine"] == [Crossing(int(STEPS[57]), True)]
-    assert pair.below == [Span(int(STEPS[15]), int(STEPS[56]), 42)]
-    assert all(x.cosine.share == 0 and not x.below for x in found.pairs[1:])
+    assert found.below[pair] == [Span(int(STEPS[15]), int(STEPS[56]), 42)]
+    assert all(found.pairs[x].share == 0 and not found.below[x] for x in others)
 
 
 def test_answers_on_size(runs):
@@ -113,11 +116,11 @@ def test_answers_on_size(runs):
     for found in (equal, static):
         shares = [x.share for x in found.sizes["before"].values()]
         assert shares == pytest.approx([0, 0, 0, 51 / 101, 50 / 101, 0])
-        assert found.sizes["before"]["mask_dice"].early == pytest.approx(1 + 2 * 0.12)
+        assert found.sizes["before"]["mask dice"].early == pytest.approx(1 + 2 * 0.12)
         assert found.masks["before"] == [Crossing(int(STEPS[57]), False)]
     assert equal.sizes.keys() == {"before"}
     assert [x.share for x in static.sizes["after"].values()] == [0, 0, 0, 1, 0, 0]
-    assert static.sizes["after"]["mask_ce"].late == pytest.approx(20)
+    assert static.sizes["after"]["mask CE"].late == pytest.approx(20)
     assert static.masks["after"] == []
 
 
@@ -139,9 +142,9 @@ def test_answers_on_curvature(runs):
     ],
 )
 def test_spans_and_crossings(values, spans, expected):
-    steps, values = np.arange(1, 6), np.array(values, float)
-    assert spans_below_zero(steps, values) == spans
-    assert crossings(steps, values) == [Crossing(*pair) for pair in expected]
+    curve = pd.Series(values, np.arange(1, 6), float)
+    assert spans_below_zero(curve) == spans
+    assert crossings(curve) == [Crossing(*pair) for pair in expected]
 
 
 def test_text_names_the_pair_the_task_and_the_steps(runs):
@@ -168,7 +171,6 @@ def test_text_names_the_pair_the_task_and_the_steps(runs):
 
 def test_without_masks_nothing_is_said_of_them(runs, tmp_path):
     """Records of three losses, as GN2 has them."""
-    record = read(runs / "equal")
     lines = [json.loads(text) for text in (runs / "equal" / FILE_NAME).read_text().splitlines()]
     for line in lines:
         line["losses"] = dict.fromkeys(LOSSES[:3], 1.0)
@@ -176,8 +178,9 @@ def test_without_masks_nothing_is_said_of_them(runs, tmp_path):
             part |= {name: values[:3] for name, values in part.items()}
     (tmp_path / FILE_NAME).write_text("".join(json.dumps(line) + "\n" for line in lines))
     found = read(tmp_path)
-    assert found.losses == LOSSES[:3] and len(found.pairs) == 3 and len(record.pairs) == 15
-    assert answer(found).masks is None and list(answer(found).sizes["before"]) == [*LOSSES[:3]]
+    answers, losses = answer(found), ["jet class", "track origin", "object class"]
+    assert answers.masks is None and list(answers.sizes["before"]) == losses
+    assert len(answers.pairs) == 3
     text = interactions_answers.write({"equal": found})
     assert "smoothed cosine of no pair stays negative for a window" in text
     assert "mask" not in text.lower() and "| jet class / track origin" in text

@@ -1,6 +1,7 @@
 """Records of the tasks' gradients: against gradients one by one, and leaving the training alone."""
 
 import dataclasses
+import itertools
 import json
 import os
 import signal
@@ -15,13 +16,13 @@ from maskformer_jax import config as configuration
 from maskformer_jax.gradients import LossSums, stacked
 from maskformer_jax.training import interactions, loop, state, step
 from maskformer_jax.training.batches import used_parts
-from maskformer_jax.training.interactions import FILE_NAME, WHOLE, Recorder, describe, pairs
+from maskformer_jax.training.interactions import FILE_NAME, WHOLE, Recorder, describe
 from maskformer_jax.types import Batch
 from maskformer_jax.weighting import METHODS
 
 STEPS = 8  # two epochs of 70 jets in batches of 20
 WEIGHTS = np.array([1.0, 0.5, 2.0, 10.0, 2.0, 1.0])
-PAIRS = pairs(6)
+PAIRS = list(itertools.combinations(range(6), 2))
 
 
 @pytest.fixture(scope="module")
@@ -183,15 +184,15 @@ def test_description_by_hand():
     weights = np.array([1.0, 2.0, 1.0, 1.0, 0.0, 5.0])
     found = describe(gradients @ gradients.T, np.abs(gradients).sum(1), weights)
     pair = {name: PAIRS.index(name) for name in PAIRS}
-    cosine, similarity = found.cosine, found.similarity
+    cosine, similarity = found["cosine"], found["similarity"]
     assert cosine[[pair[0, 1], pair[0, 2], pair[0, 4], pair[0, 5]]].tolist() == [0, -1, 1, 0.6]
     assert np.isnan(cosine[pair[0, 3]])
     assert similarity[[pair[0, 1], pair[0, 4], pair[0, 3]]].tolist() == [1.0, 0.8, 0.0]
-    assert found.scaled_similarity[[pair[0, 1], pair[0, 5]]].tolist() == [0.8, 1.0]
-    assert np.isnan(found.scaled_similarity[pair[3, 4]])
-    assert found.l1.tolist() == [7, 7, 7, 0, 14, 1] and found.l2[4] == 10
-    assert found.scaled_l1.tolist() == [7, 14, 7, 0, 0, 5]
-    assert found.scaled_l2.tolist() == [5, 10, 5, 0, 0, 5]
+    assert found["scaled_similarity"][[pair[0, 1], pair[0, 5]]].tolist() == [0.8, 1.0]
+    assert np.isnan(found["scaled_similarity"][pair[3, 4]])
+    assert found["l1"].tolist() == [7, 7, 7, 0, 14, 1] and found["l2"][4] == 10
+    assert found["scaled_l1"].tolist() == [7, 14, 7, 0, 0, 5]
+    assert found["scaled_l2"].tolist() == [5, 10, 5, 0, 0, 5]
 
 
 def test_nothing_is_measured_unless_asked_for(training):
@@ -278,7 +279,7 @@ def test_gradients_and_curvature_are_those_of_the_step_with_its_dropout(training
 def test_two_devices_record_what_one_does(toy):
     current, _, measures, pair = toy(None)
     everywhere, _, parts = loop._placement(2)
-    one = measures.products(current.params, current.step, *pair)
-    placed = jax.device_put((current.params, current.step), everywhere)
-    two = measures.products(*placed, *jax.device_put(pair, parts))
+    known = current.params, current.params, jnp.asarray(WEIGHTS), current.step
+    one = measures(*known, *pair)
+    two = measures(*jax.device_put(known, everywhere), *jax.device_put(pair, parts))
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4), two, one)
