@@ -1,27 +1,11 @@
 """Curvature of the total loss along an update, in the direction of its gradient (Eq. 3.6)."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PyTree
 
 from maskformer_jax.gradients import Parts, SumsOf, micro_batches
-
-
-class Curvature(NamedTuple):
-    """Second derivatives along a gradient g on the way from one point to the next.
-
-    Attributes:
-        mean: their integral by the trapezoid rule, H(L; before, after) of Eq. 3.6.
-        along: g . H g at evenly spaced points, the two ends included.
-        in_direction: `mean` divided by g . g, the mean curvature in the direction of g.
-    """
-
-    mean: Float[Array, ""]
-    along: Float[Array, " P"]
-    in_direction: Float[Array, ""]
 
 
 def along_update(
@@ -33,7 +17,7 @@ def along_update(
     parts: Parts,
     *,
     points: int,
-) -> Curvature:
+) -> dict[str, Array]:
     """Curvature of L = sum_k w_k L_k, averaged over the way from `before` to `after`.
 
     H(L; theta, theta') = integral over a in [0, 1] of g . H(theta + a (theta' - theta)) g with
@@ -49,6 +33,11 @@ def along_update(
         gradients: of the losses, leaves `[K, ...]`.
         parts: the batch.
         points: of the trapezoid rule, at least 2.
+
+    Returns:
+        `along`, g . H g at evenly spaced points `[P]`, the two ends included; `mean`, their
+        integral by the trapezoid rule, H(L; before, after) of Eq. 3.6; `in_direction`, `mean`
+        divided by g . g, the mean curvature in the direction of g.
 
     Source: Yu et al. 2020, arXiv 2001.06782, Definition 3.
     """
@@ -73,4 +62,5 @@ def along_update(
 
     along = jax.lax.map(at, jnp.linspace(0.0, 1.0, points))
     mean = jnp.trapezoid(along, dx=1 / (points - 1))
-    return Curvature(mean, along, mean / optax.tree.vdot(gradient, gradient))
+    in_direction = mean / optax.tree.vdot(gradient, gradient)
+    return {"mean": mean, "along": along, "in_direction": in_direction}

@@ -22,7 +22,7 @@ from maskformer_jax.files import writing
 from maskformer_jax.gradients import Parts, gradients_of_losses
 from maskformer_jax.training import step
 from maskformer_jax.training.batches import parts_of
-from maskformer_jax.training.curvature import Curvature, along_update
+from maskformer_jax.training.curvature import along_update
 from maskformer_jax.training.logging import cut_back
 from maskformer_jax.training.method import parameters_of_losses
 from maskformer_jax.training.state import TrainState
@@ -41,13 +41,13 @@ class Found(NamedTuple):
         losses: unweighted.
         gramians: module -> inner products of its part of the gradients.
         l1: module -> sums of their magnitudes.
-        curvature: along the update; none: it is not asked for.
+        curvature: what `along_update` says; nothing if it is not asked for.
     """
 
     losses: Float[Array, " K"]
     gramians: Mapping[str, Float[Array, "K K"]]
     l1: Mapping[str, Float[Array, " K"]]
-    curvature: Curvature | None
+    curvature: Mapping[str, Array]
 
 
 # Compiled: `(before, after, weights, step, batch, labels)` of a step, counted from 0.
@@ -73,7 +73,7 @@ def build(config: Config, model: Model) -> Measures | None:
     def measures(before, after, weights, number, batch: Batch, labels: Labels) -> Found:
         sums_of, parts = sums_at(number, len(batch.jet_valid)), _used_first(batch, labels)
         found = gradients_of_losses(sums_of, before, parts, settings.backward)
-        modules, curvature = by_module(found.gradients, shared), None
+        modules, curvature = by_module(found.gradients, shared), {}
         if points := settings.record_curvature:
             update = before, after, weights, found.gradients
             curvature = along_update(sums_of, *update, parts, points=points)
@@ -165,10 +165,10 @@ def _record(found: Found, weights: Array, losses: Sequence[str]) -> dict[str, An
     sums = jax.tree.map(lambda x: x.astype(float), (found.gramians, found.l1))
     gramians, l1 = ({WHOLE: sum(x.values()), **x} for x in sums)
     parts = {name: describe(gramian, l1[name], weights) for name, gramian in gramians.items()}
-    curvature = {} if found.curvature is None else {"curvature": found.curvature._asdict()}
     named = {"losses": found.losses, "weights": weights}
     by_loss = {name: dict(zip(losses, x, strict=True)) for name, x in named.items()}
-    return {**by_loss, "parts": parts, **curvature}
+    more = {"curvature": found.curvature} if found.curvature else {}
+    return {**by_loss, "parts": parts, **more}
 
 
 def describe(gramian: np.ndarray, l1: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:

@@ -241,7 +241,7 @@ def test_the_command_trains_twice_and_reports(command, tmp_path, capsys, monkeyp
         if config.weighting.name == "equal":
             return train(config, resume=resume)
         shutil.copytree(tmp_path / "equal", config.output_dir, dirs_exist_ok=True)
-        run_folder.complete(Path(config.output_dir), config)
+        run_folder.complete(Path(config.output_dir), config, {})
         return loop.Outcome(True, 0, 35)
 
     monkeypatch.setattr(experiment, "train", train_first)

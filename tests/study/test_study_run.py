@@ -142,7 +142,7 @@ def test_processes_share_a_study(argv, undisturbed, capfd):
     """Each evaluates one of the models, of which one is a copy of the other."""
     first, second = runs_of(argv, undisturbed)[1]
     shutil.copytree(first.folder, second.folder)
-    plan.run_folder.complete(second.folder, second.config)
+    plan.run_folder.complete(second.folder, second.config, {})
     for path in undisturbed.rglob(progress.RECORD_FILE):
         path.unlink()
     assert script.main(["run", *argv(undisturbed), "--workers", "2"]) == 0

@@ -66,11 +66,11 @@ def test_against_explicit_hessians(power):
         parts, before, after = case()
         expected, squared_norm = explicit(parts, power, before, after, 5)
         curvature = found(parts, power, before, after, 5)
-        np.testing.assert_allclose(curvature.along, expected, rtol=1e-10)
+        np.testing.assert_allclose(curvature["along"], expected, rtol=1e-10)
         weights = np.array([1, 2, 2, 2, 1]) / 8
         mean = weights @ np.array(expected)
-        np.testing.assert_allclose(curvature.mean, mean, rtol=1e-10)
-        np.testing.assert_allclose(curvature.in_direction, mean / squared_norm, rtol=1e-10)
+        np.testing.assert_allclose(curvature["mean"], mean, rtol=1e-10)
+        np.testing.assert_allclose(curvature["in_direction"], mean / squared_norm, rtol=1e-10)
 
 
 def test_against_finite_differences():
@@ -79,7 +79,7 @@ def test_against_finite_differences():
         parts, before, after = case(1)
         gradient = jax.grad(lambda p: total(p, parts, 3))(before)
         curvature = found(parts, 3, before, after, 2)
-        for point, value in zip((before, after), curvature.along, strict=True):
+        for point, value in zip((before, after), curvature["along"], strict=True):
 
             def at(h, point=point):
                 return total(jax.tree.map(lambda x, g: x + h * g, point, gradient), parts, 3)
@@ -91,6 +91,6 @@ def test_against_finite_differences():
 def test_the_rule_converges_as_a_trapezoid_rule_does():
     with jax.enable_x64(True):
         parts, before, after = case(2)
-        fine = found(parts, 4, before, after, 65).mean
-        errors = [abs(found(parts, 4, before, after, n).mean - fine) for n in (5, 9)]
+        fine = found(parts, 4, before, after, 65)["mean"]
+        errors = [abs(found(parts, 4, before, after, n)["mean"] - fine) for n in (5, 9)]
         assert float(errors[0] / errors[1]) == pytest.approx(4.0, rel=0.1)
