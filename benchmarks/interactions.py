@@ -68,9 +68,8 @@ def measure(config: Config, repeats: int) -> list[list[float]]:
             seconds, (state, _) = timed(make, *arguments, clock=time.process_time)
             return seconds
 
-        kinds = [
-            Recorder(trainer.step, measures, trainer.losses, Path(folder), 0, 1).step
-            for measures in (None, without, trainer.measures)
-        ]
-        works = {number: partial(turn, make) for number, make in enumerate(kinds)}
+        works = {}
+        for measures in (None, without, trainer.measures):
+            recorder = Recorder(trainer.step, measures, trainer.losses, Path(folder), 0, 1)
+            works[len(works)] = partial(turn, recorder.step)
         return list(rounds(works, 1 + repeats, warm=0).values())

@@ -11,24 +11,21 @@ from benchmarks.serving import serve
 
 # What the tests hold our methods to.
 METHODS = Path(__file__).parents[1] / "tests" / "weighting" / "torchjd" / "methods.py"
+KNOWN = runpy.run_path(str(METHODS))
+Sample, peers = KNOWN["Sample"], KNOWN["peers"]
 
 
 class TorchJD:
     """Its methods on one sample; the process of `peer_process.peer`."""
 
-    def __init__(self):
-        self._known = runpy.run_path(str(METHODS))
-
     def load(self, folder: str) -> None:
         """Reads the arrays of a `Sample`."""
-        made = self._known["Sample"]
-        arrays = (np.load(f"{folder}/{name}.npy", mmap_mode="c") for name in made._fields)
-        self._sample, self._steps = made(*map(torch.from_numpy, arrays)), {}
+        arrays = (np.load(f"{folder}/{name}.npy", mmap_mode="c") for name in Sample._fields)
+        self._sample, self._steps = Sample(*map(torch.from_numpy, arrays)), {}
 
     def make(self, label: str) -> bool:
         """Makes the step of a method; whether there is one."""
-        num_tasks, dtype = len(self._sample.losses), self._sample.grads.dtype
-        makers = self._known["peers"](num_tasks, exact=False, dtype=dtype)
+        makers = peers(len(self._sample.losses), exact=False, dtype=self._sample.grads.dtype)
         if label in makers:
             self._steps[label] = makers[label]()
         return label in makers

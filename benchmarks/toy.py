@@ -138,8 +138,8 @@ def draw(paths: dict[str, np.ndarray], output: Path) -> None:
             axis.plot(*path[0], "o", color="black", markersize=2.5)
             axis.plot(*path[-1], "*", color=colour, markersize=7, markeredgecolor="black", mew=0.4)
         axis.set_title(name, fontsize=8, pad=3)
-        axis.set(xlim=(-11, 11), ylim=(-11, 11), xticks=(-10, 0, 10), yticks=(-10, 0, 10))
-        axis.set_aspect("equal")
+        limits = {"xlim": (-11, 11), "ylim": (-11, 11), "aspect": "equal"}
+        axis.set(xticks=(-10, 0, 10), yticks=(-10, 0, 10), **limits)
         axis.tick_params(labelsize=6, length=2)
     for axis in axes.flat[len(paths) :]:
         axis.set_axis_off()
