@@ -65,11 +65,8 @@ def run(
         steps: of each training
     """
     at_least(max(EVERY) + 1, steps=steps)
-    made = Made(load(model, file=file))
-    ways = {
-        name: weighting_of(load(model, overlay(name), file=file), made.model)
-        for name in chosen(methods)
-    }
+    names, made = chosen(methods), Made(load(model, file=file))
+    ways = {n: weighting_of(load(model, overlay(n), file=file), made.model) for n in names}
     batches = [used_parts(batch) for batch in made.batches(steps)]
     first, spread = next(iter(ways.values())), made.loader.layout.spread
     find = finder(sums_of(made.model), first, spread)

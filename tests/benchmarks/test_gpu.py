@@ -29,10 +29,9 @@ from maskformer_jax.weighting import METHODS
 
 ROOT = Path(__file__).parents[2]
 TINY = f"""\
-base: {ROOT}/configs/maskformer.yaml
-data: {{streams: {{tracks: {{cap: 8}}}}, objects: {{hadrons: {{cap: 3}}}}}}
-model: {{embed_dim: 16, num_heads: 2, head_widths: [16], encoder: {{layers: 1}}}}
-tasks: {{hadrons: {{decoder_layers: 1}}}}
+base: {ROOT}/configs/gn2.yaml
+data: {{streams: {{tracks: {{cap: 8}}}}}}
+model: {{embed_dim: 16, num_heads: 2, head_widths: [16], encoder: {{layers: 1, output_dim: 16}}}}
 """
 
 
