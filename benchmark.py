@@ -11,11 +11,11 @@ from maskformer_jax.training.compilation import use_cache
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one benchmark, prints its tables and keeps them; 2 where the input is wrong."""
-    options = parse(argv, __doc__)
-    run, output = options.pop("run"), options.pop("output")
     use_cache()
     tables: dict[str, Table] = {}
     try:
+        options = parse(argv, __doc__)
+        run, output = options.pop("run"), options.pop("output")
         # What is there is written at once: a run that is killed leaves something behind.
         for found in run(**options):
             tables |= found

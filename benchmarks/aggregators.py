@@ -6,8 +6,10 @@ With `--peers` TorchJD's methods run on the same matrices, call by call in turn 
 import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
+from itertools import cycle
+from statistics import geometric_mean
 
 import jax
 import jax.numpy as jnp
@@ -71,8 +73,10 @@ def measure(
                 continue
             fixed = not is_random(name, num_tasks)
             rounded[name] = rounding(name, given, update) if fixed else None
-            if ask and is_made(name, ask):
-                works[f"TorchJD {name}"] = partial(ask, "run", name)
+            # TorchJD may not have the method, or can't run it on these matrices.
+            with suppress(FailedError):
+                if ask and ask("make", name) and ask("run", name) > 0:
+                    works[f"TorchJD {name}"] = partial(ask, "run", name)
         times = medians(works, repeats)
     kind = min(readers, key=times.get)
     rate = num_tasks * parameters * 4e-9 / times[kind]
@@ -81,12 +85,10 @@ def measure(
         f"twice at {rate:.1f} GB/s (sum over {kind})"
     )
     rows = [row(name, times, 2 * times[kind], error) for name, error in rounded.items()]
-    ratios = [math.log(x[-1]) for x in rows if x[-1] is not None]
+    ratios = [x[-1] for x in rows if x[-1] is not None]
     if ratios:
-        mean = math.exp(sum(ratios) / len(ratios))
-        notes.append(
-            f"geometric mean of our time over TorchJD's, {len(ratios)} methods: {mean:.3f}"
-        )
+        mean = f"{len(ratios)} methods: {geometric_mean(ratios):.3f}"
+        notes.append(f"geometric mean of our time over TorchJD's, {mean}")
     return Table(title, COLUMNS, rows, notes)
 
 
@@ -114,19 +116,15 @@ def inputs(num_tasks: int, parameters: int) -> dict[str, np.ndarray]:
     return {name: x.astype(np.float32) for name, x in zip(names, arrays, strict=True)}
 
 
-def split(matrix: np.ndarray) -> list[list[jax.Array]]:
+def split(matrix: np.ndarray) -> list[jax.Array]:
     """Columns of [K, P] as the weights and biases of layers; the last leaf takes what is left."""
-    layers, start = [], 0
-    while start < matrix.shape[1]:
-        layer = []
-        for shape in LAYER:
-            part = matrix[:, start : start + math.prod(shape)]
-            start += part.shape[1]
-            if part.shape[1] == math.prod(shape):
-                part = part.reshape(len(matrix), *shape)
-            layer += [jnp.asarray(part)] if part.size else []
-        layers.append(layer)
-    return layers
+    leaves, shapes = [], cycle(LAYER)
+    while matrix.size:
+        shape = next(shapes)
+        part, matrix = np.split(matrix, [math.prod(shape)], axis=1)
+        is_whole = part.shape[1] == math.prod(shape)
+        leaves.append(jnp.asarray(part.reshape(-1, *shape) if is_whole else part))
+    return leaves
 
 
 def prepare(
@@ -156,11 +154,3 @@ def rounding(name: str, given: dict[str, np.ndarray], update: np.ndarray) -> flo
     with jax.enable_x64(True):
         wide = {field: array.astype(np.float64) for field, array in given.items()}
         return difference([update], [prepare(name, len(given["losses"]), wide)[1]])
-
-
-def is_made(name: str, ask: Ask) -> bool:
-    """Whether TorchJD has the method and can run it on these matrices."""
-    try:
-        return ask("make", name) and ask("run", name) > 0
-    except FailedError:
-        return False

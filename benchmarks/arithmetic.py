@@ -4,7 +4,7 @@ Nothing is compiled or timed, so that the numbers are the same on every machine.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -100,15 +100,14 @@ def of_networks(settings: Settings) -> Table:
     configs[f"a trunk with {HEADS} heads"] = many_heads(trunk, HEADS)
     rows = []
     for label, config in configs.items():
-        found = []
-        for name in ("equal", "cagrad"):
-            with_method = dataclasses.replace(config, weighting=WeightingConfig(name=name))
-            found.append(of_update(with_method, read_epoch(with_method, batches=1)))
+        weightings = (WeightingConfig(name=name) for name in ("equal", "cagrad"))
+        ways = [dataclasses.replace(config, weighting=x) for x in weightings]
+        found = [of_update(way, read_epoch(way, batches=1)) for way in ways]
         rows.append([label, len(build(config).losses), *found, found[1] / found[0]])
     columns = {"network": "", "losses": "d", "equal, GFLOP": ".2f", "cagrad, GFLOP": ".2f"}
+    columns["cagrad, to equal"] = ".3f"
     title = "Arithmetic of an update by the gradients of all losses, without the optimiser"
-    title = f"{title}; batches of {settings.batch_size} jets"
-    return Table(title, {**columns, "cagrad, to equal": ".3f"}, rows)
+    return Table(f"{title}; batches of {settings.batch_size} jets", columns, rows)
 
 
 def many_heads(config: Config, number: int) -> Config:
@@ -125,14 +124,17 @@ def arithmetic_of_jets(config: Config, batch_size: int) -> Callable[[Any], Any]:
 
     Raises:
         InputError: the model has not one stream.
-        RuntimeError: they are no parabola.
+        RuntimeError: they are no parabola within `LARGEST_ERROR`.
     """
     found = []
     for number in COUNTED_AT:
         short = capped(config, number)
         part = example(build(short).schema, batch_size)
         found.append(_of_gradient(short, part) / batch_size)
-    return parabola(COUNTED_AT, found)
+    fitted = Polynomial.fit(COUNTED_AT, found, 2)
+    if np.abs(fitted(np.array(COUNTED_AT)) / found - 1).max() > LARGEST_ERROR:
+        raise RuntimeError(f"the arithmetic of jets of {COUNTED_AT} tracks is no parabola: {found}")
+    return fitted
 
 
 def capped(config: Config, cap: int) -> Config:
@@ -145,18 +147,6 @@ def capped(config: Config, cap: int) -> Config:
     check(len(streams) == 1, "--model", "have one stream of constituents", len(streams))
     streams = {k: dataclasses.replace(x, cap=cap) for k, x in streams.items()}
     return dataclasses.replace(config, data=dataclasses.replace(config.data, streams=streams))
-
-
-def parabola(tracks: Sequence[int], found: Sequence[float]) -> Polynomial:
-    """The parabola through these points.
-
-    Raises:
-        RuntimeError: there is none within `LARGEST_ERROR`.
-    """
-    fitted = Polynomial.fit(tracks, found, 2)
-    if np.abs(fitted(np.array(tracks)) / found - 1).max() > LARGEST_ERROR:
-        raise RuntimeError(f"the arithmetic of jets of {tracks} tracks is no parabola: {found}")
-    return fitted
 
 
 def read_epoch(config: Config, batches: int | None = None) -> Epoch:

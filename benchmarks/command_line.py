@@ -8,30 +8,14 @@ import argparse
 import inspect
 import re
 import shlex
+from importlib import import_module
 from typing import Any, get_args, get_origin
 
-from benchmarks import (
-    aggregators,
-    data,
-    export,
-    gpu,
-    interactions,
-    precision,
-    report,
-    scaling,
-    solvers,
-    toy,
-    training,
-    weights,
-)
+from maskformer_jax.commands.arguments import Parser
 
-PARTS = {
-    module.__name__.split(".")[-1]: module.run
-    for module in (
-        *(data, training, scaling, weights, interactions, report),
-        *(gpu, aggregators, toy, export, precision, solvers),
-    )
-}
+NAMES = ("data", "training", "scaling", "weights", "interactions", "report")
+NAMES += ("gpu", "aggregators", "toy", "export", "precision", "solvers")
+PARTS = {name: import_module(f"benchmarks.{name}").run for name in NAMES}
 SHARED = {
     "model": "YAML file, or name of one in configs",
     "file": "training file",
@@ -47,8 +31,12 @@ ARGUMENT = re.compile(r"^    (\w+): (.+(?:\n {8}.+)*)", re.MULTILINE)
 
 
 def parse(argv: list[str] | None, description: str) -> dict[str, Any]:
-    """The options of one benchmark by name; `run` is what to call with all but it and `output`."""
-    parser = argparse.ArgumentParser(description=description)
+    """The options of one benchmark by name; `run` is what to call with all but it and `output`.
+
+    Raises:
+        InputError: an option is unknown, abbreviated or wrong.
+    """
+    parser = Parser(description=description)
     parts = parser.add_subparsers(required=True)
     for name, run in PARTS.items():
         summary, _, arguments = inspect.getdoc(run).partition("Args:")
@@ -58,7 +46,7 @@ def parse(argv: list[str] | None, description: str) -> dict[str, Any]:
         meanings = SHARED | dict(ARGUMENT.findall(arguments))
         for option in inspect.signature(run).parameters.values():
             _add(part, option, " ".join(meanings[option.name].split()).replace("%", "%%"))
-        if run is not report.run:
+        if name != "report":
             text = "all numbers as JSON, the tables beside it; empty: no file; default: %(default)s"
             part.add_argument("--output", default=f"runs/{name}.json", help=text)
     return vars(parser.parse_args(argv))

@@ -37,17 +37,14 @@ class Started(NamedTuple):
     Attributes:
         trace: from Python to the program that is compiled.
         compilation: of that program, or its way from the cache.
+        total: until the first step runs.
         steps: of every step after that, on the first batch.
     """
 
     trace: float
     compilation: float
+    total: float
     steps: list[float]
-
-    @property
-    def total(self) -> float:
-        """Seconds until the first step runs."""
-        return self.trace + self.compilation
 
 
 def first_steps(settings: Settings) -> Table:
@@ -125,7 +122,7 @@ class Starter:
         for _ in range(steps):
             took, (state, _) = timed(step, state, *placed)
             seconds.append(took)
-        return Started(traced - begin, compiled - traced, seconds)
+        return Started(traced - begin, compiled - traced, compiled - begin, seconds)
 
 
 if __name__ == "__main__":

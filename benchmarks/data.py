@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import h5py
+import numpy as np
 
 from benchmarks.made import SAMPLE, Made, at_least, load
 from benchmarks.peer_process import Ask, peer, salt_settings
@@ -90,14 +91,12 @@ def _row(config: Config, repeats: int, ask: Ask | None) -> list[float]:
         works["Salt"] = lambda: jets / ask("next", data.train_file, whole)
     found = rounds(works, repeats)
     batches.close()
-    rates = {name: spread(values)[0] for name, values in found.items()}
+    rates = {name: float(np.median(values)) for name, values in found.items()}
     row = [rates["reading"], rates["batches"], rates["batches"] / rates["reading"]]
-    if ask:
-        row += [
-            rates["Salt"],
-            *spread([a / b for a, b in zip(found["batches"], found["Salt"], strict=True)]),
-        ]
-    return row
+    if not ask:
+        return row
+    pairs = zip(found["batches"], found["Salt"], strict=True)
+    return [*row, rates["Salt"], *spread([a / b for a, b in pairs])]
 
 
 def _read(config: Config, schema: Schema) -> None:

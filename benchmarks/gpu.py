@@ -6,29 +6,36 @@ named at the end.
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from benchmarks.compiled_steps import TURNS, Steps
-from benchmarks.devices import DIFFERENCES, Case, Correctness, matrix_peak
+from benchmarks.devices import (
+    DIFFERENCES,
+    TURNS,
+    Case,
+    Numbers,
+    compare,
+    matrix_peak,
+    prepare,
+)
 from benchmarks.export import BATCH_SIZE
 from benchmarks.made import SAMPLE, at_least, chosen, load
-from benchmarks.peer_process import Ask, peer, salt_settings
+from benchmarks.peer_process import Ask, peer
 from benchmarks.settings import SALT as PEERS
 from benchmarks.tables import Table, about
-from benchmarks.training import Turn
-from benchmarks.turns import spread
+from benchmarks.training import summary, theirs
 from maskformer_jax.errors import InputError
 
 # One and K backward passes: the methods of the tables against batch size.
 FIRST = ("equal", "cagrad")
+CORES = os.cpu_count()
 PARTS = ("sizes", "correctness", "methods", "salt")
 CORRECTNESS, SALT = "correctness", "salt"
 DTYPES = ("bfloat16", "float32")
@@ -36,6 +43,7 @@ COLUMNS = {"network": "", "type": "", "batch": "d", "method": "", "jets/s": ",.0
 COLUMNS |= {"to equal": ".3f", "with loader": ",.0f", "waiting": ".1%", "GiB": ".2f"}
 COLUMNS |= {"of peak": ".1%"}
 PEAKS = {"type": "", "10^12 operations/s of matrix products": ".4g"}
+Prepare = Callable[[Case, ThreadPoolExecutor], Numbers]
 MOST = 8  # trainings that are compiled, and then measured, before the time is looked at
 
 
@@ -64,7 +72,7 @@ def run(
         matrix: rows of the square matrices whose product gives the peak
         threads: programs that are compiled at the same time; none: one per core
     """
-    begin, names, threads = time.perf_counter(), chosen(methods), threads or os.cpu_count()
+    begin, names, threads = time.perf_counter(), chosen(methods), threads or CORES
     at_least(1, batch_sizes=batch_sizes, matrix=matrix, threads=threads)
     at_least(0.001, seconds=seconds)
     dtypes, parts = chosen(dtypes, DTYPES, "type"), chosen(parts, PARTS, "part")
@@ -73,10 +81,12 @@ def run(
     works = [x for x in cases(models, names, dtypes, batch_sizes) if x.part in parts]
     most = min(threads, MOST)
     with ExitStack() as stack:
-        steps, peers = Steps(file, seconds), SaltTurns(stack, peer_python, file, seconds)
-        measurers = {"sizes": steps, "methods": steps, SALT: peers, CORRECTNESS: Correctness(file)}
+        start = cache(lambda: stack.enter_context(peer(peer_python, "salt_process", CORES)))
+        steps = partial(prepare, file=file, seconds=seconds)
+        prepares = {"sizes": steps, "methods": steps, CORRECTNESS: partial(compare, file=file)}
+        prepares[SALT] = partial(salt, start=start, file=file, seconds=seconds)
         for group in (works[start : start + most] for start in range(0, max(len(works), 1), most)):
-            found = measured(group, measurers, deadline, threads)
+            found = measured(group, prepares, deadline, threads)
             rows += found
             missing += [_name(case._asdict()) for case in group[len(found) :]]
             yield tables(rows, peaks, f"not measured within {limit:g} s", missing)
@@ -107,7 +117,7 @@ def cases(
 
 
 def measured(
-    group: Sequence[Case], measurers: Mapping[str, Any], deadline: float, threads: int
+    group: Sequence[Case], prepares: Mapping[str, Prepare], deadline: float, threads: int
 ) -> list[dict[str, Any]]:
     """Numbers of every case that was begun before the deadline.
 
@@ -116,7 +126,7 @@ def measured(
 
     Args:
         group: of cases.
-        measurers: part -> what prepares its cases, and then measures them.
+        prepares: part -> what begins to compile a case, and returns what measures it.
         deadline: by `time.perf_counter`.
         threads: programs that are compiled at the same time.
     """
@@ -124,50 +134,43 @@ def measured(
     with ThreadPoolExecutor(threads) as pool:
         for case in group:
             if time.perf_counter() < deadline:
-                begun.append((case, measurers[case.part].prepare(case, pool)))
+                begun.append((case, prepares[case.part](case, pool)))
     while begun:
-        case, prepared = begun.pop(0)
+        case, numbers = begun.pop(0)
         try:
-            numbers = measurers[case.part].numbers(case, prepared)
+            found = numbers()
         except (jax.errors.JaxRuntimeError, InputError) as error:
-            numbers = {"failed": str(error).splitlines()[0]}
-        rows.append(case._asdict() | numbers)
+            found = {"failed": str(error).splitlines()[0]}
+        rows.append(case._asdict() | found)
     return rows
 
 
-class SaltTurns:
-    """Salt's trainings of the same networks, loading included."""
+def salt(
+    case: Case, pool: ThreadPoolExecutor, *, start: Callable[[], Ask], file: str, seconds: float
+) -> Numbers:
+    """Salt's training of the same network, loading included: the median rate of a few turns.
 
-    def __init__(self, stack: ExitStack, python: str | None, file: str, seconds: float):
-        """Starts nothing yet.
+    Args:
+        case: what is trained.
+        pool: not needed.
+        start: gives Salt's process.
+        file: training file.
+        seconds: of a turn, at least.
+    """
+    ask = start()
 
-        Args:
-            stack: that ends Salt's process.
-            python: interpreter that has Salt; none: this one.
-            file: training file.
-            seconds: of a turn, at least.
-        """
-        self._file, self._seconds = file, seconds
-        self._start = cache(
-            lambda: stack.enter_context(peer(python, "salt_process", os.cpu_count()))
-        )
-
-    def prepare(self, case: Case, pool: ThreadPoolExecutor) -> Ask:
-        """Salt's process."""
-        return self._start()
-
-    def numbers(self, case: Case, prepared: Ask) -> dict[str, Any]:
-        """Median rate of a few turns."""
-        told = salt_settings(load(case.model, file=self._file, batch_size=case.batch_size))
-        told["device"] = {"gpu": "cuda"}.get(jax.default_backend(), "cpu")
-        parameters = prepared("train", case.method, told | {"dtype": case.dtype})
-        once = [prepared("turn", case.method, 2)["seconds"] / 2 for _ in range(2)][-1]
-        number = max(round(self._seconds / once), 2)
-        turns = [Turn(**prepared("turn", case.method, number)) for _ in range(TURNS)]
-        waiting = sum(turn.waiting for turn in turns) / sum(turn.seconds for turn in turns)
-        rate, *_ = spread([turn.rate for turn in turns])
-        found = {"parameters": parameters, "turns": turns, "waiting": waiting}
+    def numbers() -> dict[str, Any]:
+        device = {"gpu": "cuda"}.get(jax.default_backend(), "cpu")
+        config = load(case.model, file=file, batch_size=case.batch_size)
+        (training,) = theirs(ask, config, [case.method], device=device, dtype=case.dtype).values()
+        once = [training.turn(2).seconds / 2 for _ in range(2)][-1]
+        number = max(round(seconds / once), 2)
+        turns = [training.turn(number) for _ in range(TURNS)]
+        (rate, *_), waiting = summary(turns)
+        found = {"parameters": training.parameters, "turns": turns, "waiting": waiting}
         return found | {"loaded_jets_per_second": rate}
+
+    return numbers
 
 
 def tables(
@@ -204,11 +207,9 @@ def _cells(row: dict[str, Any], plain: float | None, peaks: dict[str, float]) ->
     model, dtype, batch_size = _setting(row)
     method = row["method"] if row.get("finite", True) else f"{row['method']}, not finite"
     rate, held, done = (row.get(x) for x in ("jets_per_second", "bytes", "operations_per_second"))
-    return [
-        *(Path(model).stem, dtype, batch_size, method, rate, rate and plain and rate / plain),
-        *(row.get("loaded_jets_per_second"), row.get("waiting")),
-        *(held and held / 2**30, done and done / peaks[dtype]),
-    ]
+    found = [Path(model).stem, dtype, batch_size, method, rate, rate and plain and rate / plain]
+    found += [row.get("loaded_jets_per_second"), row.get("waiting")]
+    return [*found, held and held / 2**30, done and done / peaks[dtype]]
 
 
 def _setting(row: dict[str, Any]) -> tuple[str, str, int]:

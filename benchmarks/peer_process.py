@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -40,17 +41,12 @@ def peer(python: str | None, half: str, cores: int = 2) -> AbstractContextManage
         InputError: it can't import a package.
     """
     python, needs = python or sys.executable, HALVES[half]
-    if os.sep in python:
-        python = os.path.abspath(python)
-    try:
-        checked = subprocess.run([python, "-c", f"import {needs}"], capture_output=True)
-        complete = checked.returncode == 0
-    except OSError:
-        complete = False
-    if not complete:
+    path = os.path.abspath(shutil.which(python) or python)
+    command = [path, "-c", f"import {needs}"]
+    if not Path(path).exists() or subprocess.run(command, capture_output=True).returncode:
         raise InputError(f"`--peers`: {python} can't import {needs}; {INSTALL}")
     bind(cores)
-    return process(half, python, OMP_NUM_THREADS=str(cores))
+    return process(half, path, OMP_NUM_THREADS=str(cores))
 
 
 @contextmanager

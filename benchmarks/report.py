@@ -12,13 +12,6 @@ from maskformer_jax.errors import InputError
 
 MARKS = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
 SIZES = ("batch_size", "tracks", "width", "tasks")
-# Plot -> the tables that it shows; it stands below the last of them.
-PLOTS = {
-    "training": ("training",),
-    "stages": ("stages_equal", "stages_cagrad"),
-    "sizes": SIZES,
-    "weights": ("weights",),
-}
 
 
 def run(runs: str = "runs", docs: str = "docs/performance.md") -> Iterator[dict[str, Table]]:
@@ -51,7 +44,7 @@ def filled(page: str, tables: dict[str, Table], plots: dict[str, str]) -> str:
         plots: name -> file, seen from the page.
     """
 
-    below = {PLOTS[plot][-1]: f"\n![{plot}]({file})\n" for plot, file in plots.items()}
+    below = {PLOTS[plot][1][-1]: f"\n![{plot}]({file})\n" for plot, file in plots.items()}
 
     def fill(found: re.Match) -> str:
         begin, name, end = found.groups()
@@ -64,13 +57,10 @@ def filled(page: str, tables: dict[str, Table], plots: dict[str, str]) -> str:
 
 def draw(tables: dict[str, Table], folder: Path) -> list[str]:
     """Plots of the tables that there are, and their names."""
-    draws = (_draw_training, _draw_stages, _draw_sizes, _draw_weights)
-    drawn: list[str] = []
     folder.mkdir(parents=True, exist_ok=True)
-    for (name, shown), draw_one in zip(PLOTS.items(), draws, strict=True):
-        if tables.keys() >= set(shown):
-            draw_one(tables).savefig(folder / f"{name}.png", dpi=100)
-            drawn.append(name)
+    drawn = [name for name, (_, shown) in PLOTS.items() if tables.keys() >= set(shown)]
+    for name in drawn:
+        PLOTS[name][0](tables).savefig(folder / f"{name}.png", dpi=100)
     return drawn
 
 
@@ -136,3 +126,12 @@ def _draw_weights(tables: dict[str, Table]):
     axes.legend(fontsize="small")
     axes.grid(axis="x")
     return figure
+
+
+# Plot -> what draws it, and the tables that it shows; it stands below the last of them.
+PLOTS = {
+    "training": (_draw_training, ("training",)),
+    "stages": (_draw_stages, ("stages_equal", "stages_cagrad")),
+    "sizes": (_draw_sizes, SIZES),
+    "weights": (_draw_weights, ("weights",)),
+}

@@ -1,4 +1,4 @@
-"""Salt's training and its data loading, put together as its own configuration says.
+"""Salt's MaskFormer and GN2, their training and data loading, as its own configurations say.
 
 Runs where Salt and TorchJD are installed (`benchmarks/peers.sh`), JAX not being needed:
 `python -m benchmarks.salt_process` answers the requests of `python benchmark.py training --peers`
@@ -6,15 +6,18 @@ and of `data --peers`.
 """
 
 import copy
+import importlib
 import itertools
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+import salt
 import torch
 import yaml
 from lightning.fabric.utilities import move_data_to_device
@@ -27,14 +30,69 @@ from torch import Tensor, nn
 from torchjd.aggregation import CAGrad
 from torchjd.autojac import jac_to_grad, mtl_backward
 
-from benchmarks.salt_networks import GN2_PARAMETERS, configuration, model_of, tasks_of
 from benchmarks.serving import serve
 from benchmarks.settings import SALT
 
 NORM_JETS = 5000
 SCHEDULE_STEPS = 1_000_000
+GN2_PARAMETERS = 2_339_150  # of GN2 with its 256 features and 4 classes
+# Network -> its configuration, and what stands for the width there and for nothing else.
+CONFIGURATIONS = {
+    "MaskFormer": (Path(salt.__file__).parent / "configs" / "MaskFormer.yaml", "256"),
+    "GN2": (Path(__file__).with_name("salt_gn2.yaml"), "EMBED_DIM"),
+}
 
 Backward = Callable[[dict[str, Tensor]], None]
+
+
+def configuration(settings: dict[str, Any]) -> dict[str, Any]:
+    """Salt's configuration of a network, with our width, inputs and classes of jets.
+
+    Its layers, losses and weights stay.
+
+    Args:
+        settings: `network`, `embed_dim`, `jets` and `tracks` (fields of the inputs), `jet_classes`.
+    """
+    path, width = CONFIGURATIONS[settings["network"]]
+    config = yaml.safe_load(path.read_text().replace(width, str(settings["embed_dim"])))
+    variables = {name: settings[name] for name in ("jets", "tracks")}
+    config["data"]["variables"] = variables
+    for net in config["model"]["model"]["init_args"]["init_nets"]:
+        net |= {"variables": variables, "global_object": "jets"}
+    for task in tasks_of(config):
+        if task["input_name"] == "jets":
+            task["class_names"] = settings["jet_classes"]
+            task["dense_config"]["output_size"] = len(settings["jet_classes"])
+    return config
+
+
+def tasks_of(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """Arguments of the heads; the MaskFormer's mask decoder has further losses."""
+    modules = config["model"]["model"]["init_args"]["tasks"]["init_args"]["modules"]
+    return [module["init_args"] for module in modules]
+
+
+def instantiate(node: Any) -> Any:
+    """The object that `class_path` and `init_args` describe, and those inside of it."""
+    if isinstance(node, list):
+        return [instantiate(value) for value in node]
+    if not isinstance(node, dict):
+        return node
+    if "class_path" not in node:
+        return {key: instantiate(value) for key, value in node.items()}
+    module, name = node["class_path"].rsplit(".", 1)
+    make = getattr(importlib.import_module(module), name)
+    return make(**instantiate(node.get("init_args", {})))
+
+
+def model_of(config: dict[str, Any]) -> nn.Module:
+    """Salt's model, of the same initial parameters at every call."""
+    torch.manual_seed(0)
+    model = instantiate(config["model"]["model"])
+    model.global_object = "jets"
+    for task in model.tasks:
+        task.global_object = "jets"
+    return model
 
 
 def batches(config: dict[str, Any], settings: dict[str, Any]) -> Iterator[tuple]:

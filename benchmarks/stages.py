@@ -22,7 +22,7 @@ from benchmarks.turns import medians, timed
 from maskformer_jax.build import Model
 from maskformer_jax.config import Config
 from maskformer_jax.gradients import LossSums, fill_rows, gradients_by_loss, micro_batches
-from maskformer_jax.training import loop, method
+from maskformer_jax.training import method
 
 # Side of the square matrices, and numbers of the array that is copied.
 MATRIX, ARRAY = 2048, 2**26
@@ -30,33 +30,17 @@ COLUMNS = {"stage": "", "ms": ".1f", "share": ".1%", "GFLOP": ".2f", "GFLOP/s": 
 COLUMNS |= {"of the peak": ".0%", "MB": ".0f", "GB/s": ".1f", "of the bandwidth": ".0%"}
 COLUMNS |= {"limit": "", "time to the limit": ".1f"}
 
-Work = Callable[[], float]
-
-
-class Program(NamedTuple):
-    """A compiled program and what XLA says of it.
-
-    Attributes:
-        work: runs it once, and returns its seconds.
-        flops: floating-point operations.
-        bytes: read and written.
-    """
-
-    work: Work
-    flops: float
-    bytes: float
-
 
 class Stage(NamedTuple):
     """What a stage takes, or what the machine does in a second.
 
     Attributes:
-        seconds: measured.
-        flops: floating-point operations.
-        bytes: read and written.
+        seconds: measured; of a compiled program: runs it once, and returns its seconds.
+        flops: floating-point operations, by XLA.
+        bytes: read and written, by XLA.
     """
 
-    seconds: float
+    seconds: Any
     flops: float
     bytes: float
 
@@ -65,14 +49,13 @@ def stages(name: str, settings: Settings) -> Table:
     """The table of one method."""
     config, steps = settings.config(overlay(name)), settings.steps
     found = programs(config)
-    works = {label: program.work for label, program in (found | machine_programs()).items()}
-    several = {label: partial(_repeated, work, steps) for label, work in works.items()}
-    seconds = {label: total / steps for label, total in medians(several, settings.repeats).items()}
-    machine = Stage(1.0, 2 * MATRIX**3 / seconds["product"], 8 * ARRAY / seconds["copy"])
-    measured = {
-        label: Stage(seconds[label], program.flops, program.bytes)
-        for label, program in found.items()
+    works = {
+        label: partial(_repeated, program.seconds, steps)
+        for label, program in (found | machine_programs()).items()
     }
+    seconds = {label: total / steps for label, total in medians(works, settings.repeats).items()}
+    machine = Stage(1.0, 2 * MATRIX**3 / seconds["product"], 8 * ARRAY / seconds["copy"])
+    measured = {label: stage._replace(seconds=seconds[label]) for label, stage in found.items()}
     whole = measured.pop("whole step")
     rows = [row(*pair, whole.seconds, machine) for pair in differences(measured).items()]
     rows.append(row("whole step", whole, whole.seconds, machine))
@@ -84,11 +67,11 @@ def stages(name: str, settings: Settings) -> Table:
     return Table(title, COLUMNS, rows)
 
 
-def _repeated(work: Work, times: int) -> float:
+def _repeated(work: Callable[[], float], times: int) -> float:
     return sum(work() for _ in range(times))
 
 
-def programs(config: Config) -> dict[str, Program]:
+def programs(config: Config) -> dict[str, Stage]:
     """The programs, each of which but the last three contains the one before it."""
     made = Made(config)
     model, batch = made.model, made.batch()
@@ -97,7 +80,11 @@ def programs(config: Config) -> dict[str, Program]:
     part = jax.device_put(jax.tree.map(lambda x: x[0], batch))
     weigh = method.build(config, model, optax.sgd(1.0), 1)
     gradients = partial(_gradients, model, plain=weigh.scalarise)
-    found = {"forward": program(partial(_losses, model), model.params, part, times=used)}
+
+    def losses(params: PyTree, part: PyTree) -> LossSums:
+        return micro_batches.stacked_of(sums_of(model), params)(part)
+
+    found = {"forward": program(losses, model.params, part, times=used)}
     for name, group in groups(model.params).items():
         found[name] = program(partial(gradients, group), model.params, part, times=used)
     sums, gradient = jax.jit(partial(gradients, group))(model.params, part)
@@ -111,7 +98,9 @@ def programs(config: Config) -> dict[str, Program]:
         )
         gradient = jax.tree.map(lambda x: x[0], gradient)
     found["optimiser"] = program(partial(_optimise, made), gradient, model.params)
-    found["whole step"] = _whole(made.trainer, batch, used)
+    whole = program(made.trainer.step, made.trainer.state, *jax.device_put(batch))
+    # XLA counts a loop over the parts once.
+    found["whole step"] = Stage(whole.seconds, used * whole.flops, used * whole.bytes)
     return found
 
 
@@ -127,10 +116,6 @@ def groups(params: PyTree) -> dict[str, list[bool]]:
     if any(decoder):
         found["backward, decoder"] = heads
     return found | {"backward, encoder": [True] * len(heads)}
-
-
-def _losses(model: Model, params: PyTree, part: PyTree) -> LossSums:
-    return micro_batches.stacked_of(sums_of(model), params)(part)
 
 
 def _gradients(
@@ -157,32 +142,16 @@ def _optimise(made: Made, gradient: PyTree, params: PyTree) -> PyTree:
     return optax.apply_updates(params, updates), state
 
 
-def program(function: Callable[..., Any], *arguments: PyTree, times: int = 1) -> Program:
+def program(function: Callable[..., Any], *arguments: PyTree, times: int = 1) -> Stage:
     """The function, compiled for these arguments and run that many times."""
     compiled = jax.jit(function).lower(*arguments).compile()
     cost = compiled.cost_analysis()
 
     work = partial(_repeated, lambda: timed(compiled, *arguments)[0], times)
-    return Program(work, times * cost["flops"], times * cost["bytes accessed"])
+    return Stage(work, times * cost["flops"], times * cost["bytes accessed"])
 
 
-def _whole(trainer: loop.Trainer, batch: PyTree, used: int) -> Program:
-    """The step of a training, again and again on one batch."""
-    # A step takes the memory of its state, in which the parameters of the model are.
-    placed, state = jax.device_put(batch), jax.tree.map(jnp.copy, trainer.state)
-    compiled = trainer.step.lower(state, *placed).compile()
-    cost = compiled.cost_analysis()
-
-    def work() -> float:
-        nonlocal state
-        seconds, (state, _) = timed(compiled, state, *placed)
-        return seconds
-
-    # XLA counts a loop over the parts once.
-    return Program(work, used * cost["flops"], used * cost["bytes accessed"])
-
-
-def machine_programs() -> dict[str, Program]:
+def machine_programs() -> dict[str, Stage]:
     """A product of large matrices, and a copy of a large array."""
     drawn = np.random.default_rng(0).standard_normal((MATRIX, MATRIX), np.float32)
     product = program(jnp.matmul, *2 * [jnp.asarray(drawn)])

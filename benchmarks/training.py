@@ -57,12 +57,7 @@ class Turn(NamedTuple):
 
 
 class Training(NamedTuple):
-    """A network in training.
-
-    Attributes:
-        parameters: their number.
-        turn: makes so many steps.
-    """
+    """A network in training: its number of parameters, and what makes so many steps."""
 
     parameters: int
     turn: Callable[[int], Turn]
@@ -146,14 +141,23 @@ def loaded(
     return state, Turn(jets, end_of_work() - begin, waiting)
 
 
-def theirs(ask: Ask, config: Config) -> dict[str, Training]:
-    """Salt's trainings of the same network, on the same inputs, file and batch size."""
-    told = salt_settings(config)
+def theirs(
+    ask: Ask, config: Config, labels: Sequence[str] = SALT, **more: str
+) -> dict[str, Training]:
+    """Salt's trainings of the same network, on the same inputs, file and batch size.
+
+    Args:
+        ask: Salt's process.
+        config: of our training.
+        labels: of Salt's.
+        **more: `device` and `dtype` of theirs.
+    """
+    told = salt_settings(config) | more
 
     def turn(label: str, steps: int) -> Turn:
         return Turn(**ask("turn", label, steps))
 
-    return {label: Training(ask("train", label, told), partial(turn, label)) for label in SALT}
+    return {label: Training(ask("train", label, told), partial(turn, label)) for label in labels}
 
 
 def interleaved(
@@ -170,6 +174,12 @@ def interleaved(
 
     labels = list(trainings)[1:] if others else trainings
     return rounds({label: partial(pair, trainings[label]) for label in labels}, repeats, warm=0)
+
+
+def summary(turns: Sequence[Turn]) -> tuple[tuple[float, float, float], float]:
+    """The `spread` of the rates, and the share of all seconds that were waited for batches."""
+    waiting = sum(turn.waiting for turn in turns) / sum(turn.seconds for turn in turns)
+    return spread([turn.rate for turn in turns]), waiting
 
 
 def table(
@@ -189,8 +199,7 @@ def table(
     for label, found in turns.items():
         ratios = [turn.rate / before.rate for before, turn in pairs.get(label, ())]
         compared = 3 * [None] if label == reference else spread(ratios)
-        waiting = sum(turn.waiting for turn in found) / sum(turn.seconds for turn in found)
-        rates = spread([turn.rate for turn in found])
+        rates, waiting = summary(found)
         lines.append([label, parameters[label], *rates, *compared, waiting])
     columns = {"training": "", "parameters": ",d", "jets/s": ",.0f", "least": ",.0f"}
     columns |= {"most": ",.0f", f"to {reference}": ".3f", "least ratio": ".3f"}

@@ -5,6 +5,7 @@ the options `every`, `gramian_fraction` and `at` leave of the gradients; their u
 parameters follows from the exact Gramian.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -40,12 +41,7 @@ REPRESENTATION = "representation"
 
 
 class Given(NamedTuple):
-    """What weights are found from.
-
-    Attributes:
-        losses: unweighted.
-        gramian: inner products of their gradients.
-    """
+    """What weights are found from: unweighted losses, and inner products of their gradients."""
 
     losses: Float[Array, " K"]
     gramian: Float[Array, "K K"]
@@ -69,11 +65,8 @@ def run(
         steps: of each training
     """
     at_least(max(EVERY) + 1, steps=steps)
-    made = Made(load(model, file=file))
-    ways = {
-        name: weighting_of(load(model, overlay(name), file=file), made.model)
-        for name in chosen(methods)
-    }
+    names, made = chosen(methods), Made(load(model, file=file))
+    ways = {n: weighting_of(load(model, overlay(n), file=file), made.model) for n in names}
     batches = [used_parts(batch) for batch in made.batches(steps)]
     first, spread = next(iter(ways.values())), made.loader.layout.spread
     find = finder(sums_of(made.model), first, spread)
@@ -149,9 +142,8 @@ def cosines(
 ) -> dict[str, np.ndarray]:
     """Label -> cosine at every step of a training that moves by exact weights."""
     weigh = jax.jit(lambda given, state: way.weigh(given.gramian, state, given.losses))
-    labels = [*(f"every {n}" for n in EVERY), *(f"fraction 1/{n}" for n in FRACTIONS)]
-    states = dict.fromkeys([*labels, REPRESENTATION], way.init(params))
-    found: dict[str, list[float]] = {label: [] for label in states}
+    states: dict[str, TaskState] = {}
+    found: dict[str, list[float]] = defaultdict(list)
 
     @jax.jit
     def move(params: PyTree, states: PyTree, gradients: PyTree, losses: Array) -> PyTree:
@@ -160,15 +152,14 @@ def cosines(
         update, inner = optimise.update(update, inner, params)
         return optax.apply_updates(params, update), (exact, inner), exact.weights
 
-    moving = (way.init(params), optimise.init(params))
+    first = way.init(params)
+    moving = (first, optimise.init(params))
     for number, batch in enumerate(tqdm(batches, leave=False)):
         gradients, here, cheap = find(params, batch)
         params, moving, weights = move(params, moving, gradients, here.losses)
-        for n in EVERY:
-            if number % n == 0:
-                states[f"every {n}"] = weigh(here, states[f"every {n}"])
-        for label, given in cheap.items():
-            states[label] = weigh(given, states[label])
+        due = {f"every {n}": here for n in EVERY if number % n == 0}
+        for label, given in (due | cheap).items():
+            states[label] = weigh(given, states.get(label, first))
         for label, state in states.items():
             found[label].append(cosine(here.gramian, weights, state))
     return {label: np.array(values) for label, values in found.items()}
@@ -183,14 +174,12 @@ def cosine(gramian: Float[Array, "K K"], weights: Float[Array, " K"], other: Tas
 
 def table(columns: dict[str, dict[str, np.ndarray]]) -> Table:
     """Mean and lowest cosine of every method and option."""
-    heads = {"weights": ""}
-    for name in columns:
-        heads |= {f"{name}, mean": ".3f", f"{name}, lowest": ".3f"}
-    first = next(iter(columns.values()))
+    kinds, first = {"mean": np.mean, "lowest": np.min}, next(iter(columns.values()))
+    heads = {f"{name}, {kind}": ".3f" for name in columns for kind in kinds}
     rows = [
-        [label, *(float(of(x[label])) for x in columns.values() for of in (np.mean, np.min))]
+        [label, *(float(of(x[label])) for x in columns.values() for of in kinds.values())]
         for label in first
     ]
-    steps = len(next(iter(first.values())))
+    steps = len(first[REPRESENTATION])
     title = f"Cosine of the update of the shared parameters with the exact one, {steps} steps"
-    return Table(title, heads, rows)
+    return Table(title, {"weights": "", **heads}, rows)

@@ -20,7 +20,7 @@ import pytest
 
 import benchmark
 from benchmarks import devices
-from benchmarks.devices import Case, Correctness
+from benchmarks.devices import Case, compare
 from benchmarks.gpu import cases, measured, tables
 from benchmarks.settings import SALT
 from benchmarks.tables import text
@@ -29,10 +29,9 @@ from maskformer_jax.weighting import METHODS
 
 ROOT = Path(__file__).parents[2]
 TINY = f"""\
-base: {ROOT}/configs/maskformer.yaml
-data: {{streams: {{tracks: {{cap: 8}}}}, objects: {{hadrons: {{cap: 3}}}}}}
-model: {{embed_dim: 16, num_heads: 2, head_widths: [16], encoder: {{layers: 1}}}}
-tasks: {{hadrons: {{decoder_layers: 1}}}}
+base: {ROOT}/configs/gn2.yaml
+data: {{streams: {{tracks: {{cap: 8}}}}}}
+model: {{embed_dim: 16, num_heads: 2, head_widths: [16], encoder: {{layers: 1, output_dim: 16}}}}
 """
 
 
@@ -109,14 +108,16 @@ def test_the_most_important_comes_first_and_all_comes_once():
 
 
 def test_a_training_that_fails_says_why_and_the_others_go_on():
-    def numbers(case, prepared):
+    def numbers(case):
         if case.batch_size == 16:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory\ntrace")
         return {"jets_per_second": 2.0}
 
-    measurer = SimpleNamespace(prepare=lambda case, pool: None, numbers=numbers)
+    def prepare(case, pool):
+        return partial(numbers, case)
+
     group = [Case("sizes", "a.yaml", "equal", "float32", size) for size in (16, 8)]
-    failed, good = measured(group, {"sizes": measurer}, deadline=np.inf, threads=1)
+    failed, good = measured(group, {"sizes": prepare}, deadline=np.inf, threads=1)
     assert good["jets_per_second"] == 2.0
     compared = Case("correctness", "a", "uw", "float32", 8)._asdict() | {"failed": "no solver"}
     found = tables([failed, compared], {}, "within 1 s", [])
@@ -161,9 +162,9 @@ def test_differences_are_relative_to_the_cpu(case, monkeypatch):
     trainer = SimpleNamespace(state=state, step=SimpleNamespace(lower=lower))
     made = SimpleNamespace(trainer=trainer, batch=lambda: (jnp.array([3.0, 4.0]),))
     monkeypatch.setattr(devices, "tiny", lambda *_: made)
-    given, correctness = Case("correctness", "none", "equal", "float32", 8), Correctness("none")
+    given = Case("correctness", "none", "equal", "float32", 8)
     with ThreadPoolExecutor(1) as pool:
-        found = correctness.numbers(given, correctness.prepare(given, pool))
+        found = compare(given, pool, file="none")()
     np.testing.assert_allclose(found["update"], expected, rtol=1e-6)
     assert found["weights"] == 0.0
     assert found["losses"] < 1e-6 or case == "not finite"

@@ -14,8 +14,8 @@ import optax
 import pytest
 
 import benchmark
-from benchmarks import compilation, stages, weights
-from benchmarks.arithmetic import capped, count, many_heads, parabola, read_epoch
+from benchmarks import arithmetic, compilation, stages, weights
+from benchmarks.arithmetic import arithmetic_of_jets, capped, count, many_heads, read_epoch
 from benchmarks.compilation import Started
 from benchmarks.data import copy_plain
 from benchmarks.made import SAMPLE, Settings
@@ -68,11 +68,17 @@ def test_arithmetic_of_a_product_is_known():
     assert count(jnp.matmul, *shapes) == 2 * 3 * 5 * 7
 
 
-def test_parabola_goes_through_its_points_and_no_other_curve_is_one():
-    tracks = np.array([1, 8, 20, 40])
-    np.testing.assert_allclose(parabola(tracks, 3 + 2 * tracks + tracks**2)(30), 963)
+def test_arithmetic_of_jets_is_a_parabola_and_no_other_curve(monkeypatch):
+    def found(config, part):
+        n = config.data.streams["tracks"].cap
+        return 10 * (3 + 2 * n + n**power)
+
+    monkeypatch.setattr(arithmetic, "_of_gradient", found)
+    config, power = load_config("quickstart"), 2
+    np.testing.assert_allclose(arithmetic_of_jets(config, 10)(30), 963)
+    power = 3
     with pytest.raises(RuntimeError, match="is no parabola"):
-        parabola(tracks, 1.0 * tracks**3)
+        arithmetic_of_jets(config, 10)
 
 
 def test_an_epoch_has_all_tracks(tmp_path):
@@ -152,7 +158,7 @@ def test_first_steps_are_compared_with_the_padded_one(monkeypatch):
         calls.append(cache)
         is_first = calls.count(cache) == 1
         seconds = 4.0 if "--training.pack=false" in options else 6.0
-        return Started(1.0, seconds - 1.0 if is_first else 0.5, [0.1])
+        return Started(1.0, *((seconds - 1.0, seconds) if is_first else (0.5, 1.5)), [0.1])
 
     monkeypatch.setattr(compilation, "measure", measure)
     padded, packed, *_ = compilation.first_steps(SETTINGS).rows
@@ -162,7 +168,7 @@ def test_first_steps_are_compared_with_the_padded_one(monkeypatch):
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_process_of_its_own_answers_or_says_why(fails, monkeypatch, tmp_path):
-    answer = Started(1.0, 2.0, [0.5])
+    answer = Started(1.0, 2.0, 3.0, [0.5])
     program = [f"#!{sys.executable}", "import os, sys"]
     program += ["assert sys.argv[1:] == ['-m', 'benchmarks.compilation'], sys.argv"]
     program += ["""assert input() == '["start", ["--a", "--training.devices=2"], 7]'"""]
@@ -230,7 +236,7 @@ def _runs(folder):
     for name in ("batch_size", "tracks", "width", "tasks"):
         kept[name] = Table(name, {name: "d", "equal, ms": ".1f"}, [[2, 1.0], [4, 2.0]])
     keep(str(folder / "scaling.json"), kept)
-    cosines = {"every 2": np.array([0.5, 1.0])}
+    cosines = {"representation": np.array([0.5, 1.0])}
     keep(str(folder / "weights.json"), {"weights": weights.table({"cagrad": cosines})})
     before = Turn(100, 1.0, 0.1)
     pairs = {"b": [(before, Turn(100, 0.5, 0.0)), (before, Turn(100, 0.25, 0.0))]}

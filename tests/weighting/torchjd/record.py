@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from methods import Sample, Step, peers
 
-from benchmarks.peers import Sample, Step, peers
 from benchmarks.settings import is_random, options
 
 FILE = Path(__file__).with_name("torchjd_0_18.npz")
@@ -113,7 +113,7 @@ def main() -> None:
     about = {
         "versions": {name: version(name) for name in ("torch", "torchjd", "numpy", "quadprog")},
         "python": platform.python_version(),
-        "settings": "benchmarks/peers.py, exact; float64",
+        "settings": "tests/weighting/torchjd/methods.py, exact; float64",
         "kinds": list(matrices(np.random.default_rng(0), 2)),
         "left_out": left_out,
     }
