@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import toy_problem as toy
 from method_rows import claiming
+
+from benchmarks import toy
 
 # Learning rate and steps: four times the papers' rate, and less than a third of the steps. With so
 # high a rate the sum of the gradients would jump across.
