@@ -19,7 +19,7 @@ from benchmarks.command_line import PARTS, parse
 from benchmarks.data import copy_plain
 from benchmarks.export import tiny
 from benchmarks.made import SAMPLE, arguments, load
-from benchmarks.peer_process import salt_settings
+from benchmarks.peer_process import process, salt_settings
 from benchmarks.settings import OPTIONS, SALT, is_random, method
 from benchmarks.tables import load as load_tables
 from benchmarks.tables import text
@@ -155,16 +155,14 @@ FAILING = {
 
 
 @pytest.mark.parametrize("message", FAILING)
-def test_a_peer_that_fails_says_why(message, capsys, jets, tmp_path):
+def test_a_peer_that_fails_says_why(message, tmp_path):
     path = tmp_path / "python"
     program = f"import sys\nif sys.argv[1] == '-m':\n    {FAILING[message]}"
     path.write_text(f"#!{sys.executable}\n{program}\n")
     path.chmod(0o755)
-    options = ["data", "--file", str(jets), "--jets", "40", "--batch_size", "20", "--peers"]
-    options += ["--model", "quickstart"]
-    assert benchmark.main([*options, "--peer_python", str(path)]) == 2
-    error = capsys.readouterr().err
-    assert re.match(rf"error: salt_process: .*{message}", error) and error.count("\n") == 1
+    expected = pytest.raises(InputError, match=rf"^salt_process: .*{message}$")
+    with expected, process("salt_process", str(path)) as ask:
+        ask("read", "jets.h5")
 
 
 def test_aggregators_print_a_table_and_write_it(capsys, tmp_path):

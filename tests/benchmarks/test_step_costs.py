@@ -74,6 +74,8 @@ def test_arithmetic_of_jets_is_a_parabola_and_no_other_curve(monkeypatch):
         return 10 * (3 + 2 * n + n**power)
 
     monkeypatch.setattr(arithmetic, "_of_gradient", found)
+    monkeypatch.setattr(arithmetic, "build", lambda config: SimpleNamespace(schema=None))
+    monkeypatch.setattr(arithmetic, "example", lambda schema, batch_size: None)
     config, power = load_config("quickstart"), 2
     np.testing.assert_allclose(arithmetic_of_jets(config, 10)(30), 963)
     power = 3
