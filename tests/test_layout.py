@@ -112,7 +112,7 @@ PARTS = {
         },
         {
             *("PIL", "jax", "jaxtyping", "jinja2", "markupsafe", "matplotlib", "numpy", "optax"),
-            *("scipy", "tabulate", "tqdm"),
+            *("pandas", "scipy", "tabulate", "tqdm"),
         },
     ),
 }
