@@ -92,7 +92,10 @@ def context_of(config: Config) -> Context:
     """
     data, model = config.data, config.model
     if not data.streams and not data.jets.inputs:
-        raise InputError("`data` must name inputs: streams, or inputs of the jets; got neither")
+        raise InputError(
+            "`data` must name inputs: streams, or inputs of the jets; got neither: `--config` "
+            "names a model, such as gn2"
+        )
 
     def class_weights(label: str, classes: list[str]) -> np.ndarray:
         if data.class_file is None:

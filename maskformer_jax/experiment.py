@@ -1,6 +1,5 @@
 """One training from files to run folder: the only place that joins data, training and baseline."""
 
-import sys
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -86,8 +85,7 @@ def _train(config: Config, run: Path, model: Model, *, resume: bool) -> loop.Out
     print(f"{loader.jets_per_epoch:,} jets to train on, {loader.skipped:,} skipped")
     summary = summarise(train_file, scaling, config.evaluation.fields.jet_pt, data.train_jets)
     print(summary.text)
-    for warning in summary.warnings:
-        print(f"warning: {train_file.path}: {warning}", file=sys.stderr)
+    summary.warn(train_file.path)
     print(parameter_table(trainer.state.params), flush=True)
 
     val_layout = _layout(config, val_file, data.val_jets, model.tokens)

@@ -16,7 +16,8 @@ def main(argv: list[str]) -> int:
 
     # Before the results of another file are found in its way.
     if all(run.is_dir() for run in options.run) and not options.test_file.is_file():
-        raise InputError(f"{options.test_file}: no such file")
+        what = "is no file" if options.test_file.exists() else "no such file"
+        raise InputError(f"{options.test_file}: {what}")
     use_cache()
     folder, labels = options.output_dir, options.label
     print(evaluate_runs(options.run, options.test_file, folder, overrides, labels))

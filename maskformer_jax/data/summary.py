@@ -4,7 +4,9 @@ Labels in another code, links that match nothing or a momentum in another unit a
 file, and a model that learns from them is worth nothing; so they are said.
 """
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +32,11 @@ class Summary(NamedTuple):
 
     text: str
     warnings: list[str]
+
+    def warn(self, path: Path) -> None:
+        """Prints the warnings, of the file at a path, on standard error."""
+        for warning in self.warnings:
+            print(f"warning: {path}: {warning}", file=sys.stderr)
 
 
 def check_values(file: JetFile, scaling: Scaling, num_jets: int | None = None) -> None:

@@ -23,7 +23,10 @@ LOG_ODDS_BINS = 2**18
 # Row of the means over the classes, whose recall is the accuracy.
 MEAN = "weighted mean"
 COLUMNS = {"auc": "AUC", "precision": "precision", "recall": "recall", "f1": "F1"}
-WEIGHTS = "The mean has the numbers of the classes as weights; that of the recall is the accuracy."
+WEIGHTS = (
+    "The mean has the numbers of the classes as weights; that of the recall is the accuracy. A "
+    "class that nothing is called counts as 0 in that of the precision."
+)
 
 
 class ClassScores:

@@ -14,7 +14,7 @@ MIN_ENTRIES = 20
 
 
 class Spread(NamedTuple):
-    """Summary of a distribution; NaN where there are no entries.
+    """Summary of a distribution; NaN where there are no entries, and the widths of one entry.
 
     Attributes:
         median: bias that tails do not pull.
@@ -41,6 +41,8 @@ def spread(values: Float[np.ndarray, " N"]) -> Spread:
     with np.errstate(invalid="ignore", over="ignore"):
         low, median, high = np.quantile(values, LEVELS)
         mean, std, half = values.mean(), values.std(), (high - low) / 2
+    if len(values) == 1:
+        std = half = math.nan
     return Spread(float(median), float(half), float(mean), float(std), len(values))
 
 

@@ -1,11 +1,21 @@
 """Names of classes and entries as they are written in files, tables and pictures."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 # Where the customary name is not the class without `jets`.
 SPOKEN = {"ujets": "light"}
 IN_FILES = {"taujets": "taus"}
+
+
+def in_file_name(label: str) -> str:
+    """A label of a run as part of the name of a file.
+
+    >>> in_file_name("p/q <b>")
+    'p_q_b_'
+    """
+    return re.sub(r"[^\w.+=-]+", "_", label)
 
 
 def short(class_name: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from maskformer_jax.data import JetFile
+from maskformer_jax.data import JetFile, summarise
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation import event_names
 from maskformer_jax.evaluation.event_display import EventDisplay
@@ -58,6 +58,7 @@ def evaluate_trained(trained: Trained, test_file: Path, folder: Path, label: str
     check_label(label)
     check_free(folder / METRICS_FILE, test_file)
     with _opened(trained, test_file) as file:
+        summarise(file, trained.scaling, trained.config.evaluation.fields.jet_pt).warn(file.path)
         setting = setting_of(trained, file)
         tally, takers = Tally(setting), []
         summary = left_out(setting, file.missing, file.read(0, 1).jets.dtype.names)

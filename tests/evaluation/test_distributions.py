@@ -45,6 +45,12 @@ def test_tails_move_the_mean_but_not_the_median():
     assert result.mean > 900
 
 
+def test_one_entry_has_a_place_and_no_width():
+    result = spread(np.array([3.0]))
+    assert (result.median, result.mean, result.number) == (3, 3, 1)
+    assert math.isnan(result.half_width_68) and math.isnan(result.std)
+
+
 @pytest.mark.parametrize("values", [np.zeros(0), np.array([np.inf, -np.inf])])
 def test_a_spread_that_is_not_defined_is_nan(values):
     assert math.isnan(spread(values).mean) and spread(values).number == len(values)

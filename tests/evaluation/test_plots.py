@@ -50,11 +50,11 @@ COMMON = {
 
 
 def test_pictures_of_one_run_compare_with_its_baseline(results_of, drawn, tmp_path):
-    files = draw_plots([results_of("Network")], tmp_path)
-    of_taggers = ("b_Network", "b_baseline", "c_Network")
+    files = draw_plots([results_of("Net/work")], tmp_path)
+    of_taggers = ("b_Net_work", "b_baseline", "c_Net_work")
     assert {f.name for f in files} == COMMON | {f"discriminant_{x}.png" for x in of_taggers}
     roc = drawn["roc_b.png"]
-    assert [r.label for r in roc.rocs.values()] == ["baseline"] * 2 + ["Network"] * 2
+    assert [r.label for r in roc.rocs.values()] == ["baseline"] * 2 + ["Net/work"] * 2
     assert drawn["roc_b.png"].n_ratio_panels == 2 and drawn["roc_c.png"].n_ratio_panels == 0
     assert "$f_{c}$ = 0.1" in roc.title and "900 jets" in roc.title
 

@@ -264,6 +264,14 @@ def test_a_missing_jet_pt_is_said(run, test_path, tmp_path, output):
     assert "curves against pT" not in report
 
 
+def test_jets_without_tracks_are_said(run, make_tables, write_tables, tmp_path, capsys):
+    tables, out = make_tables(), tmp_path / "out"
+    tables["tracks"]["valid"] = False
+    evaluate(run, write_tables(tables), out)
+    assert "jets.h5: no tracks\n" in capsys.readouterr().err
+    assert (out / "tables.md").is_file()
+
+
 def test_results_of_another_file_are_not_replaced(
     main, run, test_path, make_tables, write_tables, tmp_path, capsys
 ):

@@ -1,4 +1,4 @@
-"""Packed and padded batches, on one device or four, in one part or several: the same training."""
+"""Packed and padded batches, on one device or two, in one part or several: the same training."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from maskformer_jax import config as configuration
 LONG_ROWS = "--data.streams.tracks.cap=20"
 ROUTES = {
     "packed": [],
-    "packed, parts, four devices": ["--training.micro_batches=2", "--training.devices=4"],
+    "packed, parts, two devices": ["--training.micro_batches=2", "--training.devices=2"],
 }
 
 

@@ -180,7 +180,8 @@ def _counts(runs: Sequence[Run], main: Any, ratio: Any) -> None:
         return
     # The room for the legend keeps it off the curves.
     main.set_ylim(0, main.dataLim.y1 * (1.12 + LEGEND_LINE * (len(runs) + 1)))
-    main.set_xlim(first.points.x[0], first.points.x[-1])
+    if first.points.x[0] < first.points.x[-1]:
+        main.set_xlim(first.points.x[0], first.points.x[-1])
     main.axvline(first.mark, color="0.6", linewidth=0.8, zorder=0)
     title = f"{int(first.points.value.sum()):,} entries"
     text = {"title": title, "title_fontsize": 8, "fontsize": 8, "alignment": "left"}

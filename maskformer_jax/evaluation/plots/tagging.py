@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from maskformer_jax.evaluation.names import jets_in_formula
+from maskformer_jax.evaluation.names import in_file_name, jets_in_formula
 from maskformer_jax.evaluation.plots.canvas import DPI, colour, draw_and_save, with_symbols
 from maskformer_jax.evaluation.plots.panels import draw
 from maskformer_jax.evaluation.results import Curve
@@ -71,7 +71,7 @@ def draw_scores(series: Series, path: Path) -> list[Path]:
         (f"{jets_in_formula(name)}s", {"": replace(curve, **words)})
         for name, curve in curves.items()
     ]
-    return draw(classes, path.with_stem(f"{path.stem}_{label}"), has_ratios=False)
+    return draw(classes, path.with_stem(f"{path.stem}_{in_file_name(label)}"), has_ratios=False)
 
 
 def draw_scan(series: Series, path: Path) -> list[Path]:
