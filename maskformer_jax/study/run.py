@@ -83,7 +83,7 @@ def make(runs: Sequence[Run], todo: Todo) -> Outcome:
                     outcome.failed[run.name] = " ".join(str(error).split())
                     print(f"{run.name} failed: {outcome.failed[run.name]}", flush=True)
     except Stopped as stop:
-        return outcome._replace(signal=stop.args[0])
+        return outcome._replace(signal=stop.number)
     return outcome
 
 

@@ -67,7 +67,7 @@ def make_in_parallel(
         with stopped_by_signals():
             _watch(runs, processes)
     except Stopped as stop:
-        stopped = stop.args[0]
+        stopped = stop.number
         for process in processes:
             process.terminate()
     for process in processes:
