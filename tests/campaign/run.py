@@ -25,7 +25,10 @@ if not __package__:
 from campaign.trial import Kind  # noqa: E402
 
 # Modules of this folder, in the order of the campaign.
-KINDS = ("fuzz",)
+KINDS = (
+    "fuzz",
+    "configurations",
+)
 DOCUMENT = ROOT / "docs" / "reliability.md"
 MARKERS = ("<!-- figures -->", "<!-- end of figures -->")
 LONGEST_NOTE = 300
