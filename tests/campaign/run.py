@@ -26,6 +26,7 @@ from campaign.trial import Kind  # noqa: E402
 
 # Modules of this folder, in the order of the campaign.
 KINDS = (
+    "damage",
     "fuzz",
     "configurations",
 )
