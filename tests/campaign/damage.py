@@ -3,6 +3,7 @@
 Of every kind of file that a resumed training, an evaluation, a report or a study reads.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -11,8 +12,13 @@ import numpy as np
 from made_up_results import made_up
 
 from campaign.trial import Trial, draws
-from campaign.whole_run import Read, WholeRun, copied, reading
+from campaign.whole_run import ROOT, WholeRun, copied, reading
+from maskformer_jax.configuration import dump
+from maskformer_jax.data.salt import load_class_weights, load_norm
 from maskformer_jax.evaluation.result_files import read_results, write_results
+from maskformer_jax.study import config as studies
+from maskformer_jax.study import progress
+from maskformer_jax.training.manifest import marked
 
 LAST, BEST = "checkpoints/last/4", "checkpoints/best/4"
 
@@ -49,6 +55,11 @@ FILES = {
     "log": File(("metrics.jsonl",), ("resumed",)),
     "metrics.json": File(("metrics.json",), ("reported",)),
     "curves.json": File(("curves.json",), ("reported",)),
+    "evaluated.json": File(("evaluated.json",), ("reported",)),
+    "study.yaml": File(("study.yaml",), ("given",)),
+    "norm_file": File(("norm.yaml",), ("given",)),
+    "class_file": File(("classes.yaml",), ("given",)),
+    "log of a study": File(("metrics.jsonl",), ("given",)),
 }
 
 
@@ -94,38 +105,47 @@ class Readers:
 
     def __init__(self, folder: Path):
         self._whole = WholeRun(folder)
-        self._results = folder / "results"
-        self._results.mkdir()
-        write_results(made_up(), self._results)
+        self._others = folder / "others"
+        self._others.mkdir()
+        self._prepare_others(self._others)
         self._read = {
             "resumed": self._whole.resumed,
             "evaluated": self._whole.evaluated,
-            "reported": lambda place: reading(lambda: [repr(read_results(place, "a"))]),
+            "reported": lambda place: reading(lambda: _report(place)),
+            "given": lambda place: reading(lambda: _given(place)),
         }
         self._place = folder / "copy"
-        self._sound = {reader: self._sound_reads(reader) for reader in self._read}
+        self._sound: dict[tuple[str, tuple[str, ...]], list | None] = {}
 
     def folder(self, reader: str) -> Path:
         """What a reader reads."""
-        return self._results if reader == "reported" else self._whole.run
+        return self._whole.run if reader in RUN else self._others
 
     def copy(self, reader: str) -> Path:
         """A copy of it that may be damaged."""
         return copied(self.folder(reader), self._place)
 
-    def _sound_reads(self, reader: str) -> list[Read]:
-        """Of the whole folder; then without its newest checkpoint, then without the best too."""
-        reads = []
-        for gone in ((), (BEST,), (LAST,), (BEST, LAST)):
-            place = self.copy(reader)
-            if gone and reader == "reported":
-                break
+    def _prepare_others(self, folder: Path) -> None:
+        """Results of an evaluation, and what a user gives."""
+        write_results(made_up(), folder)
+        record = {"file": "test.h5", "bytes": 5, "evaluation": {"effective": 0.5}}
+        (folder / progress.RECORD_FILE).write_text(json.dumps(marked(record)))
+        study = ROOT / "configs" / "study" / "smoke.yaml"
+        (folder / "study.yaml").write_bytes(study.read_bytes())
+        norm = {"jets": {"pt": {"mean": 1.5, "std": 0.25}, "eta": {"mean": 0.0, "std": 1.0}}}
+        (folder / "norm.yaml").write_text(dump(norm))
+        (folder / "classes.yaml").write_text(dump({"jets": {"flavour": [1.0, 2.0, 0.5]}}))
+        (folder / "metrics.jsonl").write_bytes((self._whole.run / "metrics.jsonl").read_bytes())
+
+    def _sound_read(self, reader: str, gone: tuple[str, ...] = ()) -> list | None:
+        """What an undamaged folder gives, perhaps without some checkpoints."""
+        if (reader, gone) not in self._sound:
+            place = copied(self.folder(reader), self._place.with_name("sound"))
             for name in gone:
                 for path in sorted((place / name).rglob("*"), reverse=True):
                     path.rmdir() if path.is_dir() else path.unlink()
-            reads.append(self._read[reader](place))
-        assert reads[0].leaves is not None, reads[0]
-        return reads
+            self._sound[reader, gone] = self._read[reader](place).leaves
+        return self._sound[reader, gone]
 
     def judged(self, reader: str) -> tuple[bool, str]:
         """Whether what the copy gives is right, or refused in one line; and what was said."""
@@ -135,10 +155,26 @@ class Readers:
         if read.leaves is None:
             return read.said.isprintable() and len(read.said) < 1000, read.said
         lines = read.said.splitlines()
-        if read.leaves == self._sound[reader][0].leaves:
+        if reader == "given" or read.leaves == self._sound_read(reader):
             return all(map(str.isprintable, lines)), " | ".join(lines) or "the same"
-        fell_back = any(read.leaves == sound.leaves for sound in self._sound[reader][1:])
+        without = ((BEST,), (LAST,), (BEST, LAST))
+        fell_back = any(read.leaves == self._sound_read(reader, gone) for gone in without)
         return fell_back and bool(lines), " | ".join(lines) or "other results without a word"
+
+
+def _report(folder: Path) -> list:
+    """What a report takes from the folder of an evaluation."""
+    return [repr(read_results(folder, "a")), repr(progress.read_record(folder))]
+
+
+def _given(folder: Path) -> list:
+    """What a user gave, and the log of a run: other numbers are other numbers."""
+    return [
+        studies.load([f"--config={folder / 'study.yaml'}"]),
+        load_norm(folder / "norm.yaml"),
+        load_class_weights(folder / "classes.yaml", "jets", "flavour", ["b", "c", "u"]),
+        progress.read_cost(folder, 20),
+    ]
 
 
 def trials(number: int, seed: int, folder: Path, first: int = 0) -> Iterator[Trial]:

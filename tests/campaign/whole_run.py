@@ -1,6 +1,7 @@
 """A small run folder, and what a resumed training or an evaluation takes from a copy of it."""
 
 import contextlib
+import dataclasses
 import io
 import shutil
 from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ TINY = (
     f"--config={ROOT / 'configs' / 'quickstart.yaml'}",
     *("--data.streams.tracks.cap=8", "--data.block_size=10", "--data.group_blocks=3"),
     *("--model.embed_dim=8", "--model.num_heads=2", "--model.encoder.layers=1"),
-    *("--tasks.hadrons.decoder_layers=1", "--model.head_widths=[8]"),
+    *("--without=[hadrons, track_origin]", "--model.head_widths=[8]"),
     *("--training.batch_size=20", "--training.log_every=1", "--training.checkpoint_every=2"),
 )
 
@@ -86,7 +87,9 @@ class WholeRun:
             with contextlib.closing(checkpoints):
                 restored = checkpoints.restore(state, iterator)
             MetricsLog(run, int(restored.state.step)).close()
-            found.extend([*_plain(restored), iterator.get_state(), _plain(next(iterator))])
+            same = dataclasses.replace(config, output_dir="")
+            position = iterator.get_state()
+            found.extend([*_plain(restored), position, _plain(next(iterator)), repr(same)])
             return loop.Outcome(True, 0, 0)
 
         with (
