@@ -35,6 +35,7 @@ WATCHED = (
     "ctypes.",
     "shutil.",
 )
+STARTING = ("subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "ctypes.dlopen")
 HARMLESS = ("os.scandir", "os.listdir")
 _seen: list[tuple] = []
 _watching: list[bool] = []
@@ -49,12 +50,15 @@ def _watch(event: str, arguments: tuple) -> None:
 sys.addaudithook(_watch)
 
 
-def watched(function: Callable[[], object], *named: Path) -> tuple[bool, str]:
+def watched(
+    function: Callable[[], object], *named: Path, trap: str | None = None
+) -> tuple[bool, str]:
     """Whether nothing happened but that `named` files were opened, and what was said in one line.
 
     Args:
         function: is called; an InputError is what it may raise.
         *named: files that it may open.
+        trap: only what has this word in it, or starts a process, counts; for what opens much.
     """
     _seen.clear()
     _watching.append(True)
@@ -69,6 +73,8 @@ def watched(function: Callable[[], object], *named: Path) -> tuple[bool, str]:
         _watching.clear()
     names = {str(path) for path in named}
     more = [e for e in _seen if not (e[0] == "open" and str(e[1][0]) in names)]
+    if trap is not None:
+        more = [e for e in more if trap in str(e) or e[0].startswith(STARTING)]
     return (False, f"did {more[0]}") if more else (said.isprintable(), said)
 
 

@@ -12,9 +12,10 @@ import numpy as np
 from made_up_results import made_up
 
 from campaign.trial import Trial, draws
-from campaign.whole_run import ROOT, WholeRun, copied, reading
+from campaign.whole_run import ROOT, copied, reading, shared
 from maskformer_jax.configuration import dump
 from maskformer_jax.data.salt import load_class_weights, load_norm
+from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.result_files import read_results, write_results
 from maskformer_jax.study import config as studies
 from maskformer_jax.study import progress
@@ -104,7 +105,7 @@ class Readers:
     """
 
     def __init__(self, folder: Path):
-        self._whole = WholeRun(folder)
+        self._whole = shared()
         self._others = folder / "others"
         self._others.mkdir()
         self._prepare_others(self._others)
@@ -164,7 +165,11 @@ class Readers:
 
 def _report(folder: Path) -> list:
     """What a report takes from the folder of an evaluation."""
-    return [repr(read_results(folder, "a")), repr(progress.read_record(folder))]
+    record = progress.read_record(folder)
+    if record is None:
+        # As a report says it.
+        raise InputError("missing: an evaluation")
+    return [repr(read_results(folder, "a")), record["file"], record["evaluation"]]
 
 
 def _given(folder: Path) -> list:

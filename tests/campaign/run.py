@@ -29,6 +29,7 @@ KINDS = (
     "damage",
     "fuzz",
     "configurations",
+    "attacks",
 )
 DOCUMENT = ROOT / "docs" / "reliability.md"
 MARKERS = ("<!-- figures -->", "<!-- end of figures -->")

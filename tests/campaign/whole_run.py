@@ -1,11 +1,16 @@
 """A small run folder, and what a resumed training or an evaluation takes from a copy of it."""
 
+import atexit
 import contextlib
 import dataclasses
+import functools
 import io
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
@@ -93,7 +98,7 @@ class WholeRun:
             return loop.Outcome(True, 0, 0)
 
         with (
-            patch.object(experiment, "build", lambda *_: self._model),
+            self.built(experiment),
             patch.object(loop, "build", lambda *_, **__: self._trainer),
             patch.object(loop, "train", restore),
         ):
@@ -107,8 +112,20 @@ class WholeRun:
             baseline = found.baseline.log_ratio if found.baseline else None
             return _plain((found.params, found.scaling, baseline, repr(found.config)))
 
-        with patch.object(trained, "build", lambda *_: self._model):
+        with self.built(trained):
             return reading(load)
+
+    def built(self, module: ModuleType) -> AbstractContextManager:
+        """A module that builds the network of this run, whatever is asked for."""
+        return patch.object(module, "build", lambda *_: self._model)
+
+
+@functools.cache
+def shared() -> "WholeRun":
+    """One for all kinds of trials in this process."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    return WholeRun(folder)
 
 
 @contextlib.contextmanager
