@@ -20,6 +20,7 @@ from maskformer_jax.evaluation.results import (
     Table,
 )
 from maskformer_jax.files import write_whole
+from maskformer_jax.training.manifest import marked, unmarked
 
 METRICS_FILE = "metrics.json"
 CURVES_FILE = "curves.json"
@@ -40,12 +41,14 @@ def write_results(result: Result, folder: Path) -> None:
         InputError: the folder is not writable, or the disk is full.
     """
     head = {"test_file": result.test_file, "jets": result.jets}
-    metrics = {"format": FORMAT, **head, "sections": _sections(result, IN_METRICS)}
-    text = json.dumps(metrics, indent=1, allow_nan=False)
-    write_whole(folder / METRICS_FILE, f"{text}\n".encode())
-    curves = {"format": FORMAT, "sections": _sections(result, IN_CURVES)}
-    text = json.dumps(curves, separators=(",", ":"), allow_nan=False)
-    write_whole(folder / CURVES_FILE, f"{text}\n".encode())
+    _write(folder / METRICS_FILE, head | {"sections": _sections(result, IN_METRICS)}, indent=1)
+    curves = {"sections": _sections(result, IN_CURVES)}
+    _write(folder / CURVES_FILE, curves, separators=(",", ":"))
+
+
+def _write(path: Path, content: dict[str, Any], **layout: Any) -> None:
+    text = json.dumps({"format": FORMAT, **marked(content)}, allow_nan=False, **layout)
+    write_whole(path, f"{text}\n".encode())
 
 
 def _sections(result: Result, fields: tuple[str, ...]) -> dict[str, Any]:
@@ -114,9 +117,9 @@ def read_results(folder: Path, label: str) -> Result:
 def _read(path: Path, build: Callable[[dict[str, Any]], Any]) -> Any:
     try:
         data = json.loads(path.read_text())
-        found = data.get("format", 1)
+        found = data.pop("format", 1)
         if found == FORMAT:
-            return build(data)
+            return build(unmarked(data))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; evaluate the run first") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

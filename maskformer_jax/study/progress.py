@@ -17,6 +17,7 @@ from maskformer_jax.evaluation.result_files import CURVES_FILE, METRICS_FILE
 from maskformer_jax.files import write_whole
 from maskformer_jax.study.plan import Run
 from maskformer_jax.training.logging import LOG_FILE
+from maskformer_jax.training.manifest import marked, unmarked
 
 # In the folder of an evaluation, written last: what was evaluated, and how.
 RECORD_FILE = "evaluated.json"
@@ -67,7 +68,7 @@ def read_progress(run: Run, tests: Mapping[str, str]) -> Progress:
         tests: name -> file.
     """
     epochs, folder = run.config.training.epochs, run.folder
-    ends = [line for line in _log(folder) if "epoch" in line]
+    ends = [line for line in _log(folder) if line.get("epoch")]
     total = epochs * ends[0]["step"] // ends[0]["epoch"] if ends else None
     step = last_checkpoint(folder)
     trained = step > 0 and step == total
@@ -111,10 +112,10 @@ def _log(folder: Path) -> list[dict[str, Any]]:
 def _parse(path: Path, changed: int) -> tuple[dict[str, Any], ...]:
     """Whole lines of a log; the last may be in the making."""
     del changed
-    lines = path.read_text().split("\n")[:-1]
     try:
-        return tuple(json.loads(line) for line in lines)
-    except json.JSONDecodeError as error:
+        lines = map(json.loads, path.read_text().split("\n")[:-1])
+        return tuple({**line, "step": int(line["step"])} for line in lines)
+    except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path}: damaged log ({error}); remove the run folder") from error
 
 
@@ -133,16 +134,16 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     if not all((folder / name).exists() for name in (RECORD_FILE, METRICS_FILE, CURVES_FILE)):
         return None
     try:
-        record = json.loads((folder / RECORD_FILE).read_text())
+        record = unmarked(json.loads((folder / RECORD_FILE).read_text()))
         record["file"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{folder / RECORD_FILE}: damaged; evaluate the run again") from error
     return record
 
 
 def record_evaluation(run: Run, test: str, file: str) -> None:
     """Notes that the results of a file are complete."""
-    text = json.dumps(_record(run.config, file), indent=2)
+    text = json.dumps(marked(_record(run.config, file)), indent=2)
     write_whole(evaluation_folder(run.folder, test) / RECORD_FILE, text.encode())
 
 

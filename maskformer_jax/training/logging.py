@@ -78,13 +78,13 @@ def cut_back(path: Path, step: int) -> None:
     """
     if not path.exists():
         return
-    kept = [line for line in path.read_text().splitlines() if _is_before(line, step)]
-    write_whole(path, "".join(line + "\n" for line in kept).encode())
+    kept = [line for line in path.read_bytes().split(b"\n") if _is_before(line, step)]
+    write_whole(path, b"".join(line + b"\n" for line in kept))
 
 
-def _is_before(line: str, step: int) -> bool:
+def _is_before(line: bytes, step: int) -> bool:
     """Whether a line of the log is whole and belongs to a step that is kept."""
     try:
-        return json.loads(line)["step"] <= step
-    except (json.JSONDecodeError, KeyError, TypeError):
+        return json.loads(line.decode())["step"] <= step
+    except (ValueError, KeyError, TypeError):
         return False

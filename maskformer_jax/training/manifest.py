@@ -15,15 +15,17 @@ from maskformer_jax.errors import InputError
 from maskformer_jax.files import write_whole
 
 FILE_NAME = "manifest.json"
+CHECKSUM = "checksum"
+DIFFERS = "its checksum differs from the one that was saved"
 
 
-class DamagedError(Exception):
+class DamagedError(ValueError):
     """Something is not what was saved."""
 
 
 def seal(content: Mapping[str, Any]) -> dict[str, Any]:
     """JSON data with their checksum."""
-    return {"content": content, "checksum": _checksum(content)}
+    return {"content": content, CHECKSUM: _checksum(content)}
 
 
 def unseal(sealed: Any) -> Any:
@@ -33,11 +35,28 @@ def unseal(sealed: Any) -> Any:
         DamagedError: the checksum is another.
     """
     try:
-        content, expected = sealed["content"], sealed["checksum"]
+        content, expected = sealed["content"], sealed[CHECKSUM]
     except (KeyError, TypeError) as error:
         raise DamagedError("it has no checksum") from error
     if _checksum(content) != expected:
-        raise DamagedError("its checksum differs from the one that was saved")
+        raise DamagedError(DIFFERS)
+    return content
+
+
+def marked(content: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON data with their checksum among them, for files that people and other programs read."""
+    return {CHECKSUM: _checksum(content), **content}
+
+
+def unmarked(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What `marked` was given; an older file has no checksum.
+
+    Raises:
+        DamagedError: the checksum is another.
+    """
+    content = {key: value for key, value in data.items() if key != CHECKSUM}
+    if data.get(CHECKSUM, _checksum(content)) != _checksum(content):
+        raise DamagedError(DIFFERS)
     return content
 
 
@@ -81,6 +100,6 @@ def read(run: Path) -> dict[str, Any]:
         raise InputError(f"{path}, which a whole run folder has: {error.strerror}") from error
     except InputError:
         raise
-    except (ValueError, DamagedError) as error:
+    except ValueError as error:
         raise InputError(f"{path} is damaged: {' '.join(str(error).split())}") from error
     return content["jets"]

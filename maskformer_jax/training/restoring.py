@@ -12,7 +12,7 @@ import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
 from maskformer_jax.errors import InputError
-from maskformer_jax.training.manifest import DamagedError, unseal
+from maskformer_jax.training.manifest import DIFFERS, DamagedError, unseal
 
 Tree = TypeVar("Tree")
 MOST_OF_A_REASON = 200
@@ -73,7 +73,7 @@ def restore_item(
         step, args=ocp.args.Composite(**{item: ocp.args.StandardRestore(abstract)})
     )[item]
     if describe(restored) != {name: list(value) for name, value in saved.items()}:
-        raise DamagedError("its checksum differs from the one that was saved")
+        raise DamagedError(DIFFERS)
     return jax.tree.unflatten(jax.tree.structure(like), [restored[name] for name in wanted])
 
 

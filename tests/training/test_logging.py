@@ -10,13 +10,13 @@ from maskformer_jax.errors import InputError
 from maskformer_jax.training.logging import MetricsLog
 
 
-def test_lines_after_the_checkpoint_and_half_lines_are_removed(tmp_path):
+def test_lines_after_the_checkpoint_and_damaged_lines_are_removed(tmp_path):
     log = MetricsLog(tmp_path, 0)
     for step in range(1, 5):
         log.write(step, {"loss": 1.0 / step, "nothing": math.nan, "much": math.inf})
     log.close()
-    with (tmp_path / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 5, "lo')
+    with (tmp_path / "metrics.jsonl").open("ab") as file:
+        file.write(b'{"step": 2, "l\xf3ss": 1}\n{"step": 5, "lo')
     log = MetricsLog(tmp_path, 2)
     log.write(3, {"loss": 0.0})
     log.close()

@@ -1,0 +1,12 @@
+"""A few trials of every kind of the campaign: all hold."""
+
+import pytest
+from campaign import run
+
+
+@pytest.mark.parametrize("name", run.KINDS)
+def test_a_few_trials_hold(name, tmp_path):
+    kind = run.module(name)
+    trials = list(kind.trials(kind.SHORT, 0, tmp_path))
+    assert len(trials) == kind.SHORT
+    assert [trial for trial in trials if not trial.held] == []
