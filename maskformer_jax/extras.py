@@ -22,8 +22,8 @@ MODULES = {
 # Extra -> parts of the package that can't do without.
 PARTS = {
     "train": (
-        *("build", "commands.train", "config", "configuration", "data", "evaluation", "experiment"),
-        *("model", "optimisers", "tasks", "training"),
+        *("build", "commands.schema", "commands.train", "config", "configuration", "data"),
+        *("evaluation", "experiment", "model", "optimisers", "tasks", "training"),
     ),
     "evaluate": (
         *("commands.evaluate", "commands.study", "evaluation.plots", "evaluation.predict"),
