@@ -23,7 +23,8 @@ MODULES = {
 PARTS = {
     "train": (
         *("build", "commands.schema", "commands.train", "config", "configuration", "data"),
-        *("evaluation", "experiment", "model", "optimisers", "tasks", "training"),
+        *("evaluation", "experiment", "model", "optimisers", "progress", "tasks"),
+        "training",
     ),
     "evaluate": (
         *("commands.evaluate", "commands.study", "evaluation.plots", "evaluation.predict"),

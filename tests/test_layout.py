@@ -62,6 +62,7 @@ PARTS = {
     "extras": (set(), set()),
     "program": (set(), set()),
     "errors": (set(), set()),
+    "progress": (set(), {"tqdm"}),
     "files": ({"errors", "program"}, set()),
     "types": (set(), ARRAYS),
     "configuration": ({"errors"}, {"yaml"}),
@@ -85,34 +86,37 @@ PARTS = {
     "training": (
         {
             *("build", "config", "configuration", "data", "errors", "files", "gradients"),
-            *("model", "optimisers", "program", "tasks", "types", "weighting"),
+            *("model", "optimisers", "program", "progress", "tasks", "types", "weighting"),
         },
-        COMPUTING | {"absl", "grain", "orbax", "tensorboardX", "tqdm"},
+        COMPUTING | {"absl", "grain", "orbax", "tensorboardX"},
     ),
     "evaluation": (
-        {"build", "config", "data", "errors", "files", "tasks", "training", "types"},
+        {
+            *("build", "config", "data", "errors", "files", "progress", "tasks", "training"),
+            *("types",),
+        },
         ARRAYS
         | {"ftag", "h5py", "matplotlib", "numpy", "pandas", "puma", "scipy", "sklearn", "tabulate"},
     ),
     "experiment": (
         {
             *("build", "config", "data", "errors", "evaluation", "files", "model"),
-            *("tasks", "training", "types", "weighting"),
+            *("progress", "tasks", "training", "types", "weighting"),
         },
         set(),
     ),
     "simulation": (
-        {"configuration", "data", "errors"},
-        {"awkward", "fastjet", "h5py", "matplotlib", "numpy", "pythia8mc", "tqdm"},
+        {"configuration", "data", "errors", "progress"},
+        {"awkward", "fastjet", "h5py", "matplotlib", "numpy", "pythia8mc"},
     ),
     "study": (
         {
             *("build", "config", "configuration", "data", "errors", "evaluation"),
-            *("experiment", "files", "program", "tasks", "training"),
+            *("experiment", "files", "program", "progress", "tasks", "training"),
         },
         {
             *("PIL", "jax", "jaxtyping", "jinja2", "markupsafe", "matplotlib", "numpy", "optax"),
-            *("pandas", "scipy", "tabulate", "tqdm"),
+            *("pandas", "scipy", "tabulate"),
         },
     ),
 }

@@ -73,9 +73,15 @@ def tables_named(entries: Iterable[Entry], section: str, task: str) -> dict[str,
     return found
 
 
+def left_out(results: Iterable[Result]) -> list[Table]:
+    """A table of nothing but notes: what could not be measured; no table where there is nothing."""
+    notes = dict.fromkeys(line for result in results for line in result.left_out)
+    return [Table("left_out", "Left out", {}, {}, notes=(*notes,))] if notes else []
+
+
 def own_tables(result: Result) -> list[Table]:
     """The tables of one run; those of several tasks of a section are told apart by their names."""
-    return [
+    return left_out([result]) + [
         _named(table, task, tasks)
         for tasks in result.sections.values()
         for task, part in tasks.items()
@@ -107,7 +113,7 @@ def all_tables(entries: Sequence[Entry], reference: Entry | None = None) -> list
         entries: the models, those of a group together.
         reference: one of them, what percentage changes refer to; none: the first.
     """
-    tables: list[Table] = []
+    tables = left_out(result for entry in entries for result in entry.seeds.values())
     base = next((i for i, entry in enumerate(entries) if entry is reference), 0)
     others = [*entries[:base], *entries[base + 1 :]]
     for table, found in _compared(entries):
@@ -121,7 +127,7 @@ def all_tables(entries: Sequence[Entry], reference: Entry | None = None) -> list
 
 def side_by_side(entries: Sequence[Entry]) -> list[Table]:
     """Every table with a column for each of few models, and one for its change to the first."""
-    tables = []
+    tables = left_out(result for entry in entries for result in entry.seeds.values())
     for table, found in _compared(entries):
         keys = dict.fromkeys(key for own in found for key in own)
         columns, cells = {}, {"/".join(key): {} for key in keys}

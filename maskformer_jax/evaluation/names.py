@@ -10,12 +10,12 @@ IN_FILES = {"taujets": "taus"}
 
 
 def in_file_name(label: str) -> str:
-    """A label of a run as part of the name of a file.
+    """A label as part of the name of a file or of a link, without signs that mean something there.
 
-    >>> in_file_name("p/q <b>")
-    'p_q_b_'
+    >>> in_file_name("p/q <b>"), in_file_name("Loss-based & more")
+    ('p_q_b', 'Loss-based_more')
     """
-    return re.sub(r"[^\w.+=-]+", "_", label)
+    return re.sub(r"[^\w.+=-]+", "_", label).strip("_")
 
 
 def short(class_name: str) -> str:
@@ -54,6 +54,15 @@ def probability(class_name: str, of_jets: bool) -> str:
     if of_jets:
         return f"p{IN_FILES.get(class_name, short(class_name))}"
     return f"p{class_name[:1].upper()}{class_name[1:]}"
+
+
+def plural(number: int, noun: str) -> str:
+    """A number and what it counts.
+
+    >>> plural(1, "jet"), plural(1234, "jet")
+    ('1 jet', '1,234 jets')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def singular(entries: str) -> str:

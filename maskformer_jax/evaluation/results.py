@@ -219,12 +219,14 @@ class Result:
         jets: number of jets in the test file.
         sections: by section, then task, in the order of the report.
         test_file: its path.
+        left_out: what was asked for and could not be measured, a sentence each.
     """
 
     label: str
     jets: int
     sections: Mapping[str, Mapping[str, Part]]
     test_file: str = ""
+    left_out: Sequence[str] = ()
 
     def table(self, section: str, task: str, name: str) -> Table | None:
         """A table of a task by its name; none: it was not measured."""
