@@ -23,6 +23,7 @@ _LATEX = {
     "^": r"\textasciicircum{}",
     "±": r"$\pm$",
     "†": r"$\dagger$",
+    "‡": r"$\ddagger$",
     "−": "$-$",
     ">": "$>$",
     "<": "$<$",

@@ -10,6 +10,7 @@ import numpy as np
 from maskformer_jax.evaluation.cells import ROUNDING
 from maskformer_jax.evaluation.names import heading
 from maskformer_jax.evaluation.results import (
+    CONSTANT,
     FEW,
     LOWER,
     UPPER,
@@ -227,7 +228,7 @@ def over_seeds(seeds: Mapping[int, Quantity]) -> Quantity | None:
         found[0],
         value=float(np.mean(values)),
         error=float(np.sqrt(np.mean(np.square([x.error for x in found])))),
-        remark=next((r for r in (LOWER, UPPER, FEW) if r in remarks), ""),
+        remark=next((r for r in (LOWER, UPPER, FEW, CONSTANT) if r in remarks), ""),
         spread=float(np.std(values, ddof=1)),
     )
 

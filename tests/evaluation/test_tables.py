@@ -83,6 +83,8 @@ def test_markdown_by_hand():
         (q(0.95, spread=1e-16), "0.95"),
         (q(1234.5, remark=LOWER), "> 1.23e+03"),
         (q(0.25, remark=UPPER), "< 0.25"),
+        (q(0.99983, remark=LOWER), "> 0.99983"),
+        (Quantity(97.04869, unit="%", remark=LOWER), "> 97.0"),
         (q(12.0, 5.0, remark=FEW), "12.0 ± 5.0 †"),
         (q(12345), "12,345"),
     ],
