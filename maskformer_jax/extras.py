@@ -28,7 +28,7 @@ PARTS = {
     ),
     "evaluate": (
         *("commands.evaluate", "commands.study", "evaluation.plots", "evaluation.predict"),
-        *("evaluation.run", "study"),
+        *("evaluation.run", "inference", "study"),
     ),
     "simulate": ("commands.simulate", "simulation"),
 }

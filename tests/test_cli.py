@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 
 import h5py
+import jax.numpy as jnp
+import nbclient
+import nbformat
 import numpy as np
 import pytest
 import yaml
@@ -21,6 +24,7 @@ import evaluate  # noqa: E402
 import maskformer_jax  # noqa: E402
 import train  # noqa: E402
 from maskformer_jax.__main__ import main as maskformer  # noqa: E402
+from maskformer_jax.inference import integrated_gradients  # noqa: E402
 from maskformer_jax.program import call_of  # noqa: E402
 
 TINY = f"""
@@ -323,3 +327,54 @@ def test_the_exit_code_reaches_the_shell(folder):
     assert done.returncode == 2
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.fixture(scope="module")
+def model(run):
+    return maskformer_jax.load(run)
+
+
+def test_a_run_predicts_in_python_what_the_evaluation_writes(model, run, folder, tmp_path):
+    arguments = ["--run", str(run), "--test_file", str(folder / "test.h5"), "--output_dir"]
+    assert evaluate.main([*arguments, str(tmp_path), "--evaluation.max_jets=30"]) == 0
+    with h5py.File(folder / "test.h5") as file:
+        arrays = {name: file[name][:30] for name in file}
+    from_arrays = model.predict(arrays)
+    from_file = model.predict(folder / "test.h5", num_jets=30)
+    with h5py.File(tmp_path / "predictions.h5") as file:
+        assert set(from_file) == {"jets", "tracks", "hadrons", "object_masks"}
+        for place, found in from_file.items():
+            dataset = (
+                model.trained.model.schema.dataset(place) if place != "object_masks" else place
+            )
+            for field in found.dtype.names:
+                np.testing.assert_array_equal(found[field], file[dataset][field], err_msg=field)
+                np.testing.assert_array_equal(from_arrays[place][field], found[field])
+
+
+def test_attention_is_a_distribution_over_real_tracks(model, folder):
+    found = model.attention(folder / "test.h5", num_jets=5)
+    valid = np.asarray(model.inputs(folder / "test.h5", num_jets=5).streams["tracks"].valid)
+    encoder = found["encoder.layers.0.attention"]
+    assert encoder.shape == (5, 2, 8, 8)
+    np.testing.assert_allclose(encoder.sum(-1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(encoder.min(axis=(1, 2)) > 0, valid)
+    assert "heads.hadrons.decoder.layers.0.cross_attention" in found
+
+
+def test_integrated_gradients_of_a_polynomial_by_hand():
+    inputs = {"x": jnp.array([2.0, 3.0]), "y": jnp.array(5.0)}
+    shares = integrated_gradients(lambda v: v["x"][0] ** 2 + v["x"][1] * v["y"], inputs)
+    np.testing.assert_allclose(shares["x"], [4, 7.5], rtol=1e-5)
+    np.testing.assert_allclose(shares["y"], 7.5, rtol=1e-5)
+
+
+def test_the_notebook_runs(run, folder, monkeypatch):
+    for name, value in (("RUN", run), ("FILE", folder / "test.h5"), ("JETS", 20)):
+        monkeypatch.setenv(name, str(value))
+    notebook = nbformat.read(ROOT / "examples" / "trained_model.ipynb", 4)
+    place = {"metadata": {"path": str(ROOT / "examples")}}
+    nbclient.NotebookClient(notebook, timeout=120, resources=place).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 3
+    assert "IP3D_signed_d0_significance" in outputs[-1]["data"]["text/plain"]

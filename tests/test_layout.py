@@ -50,7 +50,7 @@ ARRAYS = {"jax", "jaxtyping"}
 COMPUTING = ARRAYS | {"numpy", "optax"}
 # Part -> what it may import of the package, and of others. Data flows down this table.
 PARTS = {
-    "": ({"extras"}, set()),
+    "": ({"extras", "inference"}, set()),
     "__main__": ({"", "errors", "extras", "program"}, set()),
     "commands": (
         {
@@ -60,6 +60,7 @@ PARTS = {
         set(),
     ),
     "extras": (set(), set()),
+    "inference": ({"data", "evaluation", "model", "types"}, {*ARRAYS, "h5py", "numpy"}),
     "program": (set(), set()),
     "errors": (set(), set()),
     "progress": (set(), {"tqdm"}),

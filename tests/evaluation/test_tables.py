@@ -312,7 +312,8 @@ def test_changes_are_formed_seed_by_seed():
     assert "PCGrad" in by_name(models, models[3])["b_tagging_changes"].title
 
 
-def test_few_models_stand_side_by_side():
+def test_few_models_stand_side_by_side(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
     lights = {"A": 100.0, "B": 200.0, "none": 1e6}
     models = [Entry(label, "", {0: made_up(label, x)}) for label, x in lights.items()]
     tables = {table.name: table for table in side_by_side(models)}
