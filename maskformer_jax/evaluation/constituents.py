@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from maskformer_jax.evaluation.names import singular
+from maskformer_jax.evaluation.names import in_words, singular
 from maskformer_jax.evaluation.quantities import against_constant, count, number, share
 from maskformer_jax.evaluation.results import Confusion, Part, Quantity, Table, table_of
 from maskformer_jax.evaluation.section import Chunk, Setting
@@ -23,7 +23,7 @@ LOG_ODDS_BINS = 2**18
 
 # Row of the means over the classes, whose recall is the accuracy.
 MEAN = "weighted mean"
-COLUMNS = {"auc": "AUC", "precision": "precision", "recall": "recall", "f1": "F1"}
+COLUMNS = in_words("auc", "precision", "recall", "f1")
 WEIGHTS = (
     "The mean has the numbers of the classes as weights, its errors take the classes as "
     "independent; that of the recall is the accuracy. A class that nothing is called counts as 0 "

@@ -4,6 +4,25 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+# What is measured, in words: its one name in tables, pictures and sentences, by its key in
+# metrics.json. What it is of is said by the title of the table.
+WORDS = {
+    "auc": "AUC",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "efficiency": "efficiency",
+    "purity": "purity",
+    "with_vertex": "jets with vertex",
+    "median": "median",
+    "half_width_68": "half 68 % width",
+    "mean": "mean",
+    "std": "std. dev.",
+    "tpr": "TPR",
+    "fpr": "FPR",
+    "fnr": "FNR",
+    "tnr": "TNR",
+}
 # Where the customary name is not the class without `jets`.
 SPOKEN = {"ujets": "light"}
 IN_FILES = {"taujets": "taus"}
@@ -82,6 +101,15 @@ def fraction_symbols(fractions: Mapping[str, float], symbol: str = "f_{}") -> li
     """
     shown = list(fractions.items())[: 1 if len(fractions) == 2 else None]
     return [f"{symbol.format(short(name))} = {value:g}" for name, value in shown]
+
+
+def in_words(*keys: str) -> dict[str, str]:
+    """Keys with their words, as the columns or rows of a table.
+
+    >>> in_words("auc", "std")
+    {'auc': 'AUC', 'std': 'std. dev.'}
+    """
+    return {key: WORDS[key] for key in keys}
 
 
 def heading(text: str, task: str, parts: Mapping[str, Any]) -> str:

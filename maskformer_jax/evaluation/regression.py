@@ -16,7 +16,7 @@ from maskformer_jax.evaluation.distributions import (
     round_up,
     spread,
 )
-from maskformer_jax.evaluation.names import singular
+from maskformer_jax.evaluation.names import in_words, singular
 from maskformer_jax.evaluation.quantities import against_constant, count, number, percent
 from maskformer_jax.evaluation.residuals import Residual, definitions, formula, residuals, units
 from maskformer_jax.evaluation.results import Curve, Part, Quantity, Table, table_of
@@ -32,8 +32,7 @@ NONE_PROB_CUT = 0.5
 # normal values, in units of the width over the root of their number.
 MEDIAN_ERROR, WIDTH_ERROR = math.sqrt(math.pi / 2), 0.96
 HALF_WIDTH = "half_width_68"
-WIDTHS = {"median": "median", HALF_WIDTH: "half 68 % width"}
-MOMENTS = {"mean": "mean", "std": "std. dev."}
+WIDTHS, MOMENTS = in_words("median", HALF_WIDTH), in_words("mean", "std")
 OUTLIERS = (
     "Single outliers rule these two, above all where a residual is divided by a small true value; "
     "medians and widths are robust."

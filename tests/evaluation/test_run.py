@@ -152,6 +152,16 @@ def test_predictions_do_not_depend_on_the_batch_size(run, test_path, output, tmp
                 )
 
 
+def test_what_is_compared_has_an_error_or_is_a_limit(output):
+    result = read_results(output[0], "run")
+    tables = [
+        table for tasks in result.sections.values() for p in tasks.values() for table in p.tables
+    ]
+    compared = [table.cells[row][column] for table in tables for column, row in table.compared()]
+    assert len(compared) > 30 and any(found.is_limit for found in compared)
+    assert all(found.is_limit or math.isfinite(found.error) for found in compared)
+
+
 def test_the_first_jets_alone(run, test_path, output, tmp_path):
     report = evaluate(run, test_path, tmp_path / "out", ["--evaluation.max_jets=1"])
     assert report.startswith("1 jet\n") and "1 jet written to" in report
