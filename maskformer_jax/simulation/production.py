@@ -225,5 +225,6 @@ class _Bar:
             self._bar.initial += new
         self._bar.update(new)
         seconds = max(self._bar.format_dict["elapsed"], 1e-9)
-        rates = zip(FLAVOURS, self._made / seconds, strict=True)
-        self._bar.set_postfix_str(" ".join(f"{name} {rate:.0f}/s" for name, rate in rates))
+        names = "/".join(name.removesuffix("jets") for name in FLAVOURS)
+        rates = "/".join(f"{rate:.0f}" for rate in self._made / seconds)
+        self._bar.set_postfix_str(f"{names} {rates}")

@@ -1,4 +1,5 @@
 import importlib.util
+import math
 import shutil
 import subprocess
 import sys
