@@ -14,6 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import optax
 from jaxtyping import Array, Float
+from tqdm import tqdm
 
 from benchmarks.made import at_least, chosen
 from benchmarks.settings import options
@@ -103,7 +104,7 @@ def run(
     """
     at_least(POINTS, steps=steps)
     paths, rows, left_out = {}, [], []
-    for name in chosen(methods):
+    for name in tqdm(chosen(methods), leave=False):
         try:
             paths[name] = np.asarray(trajectories(name, steps))
         except ValueError as error:

@@ -15,7 +15,8 @@ HELP = f"""Multi-task jet flavour tagging; COMMAND --help says more.
   train     trains a model, or continues a run
   evaluate  measures trained runs on a test file
   simulate  makes jets with Pythia, or looks at a file of them
-  study     trains, evaluates and compares several models"""
+  study     trains, evaluates and compares several models
+  schema    prints a JSON schema of the YAML files, for editors"""
 
 
 def main(argv: list[str]) -> int:

@@ -67,6 +67,7 @@ def load(
     argv: Sequence[str] | None = None,
     description: str = "",
     kinds: Mapping[str, Kind] = KINDS,
+    words: Mapping[str, str] | None = None,
 ) -> Config:
     """The configuration that YAML files and overrides describe.
 
@@ -75,11 +76,12 @@ def load(
             none: those of the process.
         description: first line of `--help`.
         kinds: kinds of tasks that it may name.
+        words: further ones of the command line, for `--help`.
 
     Raises:
         InputError: a file is missing, a key unknown, a type wrong, or a rule broken.
     """
-    return configuration.load(argv, Config, description, tables(kinds))
+    return configuration.load(argv, Config, description, tables(kinds), words=words)
 
 
 def load_saved(path: Path, argv: Sequence[str] = (), kinds: Mapping[str, Kind] = KINDS) -> Config:

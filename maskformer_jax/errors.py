@@ -31,8 +31,16 @@ def check_range(config: object, low: float, high: float, *names: str) -> None:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """A suggestion for the end of a message, if one of the names is near; otherwise nothing."""
-    near = difflib.get_close_matches(name, list(names), 1)
+    """A suggestion for the end of a message, if one of the names is near; otherwise nothing.
+
+    Names that begin like that come first, the shortest of them.
+
+    >>> nearest("print", ["print_config", "point"]), nearest("embd", ["embed_dim", "embed"])
+    ('; did you mean `print_config`?', '; did you mean `embed`?')
+    """
+    names = list(names)
+    longer = [known for known in names if len(name) > 2 and known.startswith(f"{name}_")]
+    near = sorted(longer, key=len) or difflib.get_close_matches(name, names, 1)
     return f"; did you mean `{near[0]}`?" if near else ""
 
 

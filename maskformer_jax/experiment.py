@@ -26,6 +26,7 @@ from maskformer_jax.evaluation import baseline
 from maskformer_jax.evaluation.outputs import outputs_of
 from maskformer_jax.files import held, writing
 from maskformer_jax.model.network import parameter_table
+from maskformer_jax.progress import stage
 from maskformer_jax.tasks import KINDS, Kind
 from maskformer_jax.training import loop, run_folder
 from maskformer_jax.training.batches import used_parts
@@ -69,14 +70,15 @@ def _train(config: Config, run: Path, model: Model, *, resume: bool) -> loop.Out
     jets = min(data.train_jets or train_file.num_jets, train_file.num_jets)
     rule = f"be at most the {jets} jets of {train_file.path}"
     check(settings.batch_size <= jets, "training.batch_size", rule, settings.batch_size)
-    if resume:
-        scaling = Scaling.load(run / NORMALISATION_FILE)
-        scaling.check(model.schema)
-    else:
-        scaling = fit_scaling(train_file, norm_file=data.norm_file, num_jets=data.train_jets)
-    check_values(val_file, scaling, data.val_jets)
-    loader = training_loader(config, model, train_file, scaling)
-    fingerprints = _fingerprints(config, train_file, val_file)
+    with stage("reading the jets"):
+        if resume:
+            scaling = Scaling.load(run / NORMALISATION_FILE)
+            scaling.check(model.schema)
+        else:
+            scaling = fit_scaling(train_file, norm_file=data.norm_file, num_jets=data.train_jets)
+        check_values(val_file, scaling, data.val_jets)
+        loader = training_loader(config, model, train_file, scaling)
+        fingerprints = _fingerprints(config, train_file, val_file)
     if resume:
         run_folder.check_jets(run, fingerprints)
     total_steps = settings.epochs * loader.steps_per_epoch

@@ -22,12 +22,13 @@ MODULES = {
 # Extra -> parts of the package that can't do without.
 PARTS = {
     "train": (
-        *("build", "commands.train", "config", "configuration", "data", "evaluation", "experiment"),
-        *("model", "optimisers", "tasks", "training"),
+        *("build", "commands.schema", "commands.train", "config", "configuration", "data"),
+        *("evaluation", "experiment", "model", "optimisers", "progress", "tasks"),
+        "training",
     ),
     "evaluate": (
         *("commands.evaluate", "commands.study", "evaluation.plots", "evaluation.predict"),
-        *("evaluation.run", "study"),
+        *("evaluation.run", "inference", "study"),
     ),
     "simulate": ("commands.simulate", "simulation"),
 }

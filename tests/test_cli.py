@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 
 import h5py
+import jax.numpy as jnp
+import nbclient
+import nbformat
 import numpy as np
 import pytest
 import yaml
@@ -21,6 +24,7 @@ import evaluate  # noqa: E402
 import maskformer_jax  # noqa: E402
 import train  # noqa: E402
 from maskformer_jax.__main__ import main as maskformer  # noqa: E402
+from maskformer_jax.inference import integrated_gradients  # noqa: E402
 from maskformer_jax.program import call_of  # noqa: E402
 
 TINY = f"""
@@ -101,10 +105,16 @@ def script(name, *arguments):
     )
 
 
-def test_the_whole_way(run, folder):
+@pytest.fixture(scope="module")
+def evaluated(run, folder):
+    """What the evaluation of the run prints."""
     done = script("evaluate.py", "--run", run, "--test_file", folder / "test.h5")
     assert done.returncode == 0, done.stderr
-    assert "rejection" in done.stdout
+    return done.stdout
+
+
+def test_the_whole_way(run, evaluated):
+    assert "rejection" in evaluated
     assert json.loads((run / "evaluation" / "metrics.json").read_text())
     with h5py.File(run / "evaluation" / "predictions.h5") as predictions:
         assert len(predictions["jets"]) == 120
@@ -282,7 +292,7 @@ COMMANDS = [
     (["train", "--config", "configs/weighting/cagrad.yaml", "--print_config"], 0, "name: cagrad"),
     (["train", "--config", "gn3"], 2, "gn3: no such file, and no shipped configuration; did you"),
     (["train", "--config", "cagrad"], 2, "did you mean `weighting/cagrad`?"),
-    (["train", "--config", "data"], 2, "data: not a file, and no shipped"),
+    (["train", "--config", "data"], 2, "data: a folder, not a file; files in it: none"),
     (["train", "--config", "quickstart"], 2, "the sample comes with a clone only"),
     (["evaluate"], 2, "the following arguments are required: --run, --test_file"),
     (["evaluate", "--run", "R", "--test", "F"], 2, "arguments are required: --test_file"),
@@ -323,3 +333,53 @@ def test_the_exit_code_reaches_the_shell(folder):
     assert done.returncode == 2
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.fixture(scope="module")
+def model(run):
+    return maskformer_jax.load(run)
+
+
+@pytest.mark.usefixtures("evaluated")
+def test_a_run_predicts_in_python_what_the_evaluation_writes(model, run, folder):
+    with h5py.File(folder / "test.h5") as file:
+        arrays = {name: file[name][:30] for name in file}
+    from_arrays = model.predict(arrays)
+    from_file = model.predict(folder / "test.h5", num_jets=30)
+    datasets = {"jets": "jets", "tracks": "tracks", "hadrons": "truth_hadrons"}
+    with h5py.File(run / "evaluation" / "predictions.h5") as file:
+        for place, name in (datasets | {"object_masks": "object_masks"}).items():
+            found = from_file.pop(place)
+            for field in found.dtype.names:
+                close = {"rtol": 1e-4, "atol": 1e-5, "err_msg": field}
+                np.testing.assert_allclose(found[field], file[name][field][:30], **close)
+                np.testing.assert_array_equal(from_arrays[place][field], found[field])
+    assert not from_file
+
+
+def test_attention_is_a_distribution_over_real_tracks(model, folder):
+    found = model.attention(folder / "test.h5", num_jets=5)
+    valid = np.asarray(model.inputs(folder / "test.h5", num_jets=5).streams["tracks"].valid)
+    encoder = found["encoder.layers.0.attention"]
+    assert encoder.shape == (5, 2, 8, 8)
+    np.testing.assert_allclose(encoder.sum(-1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(encoder.min(axis=(1, 2)) > 0, valid)
+    assert "heads.hadrons.decoder.layers.0.cross_attention" in found
+
+
+def test_integrated_gradients_of_a_polynomial_by_hand():
+    inputs = {"x": jnp.array([2.0, 3.0]), "y": jnp.array(5.0)}
+    shares = integrated_gradients(lambda v: v["x"][0] ** 2 + v["x"][1] * v["y"], inputs)
+    np.testing.assert_allclose(shares["x"], [4, 7.5], rtol=1e-5)
+    np.testing.assert_allclose(shares["y"], 7.5, rtol=1e-5)
+
+
+def test_the_notebook_runs(run, folder, monkeypatch):
+    for name, value in (("RUN", run), ("FILE", folder / "test.h5"), ("JETS", 20)):
+        monkeypatch.setenv(name, str(value))
+    notebook = nbformat.read(ROOT / "examples" / "trained_model.ipynb", 4)
+    place = {"metadata": {"path": str(ROOT / "examples")}}
+    nbclient.NotebookClient(notebook, timeout=120, resources=place).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 3
+    assert "IP3D_signed_d0_significance" in outputs[-1]["data"]["text/plain"]

@@ -50,7 +50,7 @@ ARRAYS = {"jax", "jaxtyping"}
 COMPUTING = ARRAYS | {"numpy", "optax"}
 # Part -> what it may import of the package, and of others. Data flows down this table.
 PARTS = {
-    "": ({"extras"}, set()),
+    "": ({"extras", "inference"}, set()),
     "__main__": ({"", "errors", "extras", "program"}, set()),
     "commands": (
         {
@@ -60,8 +60,10 @@ PARTS = {
         set(),
     ),
     "extras": (set(), set()),
+    "inference": ({"data", "evaluation", "model", "types"}, {*ARRAYS, "h5py", "numpy"}),
     "program": (set(), set()),
     "errors": (set(), set()),
+    "progress": (set(), {"tqdm"}),
     "files": ({"errors", "program"}, set()),
     "types": (set(), ARRAYS),
     "configuration": ({"errors"}, {"yaml"}),
@@ -85,34 +87,37 @@ PARTS = {
     "training": (
         {
             *("build", "config", "configuration", "data", "errors", "files", "gradients"),
-            *("model", "optimisers", "program", "tasks", "types", "weighting"),
+            *("model", "optimisers", "program", "progress", "tasks", "types", "weighting"),
         },
-        COMPUTING | {"absl", "grain", "orbax", "tensorboardX", "tqdm"},
+        COMPUTING | {"absl", "grain", "orbax", "tensorboardX"},
     ),
     "evaluation": (
-        {"build", "config", "data", "errors", "files", "tasks", "training", "types"},
+        {
+            *("build", "config", "data", "errors", "files", "progress", "tasks", "training"),
+            *("types",),
+        },
         ARRAYS
         | {"ftag", "h5py", "matplotlib", "numpy", "pandas", "puma", "scipy", "sklearn", "tabulate"},
     ),
     "experiment": (
         {
             *("build", "config", "data", "errors", "evaluation", "files", "model"),
-            *("tasks", "training", "types", "weighting"),
+            *("progress", "tasks", "training", "types", "weighting"),
         },
         set(),
     ),
     "simulation": (
-        {"configuration", "data", "errors"},
-        {"awkward", "fastjet", "h5py", "matplotlib", "numpy", "pythia8mc", "tqdm"},
+        {"configuration", "data", "errors", "progress"},
+        {"awkward", "fastjet", "h5py", "matplotlib", "numpy", "pythia8mc"},
     ),
     "study": (
         {
             *("build", "config", "configuration", "data", "errors", "evaluation"),
-            *("experiment", "files", "program", "tasks", "training"),
+            *("experiment", "files", "program", "progress", "tasks", "training"),
         },
         {
             *("PIL", "jax", "jaxtyping", "jinja2", "markupsafe", "matplotlib", "numpy", "optax"),
-            *("pandas", "scipy", "tabulate", "tqdm"),
+            *("pandas", "scipy", "tabulate"),
         },
     ),
 }

@@ -32,7 +32,9 @@ def _parser() -> Parser:
         epilog="Options of `evaluation`, `name` and the names of files and fields override the "
         "configuration of the runs: "
         "--evaluation.discriminants.b.backgrounds '{cjets: 0.2, ujets: 0.8}' sets f_c. Jets are "
-        "drawn by --evaluation.display.first 4 or --evaluation.display.jets '[0, 17]'.",
+        "drawn by --evaluation.display.first 4 or --evaluation.display.jets '[0, 17]'; "
+        "--evaluation.max_jets 10000 takes the first jets alone. "
+        f"{call_of('train')} --help.evaluation lists them.",
     )
     add = parser.add_argument
     runs = "folder of a training run; several times: compare with the first"

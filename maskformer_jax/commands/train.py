@@ -14,9 +14,9 @@ def main(argv: list[str]) -> int:
     if resume:
         config = load_resumed(argv)
     else:
-        text = f"Trains a model; {RESUME} RUN continues a run, in which may change: "
-        text += ", ".join(RESUMED)
-        config = configuration.load(argv, text)
+        text = f"continues a run, in which may change: {', '.join(RESUMED)}"
+        words = {f"{RESUME} RUN": text}
+        config = configuration.load(argv, "Trains a model, or continues a run.", words=words)
     # Slow imports, after the command line is known to be right.
     from maskformer_jax.experiment import train
 

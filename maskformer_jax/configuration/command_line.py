@@ -1,8 +1,10 @@
 """The command line: `--config FILE`, dotted overrides, `--print_config`, `--help[.SECTION]`."""
 
 import os
+import shutil
 import sys
-from collections.abc import Iterable, Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -19,11 +21,19 @@ from maskformer_jax.configuration.fields import (
 from maskformer_jax.configuration.merge import merge, override
 from maskformer_jax.configuration.safe_yaml import Text, dump, read_file
 from maskformer_jax.configuration.typed import convert, describe, shown
-from maskformer_jax.errors import InputError
+from maskformer_jax.errors import InputError, nearest
 
 Kind = TypeVar("Kind")
 BASE = "base"
 MAX_BASES = 20
+# What the command line takes beside the options of the dataclass.
+WORDS = {
+    "--config FILE": "a file or the name of a shipped configuration; again: later ones win",
+    "--SECTION.OPTION VALUE": "wins over all files",
+    "--print_config": "prints what comes of it, and does nothing else",
+    "--help.SECTION": "prints the options of a section",
+}
+OWN = ("config", "print_config", "help")
 
 
 class _Arguments(NamedTuple):
@@ -50,7 +60,8 @@ def _read_arguments(argv: Sequence[str]) -> _Arguments:
         else:
             value = value if equals else next(words, "--")
             if value.startswith("--") and not equals:
-                raise InputError(f"`--{name}` must be followed by a value")
+                hint = nearest(name, OWN)
+                raise InputError(f"`--{name}` must be followed by a value{hint}")
             if name == "config":
                 files.append(value)
             else:
@@ -60,7 +71,7 @@ def _read_arguments(argv: Sequence[str]) -> _Arguments:
 
 def _check_keys(names: Iterable[str]) -> None:
     for name in names:
-        if name in ("config", "print_config", "help"):
+        if name in OWN:
             raise InputError(f"`{name}` is an option of the command line, no key of a file")
 
 
@@ -88,6 +99,7 @@ def load(
     description: str = "",
     tables: Tables | None = None,
     *,
+    words: Mapping[str, str] | None = None,
     saved: Path | None = None,
     overrides: Iterable[tuple[str, object]] = (),
 ) -> Kind:
@@ -100,6 +112,7 @@ def load(
         kind: the dataclass of all options.
         description: first line of `--help`.
         tables: name -> dataclass, for each table that `chosen_by` names in a field's metadata.
+        words: further ones of `--help`, with what they do; who calls reads them.
         saved: a file of `save`, which takes the place of the defaults.
         overrides: (dotted path, plain data or `Text`), before those of `argv`.
 
@@ -109,7 +122,7 @@ def load(
     tables, root = tables or {}, Place(kind)
     given = _read_arguments(sys.argv[1:] if argv is None else argv)
     if given.help is not None:
-        print(help_text(kind, description, tables, given.help))
+        print(help_text(kind, description, tables, given.help, words or {}))
         raise SystemExit(0)
     data: object = defaults(kind) if saved is None else _read_saved(saved)
     for name in given.files:
@@ -124,6 +137,8 @@ def load(
             raise InputError(f"`{BASE}` is read only from files named by --config")
         if not (all(keys) and path.isprintable()):
             raise InputError(f"no option {shown(path)}")
+        if keys[0] not in places(kind) and nearest(keys[0], OWN):
+            raise unknown(keys[:1], "", dict.fromkeys(OWN))
         data = override(data, keys, value, root, tables)
     config = convert(data, root, tables)
     if given.print_config:
@@ -179,8 +194,21 @@ def _lost(whole: dict, given: object, path: str = "") -> Iterable[str]:
             yield from _lost(value, given[key], full)
 
 
-def help_text(kind: type, description: str, tables: Tables, section: str = "") -> str:
+def help_text(
+    kind: type,
+    description: str,
+    tables: Tables,
+    section: str = "",
+    words: Mapping[str, str] | None = None,
+) -> str:
     """What `--help` prints: the options of a dotted section with their types and meanings.
+
+    Args:
+        kind: the dataclass of all options.
+        description: what the command does.
+        tables: name -> dataclass, by the name of the table.
+        section: dotted; "": all.
+        words: of the command line, before those that every command takes.
 
     Raises:
         InputError: there is no such section.
@@ -192,13 +220,24 @@ def help_text(kind: type, description: str, tables: Tables, section: str = "") -
             raise unknown([key], path, {n: p for n, p in known.items() if p.kinds(tables)})
         kinds, path = known[key].kinds(tables), f"{path}.{key}".lstrip(".")
         path += ".NAME" if known[key].is_map else ""
-    usage = "--config FILE or NAME (again: later ones win), --print_config, --help.SECTION"
-    lines = [] if section else [description, usage]
+    lines = []
+    if not section:
+        own = {**(words or {}), **WORDS}
+        lines += [description, "", *(f"  {word}: {text}" for word, text in own.items())]
     for name, chosen in kinds.items():
-        lines += [f"{path} {name}:"] if name else []
+        lines += (
+            [f"{path} {name}".rstrip() + ":"] if section else ["", "Options, and sections of them:"]
+        )
         for option, place in places(chosen).items():
             text, full = meanings(chosen).get(option, ""), f"{path}.{option}".lstrip(".")
             value = shown(defaults(chosen)[option]) if option in defaults(chosen) else "required"
             inside = f"--help.{full}" if place.kinds(tables) and not name else ""
             lines.append(f"  {inside or f'--{full} ({describe(place)}; {value})'}: {text}")
-    return "\n".join(lines)
+    return "\n".join(map(_wrapped, lines))
+
+
+def _wrapped(line: str) -> str:
+    """A line of the help, broken where the terminal ends."""
+    width = shutil.get_terminal_size().columns
+    whole = {"break_long_words": False, "break_on_hyphens": False}
+    return textwrap.fill(line, max(width, 40), subsequent_indent="      ", **whole)

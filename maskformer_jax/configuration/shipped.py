@@ -28,6 +28,10 @@ def find(name: str) -> Path:
     for path in (Path(name), path_of(short)):
         if path.is_file():
             return path
+    if Path(name).is_dir():
+        files = sorted(path.name for path in Path(name).glob("*.yaml"))
+        inside = ", ".join(files[:10]) + (", ..." if len(files) > 10 else "")
+        raise InputError(f"{name}: a folder, not a file; files in it: {inside or 'none'}")
     names = [str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.rglob("*.yaml")]
     # A name without its folder is near, too.
     forms = {path: path for path in names} | {Path(path).name: path for path in names}

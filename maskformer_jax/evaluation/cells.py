@@ -2,13 +2,22 @@
 
 import math
 import re
+import shutil
 import textwrap
 from collections.abc import Sequence
 
-from maskformer_jax.evaluation.results import FEW, FEW_JETS, LOWER, UPPER, Quantity, Table
+from maskformer_jax.evaluation.results import (
+    CONSTANT,
+    FEW,
+    FEW_JETS,
+    LOWER,
+    UPPER,
+    Quantity,
+    Table,
+)
 
 MISSING = "-"
-# Columns of the terminal; longer labels of rows are broken.
+# Most columns that a table has on the terminal; longer labels of rows are broken.
 WIDTH = 100
 LONGEST_LABEL = 42
 
@@ -17,14 +26,17 @@ ROUNDING = 1e-9
 
 # What the remarks of the quantities mean.
 FOOTNOTES = {
-    LOWER: "A number after > is a lower limit at 95 % confidence: no background jet passes.",
-    UPPER: "A number after < is an upper limit at 95 % confidence: nothing passes.",
+    LOWER: "A number after > is a lower limit at 95 % confidence: of a rejection, that no jet "
+    "passes; of a share, that all entries count.",
+    UPPER: "A number after < is an upper limit at 95 % confidence: no entry counts.",
     FEW: f"† Fewer than {FEW_JETS} background jets pass.",
+    CONSTANT: "‡ No better than a constant prediction would be, by twice the error.",
 }
+SIGNS = {FEW: "†", CONSTANT: "‡"}
 BEST = "Bold is the best, where it is so by more than the error of its difference to the next."
 
 # For a terminal that has ASCII only.
-_ASCII = {"±": "+-", "−": "-", "†": "*", "≤": "<=", "ε": "epsilon"}
+_ASCII = {"±": "+-", "−": "-", "†": "*", "‡": "(=)", "≤": "<=", "ε": "epsilon"}
 # Formulas in labels.
 FORMULA = re.compile(r"\$(.+?)\$")
 _SYMBOLS = {r"\epsilon": "ε", r"\Delta": "Δ", r"\eta": "η", r"\phi": "φ", r"\times": "×"}
@@ -65,13 +77,17 @@ def cell_text(found: Quantity | None) -> str:
     if found is None:
         return MISSING
     if found.is_limit:
-        return f"{'>' if found.remark == LOWER else '<'} {found.value:.3g}"
+        top = 100.0 if found.unit == "%" else 1.0
+        # Of a share that is nearly all, two digits of what is missing.
+        near = found.remark == LOWER and found.value < top
+        text = f"{found.value:.{decimals(top - found.value)}f}" if near else f"{found.value:.3g}"
+        return f"{'>' if found.remark == LOWER else '<'} {text}"
     if isinstance(found.value, int):
         return f"{found.value:,}"
     # Two seeds that happen to agree make no number exact.
     scale = 0.1 * found.error if found.error > 0 else 0.0
     text = with_error(found.value, found.uncertainty, scale)
-    return f"{text} †" if found.remark == FEW else text
+    return f"{text} {SIGNS[found.remark]}" if found.remark in SIGNS else text
 
 
 def best_cells(table: Table) -> set[tuple[str, str]]:
@@ -120,16 +136,17 @@ def notes_of(table: Table) -> list[str]:
 
 
 def to_text(table: Table) -> str:
-    """For the terminal: ASCII, at most 100 columns wide where a column is not wider itself."""
-    lines = textwrap.wrap(plain_text(table.title), WIDTH)
+    """For the terminal: ASCII, as wide as it is, at most 100 columns; a column may be wider."""
+    width = min(shutil.get_terminal_size((WIDTH, 24)).columns, WIDTH)
+    lines = textwrap.wrap(plain_text(table.title), width)
     if not table.is_empty:
-        lines += _aligned(table, list(table.columns))
+        lines += _aligned(table, list(table.columns), width)
     for note in notes_of(table):
-        lines += textwrap.wrap(note, WIDTH, initial_indent="  ", subsequent_indent="  ")
+        lines += textwrap.wrap(note, width, initial_indent="  ", subsequent_indent="  ")
     return "".join(_ASCII.get(sign, sign) for sign in plain_text("\n".join(lines)))
 
 
-def _aligned(table: Table, columns: Sequence[str]) -> list[str]:
+def _aligned(table: Table, columns: Sequence[str], width: int) -> list[str]:
     from tabulate import tabulate
 
     titles = headings(table)
@@ -147,10 +164,10 @@ def _aligned(table: Table, columns: Sequence[str]) -> list[str]:
         maxcolwidths=[LONGEST_LABEL, *[None] * len(columns)],
     )
     lines = [f"  {line}".rstrip() for line in text.splitlines()]
-    if max(map(len, lines)) <= WIDTH or len(columns) == 1:
+    if max(map(len, lines)) <= width or len(columns) == 1:
         return lines
     half = -(-len(columns) // 2)
-    return [*_aligned(table, columns[:half]), "", *_aligned(table, columns[half:])]
+    return [*_aligned(table, columns[:half], width), "", *_aligned(table, columns[half:], width)]
 
 
 def plain_text(text: str) -> str:

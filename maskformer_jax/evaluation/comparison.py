@@ -10,6 +10,7 @@ from maskformer_jax.config import Config
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.cells import to_text
 from maskformer_jax.evaluation.models import Entry, all_tables, own_tables, side_by_side
+from maskformer_jax.evaluation.names import plural
 from maskformer_jax.evaluation.plots import draw_plots
 from maskformer_jax.evaluation.plots.canvas import check_label
 from maskformer_jax.evaluation.result_files import plain
@@ -22,6 +23,7 @@ from maskformer_jax.evaluation.run import (
 )
 from maskformer_jax.evaluation.trained import load_config, load_run
 from maskformer_jax.files import held, refuse_link, refuse_links, write_whole
+from maskformer_jax.progress import stage
 from maskformer_jax.tasks import chosen
 
 OUTPUT_FOLDER = "evaluation"
@@ -83,9 +85,10 @@ def evaluate_runs(
         _write_comparison(results, all_tables(entries), test_file, folder)
         summaries.append(f"comparison written to {folder}")
         tables = side_by_side(entries)
-        heading = f"{len(runs)} runs, {results[0].jets:,} jets; changes are to {labels[0]}"
+        jets = plural(results[0].jets, "jet")
+        heading = f"{len(runs)} runs, {jets}; changes are to {labels[0]}"
     else:
-        tables, heading = own_tables(results[0]), f"{results[0].jets:,} jets"
+        tables, heading = own_tables(results[0]), plural(results[0].jets, "jet")
     return "\n\n".join([heading, *map(to_text, tables), "\n".join(summaries)])
 
 
@@ -172,4 +175,5 @@ def _write_comparison(
     with held(folder, WRITES):
         write_whole(folder / FILE_NAME, f"{json.dumps(content, indent=1)}\n".encode())
         write_tables(tables, folder)
-        draw_plots(results, folder)
+        with stage("drawing the comparison"):
+            draw_plots(results, folder)

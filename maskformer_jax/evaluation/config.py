@@ -130,6 +130,7 @@ class EvaluationConfig:
         discriminants: taggers by a name of one's own choice, for the classes of jets.
         baseline: a tagger to compare with; none: no baseline.
         batch_size: jets that are read, predicted and written together.
+        max_jets: the first so many jets of the test file; none: all.
         fields: further fields of the test file.
         display: jets that are drawn.
         pt_edges: bins of the curves against jet pT, in GeV.
@@ -138,6 +139,7 @@ class EvaluationConfig:
     discriminants: dict[str, DiscriminantConfig] = field(default_factory=dict)
     baseline: BaselineConfig | None = None
     batch_size: int = 1000
+    max_jets: int | None = None
     fields: FieldsConfig = field(default_factory=FieldsConfig)
     display: DisplayConfig = field(default_factory=DisplayConfig)
     pt_edges: list[float] = field(
@@ -149,6 +151,7 @@ class EvaluationConfig:
 
     def __post_init__(self):
         check_range(self, 1, 100_000, "batch_size")
+        check_range(self, 1, math.inf, "max_jets")
         rising = len(self.pt_edges) > 1 and all(
             a < b for a, b in itertools.pairwise([0, *self.pt_edges])
         )

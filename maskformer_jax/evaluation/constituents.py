@@ -1,16 +1,17 @@
 """Classification of the constituents of a stream, such as tracks by their origin."""
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from maskformer_jax.evaluation.names import singular
-from maskformer_jax.evaluation.quantities import count, number
-from maskformer_jax.evaluation.results import Confusion, Part, Table, table_of
+from maskformer_jax.evaluation.names import in_words, singular
+from maskformer_jax.evaluation.quantities import against_constant, count, number, share
+from maskformer_jax.evaluation.results import Confusion, Part, Quantity, Table, table_of
 from maskformer_jax.evaluation.section import Chunk, Setting
-from maskformer_jax.tasks.confusion import accuracy, fraction
+from maskformer_jax.tasks.confusion import Fraction, accuracy, fraction
 from maskformer_jax.tasks.task import Task
 
 # Bins of the log-odds of a class, over all that float32 probabilities between 0 and 1 can have. Two
@@ -22,10 +23,11 @@ LOG_ODDS_BINS = 2**18
 
 # Row of the means over the classes, whose recall is the accuracy.
 MEAN = "weighted mean"
-COLUMNS = {"auc": "AUC", "precision": "precision", "recall": "recall", "f1": "F1"}
+COLUMNS = in_words("auc", "precision", "recall", "f1")
 WEIGHTS = (
-    "The mean has the numbers of the classes as weights; that of the recall is the accuracy. A "
-    "class that nothing is called counts as 0 in that of the precision."
+    "The mean has the numbers of the classes as weights, its errors take the classes as "
+    "independent; that of the recall is the accuracy. A class that nothing is called counts as 0 "
+    "in that of the precision."
 )
 
 
@@ -154,28 +156,35 @@ class ConstituentsSection:
     def _table(self, title: str) -> Table:
         auc, scores = self._scores.auc(), class_scores(self._confusion)
         numbers, called = self._confusion.sum(axis=1), self._confusion.sum(axis=0)
+        right = self._confusion.diagonal()
         total = int(numbers.sum())
         errors = np.array(
             [area_error(x, n, total - n) for x, n in zip(auc, numbers.tolist(), strict=True)]
         )
         cells = {
             name: {
-                "auc": number(auc[i], errors[i], better="high"),
-                "precision": number(scores.precision[i], self._error(i, called)),
-                "recall": number(scores.recall[i], self._error(i, numbers)),
-                "f1": number(scores.f1[i]),
+                "auc": against_constant(number(auc[i], errors[i], better="high"), 0.5),
+                "precision": share(self._right(i, called), ""),
+                "recall": share(self._right(i, numbers), ""),
+                "f1": _f1(self._right(i, numbers + called - right), int(numbers[i])),
                 "number": count(numbers[i]),
             }
             for i, name in enumerate(self._classes)
         }
         # A class that none is called has no precision of its own, and counts as 0 in the mean.
-        precision, recall, f1 = (weighted(np.where(np.isnan(x), 0, x), numbers) for x in scores)
-        error = math.sqrt(np.sum((numbers / max(total, 1) * errors)[numbers > 0] ** 2))
+        precision, _, f1 = (weighted(np.where(np.isnan(x), 0, x), numbers) for x in scores)
+
+        def error(column: str) -> float:
+            own = [cells[name].get(column) for name in self._classes]
+            own = [0.0 if q is None or math.isnan(q.error) else q.error for q in own]
+            return math.sqrt(np.sum((numbers / max(total, 1) * own) ** 2))
+
+        mean = number(weighted(auc, numbers), error("auc"), better="high")
         cells[MEAN] = {
-            "auc": number(weighted(auc, numbers), error, better="high"),
-            "precision": number(precision, better="high"),
-            "recall": number(recall, accuracy(self._confusion).error, better="high"),
-            "f1": number(f1, better="high"),
+            "auc": against_constant(mean, 0.5),
+            "precision": number(precision, error("precision"), better="high"),
+            "recall": share(accuracy(self._confusion)),
+            "f1": number(f1, error("f1"), better="high"),
             "number": count(total),
         }
         columns = {**COLUMNS, "number": self._of}
@@ -183,6 +192,18 @@ class ConstituentsSection:
         options = {"corner": self._label.replace("_", " "), "notes": (note, WEIGHTS)}
         return table_of(self._label, title, {n: n for n in cells}, columns, cells, **options)
 
-    def _error(self, index: int, of: Int[np.ndarray, " C"]) -> float:
-        """Binomial error of the fraction of so many of a class that are right."""
-        return fraction(int(self._confusion[index, index]), int(of[index])).error
+    def _right(self, index: int, of: Int[np.ndarray, " C"]) -> Fraction:
+        """The fraction of so many of a class that are right."""
+        return fraction(int(self._confusion[index, index]), int(of[index]))
+
+
+def _f1(part: Fraction, true: int) -> Quantity | None:
+    """F1 = 2 J/(1 + J) of the fraction J that is right of those that are or are called of a class.
+
+    The error is that of J, binomial. A class without entries has none.
+    """
+    found = share(part, "") if true else None
+    if found is None:
+        return None
+    slope = 2 / (1 + found.value) ** 2
+    return replace(found, value=slope * found.value * (1 + found.value), error=slope * found.error)

@@ -23,6 +23,7 @@ class Spread(NamedTuple):
         mean: with all tails.
         std: with all tails.
         number: entries.
+        std_error: of that, from the fourth moment.
     """
 
     median: float
@@ -30,6 +31,7 @@ class Spread(NamedTuple):
     mean: float
     std: float
     number: int
+    std_error: float = math.nan
 
 
 def spread(values: Float[np.ndarray, " N"]) -> Spread:
@@ -41,9 +43,13 @@ def spread(values: Float[np.ndarray, " N"]) -> Spread:
     with np.errstate(invalid="ignore", over="ignore"):
         low, median, high = np.quantile(values, LEVELS)
         mean, std, half = values.mean(), values.std(), (high - low) / 2
+        fourth = np.mean((values - mean) ** 4) if std > 0 else math.nan
+        # That of the variance is sqrt((fourth - std^4)/N), and d std = d variance / (2 std).
+        error = np.sqrt((fourth - std**4) / len(values)) / (2 * std) if std > 0 else math.nan
     if len(values) == 1:
         std = half = math.nan
-    return Spread(float(median), float(half), float(mean), float(std), len(values))
+    found = map(float, (median, half, mean, std))
+    return Spread(*found, len(values), float(error))
 
 
 def quantile_error(values: Float[np.ndarray, " N"], level: float) -> float:

@@ -1,7 +1,6 @@
 """Tables as Markdown, CSV, LaTeX (booktabs) and HTML."""
 
 import html
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from maskformer_jax.evaluation.cells import (
     notes_of,
     plain_text,
 )
+from maskformer_jax.evaluation.names import in_file_name
 from maskformer_jax.evaluation.results import Table
 
 # What LaTeX writes for each sign that may stand in a label, a heading or a note.
@@ -23,6 +23,7 @@ _LATEX = {
     "^": r"\textasciicircum{}",
     "±": r"$\pm$",
     "†": r"$\dagger$",
+    "‡": r"$\ddagger$",
     "−": "$-$",
     ">": "$>$",
     "<": "$<$",
@@ -102,6 +103,9 @@ def _index(pd: Any, labels: Any, groups: Any, text: Callable[[str], str], name: 
 
 def to_markdown(table: Table) -> str:
     """A GitHub table: the best bold."""
+    notes = html_text(" ".join(notes_of(table)))
+    if not table.rows:
+        return f"### {html_text(table.title)}\n\n{notes}\n"
     frame = _frame(table, markdown_text, "**{}**")
     frame.columns = ["<br>".join(filter(None, c)) if isinstance(c, tuple) else c for c in frame]
     lead = frame.index.nlevels
@@ -109,7 +113,6 @@ def to_markdown(table: Table) -> str:
     sides = (*["left"] * lead, *["right"] * len(table.columns))
     options = {"index": False, "disable_numparse": True, "colalign": sides}
     text = "" if table.is_empty else frame.to_markdown(tablefmt="pipe", **options)
-    notes = html_text(" ".join(notes_of(table)))
     return "\n\n".join(filter(None, [f"### {html_text(table.title)}", text, notes])) + "\n"
 
 
@@ -117,8 +120,11 @@ def to_csv(tables: Sequence[Table]) -> str:
     """A line for each quantity: its labels, value, spread over seeds and statistical error."""
     import pandas as pd
 
-    lines = []
+    lines: list[dict] = []
     for table in tables:
+        # A table of notes alone has them as remarks.
+        notes = () if table.rows else table.notes
+        lines += ({"table": table.name, "remark": csv_text(note)} for note in notes)
         for row, label in table.rows.items():
             for column, found in table.cells.get(row, {}).items():
                 above = table.column_groups.get(column, "")
@@ -132,11 +138,16 @@ def to_csv(tables: Sequence[Table]) -> str:
                 }
                 numbers = {name: getattr(found, name) for name in ("value", "spread", "error")}
                 lines.append({key: csv_text(text) for key, text in words.items()} | numbers)
-    return pd.DataFrame(lines).to_csv(index=False, float_format="%.7g", lineterminator="\n")
+    order = ("table", "group", "row", "column", "unit", "remark", "value", "spread", "error")
+    return pd.DataFrame(lines, columns=order).to_csv(
+        index=False, float_format="%.7g", lineterminator="\n"
+    )
 
 
 def to_latex(table: Table) -> str:
     """A `table` of booktabs: the best bold."""
+    if not table.rows:
+        return "".join(f"% {table.title}: {plain_text(note)}\n" for note in notes_of(table))
     frame = _frame(table, latex_text, r"\textbf{{{}}}")
     caption = ". ".join([table.title, *(note.rstrip(".") for note in notes_of(table))])
     text = frame.to_latex(
@@ -145,7 +156,7 @@ def to_latex(table: Table) -> str:
         multicolumn_format="c",
         multirow=False,
         caption=f"{latex_text(caption)}.",
-        label=f"tab:{_anchor(table)}",
+        label=f"tab:{in_file_name(table.name)}",
     )
     if len(table.columns) > _WIDEST:
         text = text.replace(r"\begin{tabular}", "\\resizebox{\\textwidth}{!}{%\n\\begin{tabular}")
@@ -153,18 +164,14 @@ def to_latex(table: Table) -> str:
     return f"% needs \\usepackage{{booktabs}} and \\usepackage{{graphicx}}\n{text}"
 
 
-def _anchor(table: Table) -> str:
-    """Its name without signs that mean something in LaTeX or HTML."""
-    return re.sub(r"[^\w-]+", "_", table.name)
-
-
 def to_html(table: Table) -> str:
     """A `<table>` with its caption: the best bold."""
-    text = _frame(table, html_text, "<strong>{}</strong>").to_html(escape=False, border=0)
+    frame = _frame(table, html_text, "<strong>{}</strong>")
+    text = frame.to_html(escape=False, border=0) if table.rows else ""
     notes = "".join(f"<p class=note>{html_text(note)}</p>" for note in notes_of(table))
     title = f"<figcaption>{html_text(table.title)}</figcaption>"
     return (
-        f'<figure class=table id="{_anchor(table)}">{title}'
+        f'<figure class=table id="{in_file_name(table.name)}">{title}'
         f"<div class=scroll>{text}</div>{notes}</figure>\n"
     )
 

@@ -84,18 +84,19 @@ class Tally:
             for section in tasks.values():
                 section.add(chunk)
 
-    def result(self, label: str, test_file: str) -> Result:
+    def result(self, label: str, test_file: str, left_out: Sequence[str] = ()) -> Result:
         """What was measured.
 
         Args:
             label: of the run.
             test_file: path of the jets.
+            left_out: what could not be measured, a sentence each.
         """
         sections = {
             name: {task: section.part() for task, section in tasks.items()}
             for name, tasks in self.sections.items()
         }
-        return Result(label, self._jets, sections, test_file)
+        return Result(label, self._jets, sections, test_file, left_out)
 
 
 def left_out(setting: Setting, missing: Sequence[str], jet_fields: Sequence[str]) -> list[str]:

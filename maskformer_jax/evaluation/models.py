@@ -10,6 +10,7 @@ import numpy as np
 from maskformer_jax.evaluation.cells import ROUNDING
 from maskformer_jax.evaluation.names import heading
 from maskformer_jax.evaluation.results import (
+    CONSTANT,
     FEW,
     LOWER,
     UPPER,
@@ -73,9 +74,15 @@ def tables_named(entries: Iterable[Entry], section: str, task: str) -> dict[str,
     return found
 
 
+def left_out(results: Iterable[Result]) -> list[Table]:
+    """A table of nothing but notes: what could not be measured; no table where there is nothing."""
+    notes = dict.fromkeys(line for result in results for line in result.left_out)
+    return [Table("left_out", "Left out", {}, {}, notes=(*notes,))] if notes else []
+
+
 def own_tables(result: Result) -> list[Table]:
     """The tables of one run; those of several tasks of a section are told apart by their names."""
-    return [
+    return left_out([result]) + [
         _named(table, task, tasks)
         for tasks in result.sections.values()
         for task, part in tasks.items()
@@ -107,7 +114,7 @@ def all_tables(entries: Sequence[Entry], reference: Entry | None = None) -> list
         entries: the models, those of a group together.
         reference: one of them, what percentage changes refer to; none: the first.
     """
-    tables: list[Table] = []
+    tables = left_out(result for entry in entries for result in entry.seeds.values())
     base = next((i for i, entry in enumerate(entries) if entry is reference), 0)
     others = [*entries[:base], *entries[base + 1 :]]
     for table, found in _compared(entries):
@@ -121,7 +128,7 @@ def all_tables(entries: Sequence[Entry], reference: Entry | None = None) -> list
 
 def side_by_side(entries: Sequence[Entry]) -> list[Table]:
     """Every table with a column for each of few models, and one for its change to the first."""
-    tables = []
+    tables = left_out(result for entry in entries for result in entry.seeds.values())
     for table, found in _compared(entries):
         keys = dict.fromkeys(key for own in found for key in own)
         columns, cells = {}, {"/".join(key): {} for key in keys}
@@ -221,7 +228,7 @@ def over_seeds(seeds: Mapping[int, Quantity]) -> Quantity | None:
         found[0],
         value=float(np.mean(values)),
         error=float(np.sqrt(np.mean(np.square([x.error for x in found])))),
-        remark=next((r for r in (LOWER, UPPER, FEW) if r in remarks), ""),
+        remark=next((r for r in (LOWER, UPPER, FEW, CONSTANT) if r in remarks), ""),
         spread=float(np.std(values, ddof=1)),
     )
 

@@ -4,18 +4,37 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+# What is measured, in words: its one name in tables, pictures and sentences, by its key in
+# metrics.json. What it is of is said by the title of the table.
+WORDS = {
+    "auc": "AUC",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "efficiency": "efficiency",
+    "purity": "purity",
+    "with_vertex": "jets with vertex",
+    "median": "median",
+    "half_width_68": "half 68 % width",
+    "mean": "mean",
+    "std": "std. dev.",
+    "tpr": "TPR",
+    "fpr": "FPR",
+    "fnr": "FNR",
+    "tnr": "TNR",
+}
 # Where the customary name is not the class without `jets`.
 SPOKEN = {"ujets": "light"}
 IN_FILES = {"taujets": "taus"}
 
 
 def in_file_name(label: str) -> str:
-    """A label of a run as part of the name of a file.
+    """A label as part of the name of a file or of a link, without signs that mean something there.
 
-    >>> in_file_name("p/q <b>")
-    'p_q_b_'
+    >>> in_file_name("p/q <b>"), in_file_name("Loss-based & more")
+    ('p_q_b', 'Loss-based_more')
     """
-    return re.sub(r"[^\w.+=-]+", "_", label)
+    return re.sub(r"[^\w.+=-]+", "_", label).strip("_")
 
 
 def short(class_name: str) -> str:
@@ -56,6 +75,15 @@ def probability(class_name: str, of_jets: bool) -> str:
     return f"p{class_name[:1].upper()}{class_name[1:]}"
 
 
+def plural(number: int, noun: str) -> str:
+    """A number and what it counts.
+
+    >>> plural(1, "jet"), plural(1234, "jet")
+    ('1 jet', '1,234 jets')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def singular(entries: str) -> str:
     """One of some entries.
 
@@ -73,6 +101,15 @@ def fraction_symbols(fractions: Mapping[str, float], symbol: str = "f_{}") -> li
     """
     shown = list(fractions.items())[: 1 if len(fractions) == 2 else None]
     return [f"{symbol.format(short(name))} = {value:g}" for name, value in shown]
+
+
+def in_words(*keys: str) -> dict[str, str]:
+    """Keys with their words, as the columns or rows of a table.
+
+    >>> in_words("auc", "std")
+    {'auc': 'AUC', 'std': 'std. dev.'}
+    """
+    return {key: WORDS[key] for key in keys}
 
 
 def heading(text: str, task: str, parts: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from maskformer_jax.evaluation.names import singular
+from maskformer_jax.evaluation.names import in_words, singular
 from maskformer_jax.evaluation.quantities import count, percent
 from maskformer_jax.evaluation.results import Better, Confusion, Part, Table, table_of
 from maskformer_jax.evaluation.section import Chunk, Setting
@@ -111,7 +111,7 @@ class ObjectsSection:
         found = _shares(of, title, words, object_metrics(self._likeliest))
         rates = valid_rates(self._cut)
         title = f"{one.capitalize()} of any class (p > {PROB_CUT:g}) against none"
-        words = {key: key.upper() for key in rates}
+        words = in_words(*rates)
         valid = _shares(f"valid_{of}", title, words, list(rates.values()))
         words = {ALL: f"all {of}", **{name: f"{name} {of}" for name in self._classes}}
         title = f"{one.capitalize()} flavour: {of} whose class has p > {PROB_CUT:g}"

@@ -34,13 +34,15 @@ def build_predict(model: Model) -> Callable[[Any, Batch, Labels], tuple[Found, F
 
 
 def predict_file(trained: Trained, file: JetFile) -> Iterator[Chunk]:
-    """Predictions of a file in its order, on the host and without padding jets.
+    """Predictions of a file, or of its first jets, in its order, on the host and without padding.
 
     A batch is computed while the one before it is used.
     """
-    predict, size = build_predict(trained.model), trained.config.evaluation.batch_size
+    predict, options = build_predict(trained.model), trained.config.evaluation
     waiting = None
-    for records, batch, labels in read_sequential(file, trained.scaling, size, labelled_only=False):
+    chosen = {"labelled_only": False, "num_jets": options.max_jets}
+    batches = read_sequential(file, trained.scaling, options.batch_size, **chosen)
+    for records, batch, labels in batches:
         started = (records, labels, *predict(trained.params, batch, labels))
         if waiting is not None:
             yield _on_host(trained, *waiting)

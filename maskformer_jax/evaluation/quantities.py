@@ -1,8 +1,17 @@
 """Quantities from counts and estimates; none where nothing was counted."""
 
 import math
+from dataclasses import replace
 
-from maskformer_jax.evaluation.results import FEW, FEW_JETS, LOWER, UPPER, Better, Quantity
+from maskformer_jax.evaluation.results import (
+    CONSTANT,
+    FEW,
+    FEW_JETS,
+    LOWER,
+    UPPER,
+    Better,
+    Quantity,
+)
 from maskformer_jax.tasks.confusion import Fraction
 
 # Chance of seeing no jet at all pass where the true rate is the quoted limit.
@@ -20,18 +29,48 @@ def number(
     """An estimate; none where it is not finite, as of a network that has diverged."""
     if not math.isfinite(value):
         return None
-    return Quantity(float(value), float(error), unit, better)
+    error = float(error) if math.isfinite(error) else math.nan
+    return Quantity(float(value), error, unit, better)
+
+
+def share(
+    part: Fraction, better: Better = "high", unit: str = "", scale: float = 1.0
+) -> Quantity | None:
+    """A fraction; where none or all of the entries pass, a limit at 95 % confidence.
+
+    The limits are those of Clopper and Pearson: 1 - 0.05^(1/N) and 0.05^(1/N).
+
+    >>> share(Fraction(1.0, 0.0, 100, 100)).value
+    0.9704869503929601
+    """
+    if part.total and part.passed in (0, part.total):
+        low, remark = scale / _limit(part.total), UPPER if part.passed == 0 else LOWER
+        value = low if remark == UPPER else scale - low
+        return Quantity(value, unit=unit, better=better, remark=remark)
+    return number(scale * part.value, scale * part.error, unit, better)
 
 
 def percent(part: Fraction, better: Better = "high") -> Quantity | None:
-    """A fraction in percent; an upper limit at 95 % confidence where nothing passes.
+    """A `share` in percent.
 
     >>> percent(Fraction(0.25, 0.2, 1, 4), "").value
     25.0
     """
-    if part.total and not part.passed:
-        return Quantity(100 / _limit(part.total), unit="%", better=better, remark=UPPER)
-    return number(100 * part.value, 100 * part.error, "%", better)
+    return share(part, better, "%", 100.0)
+
+
+def against_constant(found: Quantity | None, constant: float) -> Quantity | None:
+    """A quantity with a remark where it is no better than what a constant prediction reaches.
+
+    Args:
+        found: a larger or a smaller value is better.
+        constant: value of the constant; better means by more than twice the error.
+    """
+    if found is None or found.is_limit or not math.isfinite(constant):
+        return found
+    ahead = (found.value - constant) * (1 if found.better == "high" else -1)
+    error = 0.0 if math.isnan(found.error) else found.error
+    return found if ahead > 2 * error else replace(found, remark=CONSTANT)
 
 
 def rejection(passed: int, total: int, better: Better = "high") -> Quantity | None:

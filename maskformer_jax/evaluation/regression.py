@@ -16,8 +16,8 @@ from maskformer_jax.evaluation.distributions import (
     round_up,
     spread,
 )
-from maskformer_jax.evaluation.names import singular
-from maskformer_jax.evaluation.quantities import count, number, percent
+from maskformer_jax.evaluation.names import in_words, singular
+from maskformer_jax.evaluation.quantities import against_constant, count, number, percent
 from maskformer_jax.evaluation.residuals import Residual, definitions, formula, residuals, units
 from maskformer_jax.evaluation.results import Curve, Part, Quantity, Table, table_of
 from maskformer_jax.evaluation.section import MEV_PER_GEV, Chunk, Setting
@@ -32,8 +32,7 @@ NONE_PROB_CUT = 0.5
 # normal values, in units of the width over the root of their number.
 MEDIAN_ERROR, WIDTH_ERROR = math.sqrt(math.pi / 2), 0.96
 HALF_WIDTH = "half_width_68"
-WIDTHS = {"median": "median", HALF_WIDTH: "half 68 % width"}
-MOMENTS = {"mean": "mean", "std": "std. dev."}
+WIDTHS, MOMENTS = in_words("median", HALF_WIDTH), in_words("mean", "std")
 OUTLIERS = (
     "Single outliers rule these two, above all where a residual is divided by a small true value; "
     "medians and widths are robust."
@@ -121,6 +120,8 @@ class RegressionSection:
             values = self._residuals(entries, definition)
             found = spread(values)
             widths[name], moments[name] = _quantities(found, "" if definition.normalised else unit)
+            constant = self._of_constant(entries, definition)
+            widths[name][HALF_WIDTH] = against_constant(widths[name][HALF_WIDTH], constant)
             if entries.found.any():
                 curves.append(
                     Curve(
@@ -181,6 +182,15 @@ class RegressionSection:
         found = entries.found
         return residuals(entries.predicted[found, column], entries.true[found, column], definition)
 
+    def _of_constant(self, entries: _Entries, definition: Residual) -> float:
+        """Width of the residuals, were the median of the true values predicted for all."""
+        true = entries.true[entries.found, self._targets.index(definition.target)]
+        true = true[definition.admits(true)]
+        if not len(true):
+            return math.nan
+        constant = np.full_like(true, np.median(true))
+        return spread(residuals(constant, true, definition)).half_width_68
+
     def _edges(self, entries: _Entries, definition: Residual) -> Float[np.ndarray, " E"]:
         limits = definition.edges
         if definition.target == self._mass and definition.has_response:
@@ -201,7 +211,7 @@ def _quantities(found: Spread, unit: str) -> tuple[Cells, Cells]:
     middle = number(found.median, MEDIAN_ERROR * half / root, unit, "zero")
     width = number(half, WIDTH_ERROR * half / root, unit, "low")
     mean = number(found.mean, found.std / root, unit, "zero")
-    std = number(found.std, unit=unit, better="low")
+    std = number(found.std, found.std_error, unit, "low")
     return (
         {"median": middle, HALF_WIDTH: width, "number": entries},
         {"mean": mean, "std": std, "number": entries},

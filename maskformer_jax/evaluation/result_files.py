@@ -41,6 +41,7 @@ def write_results(result: Result, folder: Path) -> None:
         InputError: the folder is not writable, or the disk is full.
     """
     head = {"test_file": result.test_file, "jets": result.jets}
+    head |= {"left_out": list(result.left_out)} if result.left_out else {}
     _write(folder / METRICS_FILE, head | {"sections": _sections(result, IN_METRICS)}, indent=1)
     curves = {"sections": _sections(result, IN_CURVES)}
     _write(folder / CURVES_FILE, curves, separators=(",", ":"))
@@ -131,7 +132,8 @@ def _read(path: Path, build: Callable[[dict[str, Any]], Any]) -> Any:
 
 
 def _metrics(data: dict[str, Any]) -> Result:
-    return Result("", int(data["jets"]), _parts(data, _tables), str(data["test_file"]))
+    left_out = tuple(map(str, data.get("left_out", ())))
+    return Result("", int(data["jets"]), _parts(data, _tables), str(data["test_file"]), left_out)
 
 
 def _parts(data: dict[str, Any], build: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:

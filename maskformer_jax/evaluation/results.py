@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 Better = Literal["high", "low", "zero", ""]
-Remark = Literal["", "lower limit", "upper limit", "few"]
-LOWER, UPPER, FEW = get_args(Remark)[1:]
+Remark = Literal["", "lower limit", "upper limit", "few", "constant"]
+LOWER, UPPER, FEW, CONSTANT = get_args(Remark)[1:]
 # With fewer passing jets the binomial error is no longer close to a normal one.
 FEW_JETS = 10
 Kind = Literal["roc", "scores", "scan", "counts", "efficiency", "rejection", "profile"]
@@ -25,7 +25,8 @@ class Quantity:
         error: statistical standard error from the number of test jets; NaN where unknown.
         unit: of both; empty for a pure number.
         better: which values are; empty for what models are not compared by, such as counts.
-        remark: a limit at 95 % confidence where nothing passes, or few jets behind the number.
+        remark: a limit at 95 % confidence where none or all pass, few jets behind the number, or no
+            better than the prediction of a constant.
         spread: standard deviation over trainings of several seeds; NaN for a single one.
     """
 
@@ -219,12 +220,14 @@ class Result:
         jets: number of jets in the test file.
         sections: by section, then task, in the order of the report.
         test_file: its path.
+        left_out: what was asked for and could not be measured, a sentence each.
     """
 
     label: str
     jets: int
     sections: Mapping[str, Mapping[str, Part]]
     test_file: str = ""
+    left_out: Sequence[str] = ()
 
     def table(self, section: str, task: str, name: str) -> Table | None:
         """A table of a task by its name; none: it was not measured."""

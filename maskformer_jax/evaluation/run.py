@@ -1,6 +1,7 @@
 """Evaluation of one training run on a test file."""
 
 import contextlib
+import itertools
 import json
 import time
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from maskformer_jax.evaluation.event_display import EventDisplay
 from maskformer_jax.evaluation.formats import all_formats
 from maskformer_jax.evaluation.metrics import Tally, left_out, setting_of
 from maskformer_jax.evaluation.models import own_tables
+from maskformer_jax.evaluation.names import plural
 from maskformer_jax.evaluation.plots import draw_plots
 from maskformer_jax.evaluation.plots.canvas import check_label
 from maskformer_jax.evaluation.plots.event_display import draw as draw_events
@@ -23,6 +25,7 @@ from maskformer_jax.evaluation.result_files import METRICS_FILE, write_results
 from maskformer_jax.evaluation.results import Result, Table
 from maskformer_jax.evaluation.trained import Trained, load_run
 from maskformer_jax.files import held, refuse_links, write_whole
+from maskformer_jax.progress import COMPILING, bar, stage
 
 WRITES = "writes results to"
 # All tables, in every format: `tables.md` and others.
@@ -58,9 +61,11 @@ def evaluate_trained(trained: Trained, test_file: Path, folder: Path, label: str
     check_label(label)
     check_free(folder / METRICS_FILE, test_file)
     with _opened(trained, test_file) as file:
-        summarise(file, trained.scaling, trained.config.evaluation.fields.jet_pt).warn(file.path)
+        options = trained.config.evaluation
+        field, number = options.fields.jet_pt, options.max_jets
+        summarise(file, trained.scaling, field, number).warn(file.path)
         setting = setting_of(trained, file)
-        tally, takers = Tally(setting), []
+        tally, takers, jets = Tally(setting), [], jets_of(trained, file)
         summary = left_out(setting, file.missing, file.read(0, 1).jets.dtype.names)
         reason = event_names.cannot(setting)
         if reason is None:
@@ -72,17 +77,17 @@ def evaluate_trained(trained: Trained, test_file: Path, folder: Path, label: str
             rate = write_predictions(trained, file, folder / FILE_NAME, [tally, *takers])
             events = [event for display in takers for event in display.events]
             draw_events(events, label, trained.config.evaluation.fields, folder)
-            written = f"{file.num_jets:,} jets written to {folder}"
+            written = f"{plural(jets, 'jet')} written to {folder}"
             if rate:
                 written += f", {rate:,.0f} jets/s after the first batch"
-            text = "\n".join([written, *summary])
             if not tally.sections:
-                return Evaluated(None, text)
-            result = tally.result(label, str(test_file.resolve()))
+                return Evaluated(None, "\n".join([written, *summary]))
+            result = tally.result(label, str(test_file.resolve()), summary)
             write_results(result, folder)
             write_tables(own_tables(result), folder)
-            draw_plots([result], folder)
-    return Evaluated(result, text)
+            with stage("drawing"):
+                draw_plots([result], folder)
+    return Evaluated(result, written)
 
 
 def _opened(trained: Trained, test_file: Path) -> contextlib.closing[JetFile]:
@@ -169,11 +174,21 @@ def write_predictions(
     begin, jets = None, 0
     with contextlib.ExitStack() as stack:
         if path is not None:
-            output = stack.enter_context(PredictionFile(path, trained, file.num_jets))
+            output = stack.enter_context(PredictionFile(path, trained, jets_of(trained, file)))
             takers = [output, *takers]
-        for chunk in predict_file(trained, file):
+        chunks = predict_file(trained, file)
+        with stage(f"{trained.config.name}: {COMPILING}"):
+            first = next(chunks)
+        shown = stack.enter_context(bar(jets_of(trained, file), "jets", trained.config.name))
+        for chunk in itertools.chain([first], chunks):
             for taker in takers:
                 taker.add(chunk)
             jets += 0 if begin is None else len(chunk.records.jets)
             begin = begin or time.perf_counter()
+            shown.update(len(chunk.records.jets))
     return jets / (time.perf_counter() - begin)
+
+
+def jets_of(trained: Trained, file: JetFile) -> int:
+    """Jets of a file that are evaluated."""
+    return min(trained.config.evaluation.max_jets or file.num_jets, file.num_jets)

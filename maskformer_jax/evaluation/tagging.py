@@ -14,7 +14,13 @@ from maskformer_jax.evaluation.discriminants import (
     with_first,
 )
 from maskformer_jax.evaluation.names import fraction_symbols, short, spoken
-from maskformer_jax.evaluation.quantities import count, number, percent, rejection
+from maskformer_jax.evaluation.quantities import (
+    against_constant,
+    count,
+    number,
+    percent,
+    rejection,
+)
 from maskformer_jax.evaluation.results import Confusion, Curve, Part, Quantity, Table, table_of
 from maskformer_jax.evaluation.section import Chunk, Setting
 from maskformer_jax.evaluation.tagging_curves import (
@@ -131,7 +137,9 @@ class TaggingSection:
             }
             for i, name in enumerate(self._classes)
         }
-        cells[ALL] = {JETS: count(numbers.sum()), RIGHT: percent(accuracy(self._confusion))}
+        largest = 100 * numbers.max() / max(numbers.sum(), 1)
+        right = against_constant(percent(accuracy(self._confusion)), largest)
+        cells[ALL] = {JETS: count(numbers.sum()), RIGHT: right}
         cells[UNLABELLED] = {JETS: count(self._unlabelled)}
         words = self._label.replace("_", " ")
         title = f"Jets by {words}, and those whose likeliest class is theirs"

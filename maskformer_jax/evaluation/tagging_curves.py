@@ -10,7 +10,7 @@ from maskformer_jax.evaluation.binned_efficiency import BinnedEfficiency, binomi
 from maskformer_jax.evaluation.config import DiscriminantConfig
 from maskformer_jax.evaluation.discriminants import threshold
 from maskformer_jax.evaluation.distributions import histogram
-from maskformer_jax.evaluation.names import fraction_symbols, jets_in_formula
+from maskformer_jax.evaluation.names import fraction_symbols, jets_in_formula, plural
 from maskformer_jax.evaluation.results import Curve, Points
 
 # Bins of the discriminants, the same for every network, so that they can be compared.
@@ -176,4 +176,4 @@ def _title(options: DiscriminantConfig, number: int, fixed: bool = False) -> str
     if fixed:
         words = f"{jets_in_formula(options.signal)} efficiency"
         notes.append(f"{100 * options.fixed_efficiency:g} % {words}")
-    return ", ".join([*notes, f"{number:,} jets"])
+    return ", ".join([*notes, plural(number, "jet")])

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int
 
 from maskformer_jax.evaluation.binned_efficiency import BinnedEfficiency, jet_pt
-from maskformer_jax.evaluation.names import jets_in_formula, spoken
+from maskformer_jax.evaluation.names import in_words, jets_in_formula, spoken
 from maskformer_jax.evaluation.quantities import count, percent
 from maskformer_jax.evaluation.results import Better, Curve, Part, Table, table_of
 from maskformer_jax.evaluation.section import Chunk, Setting
@@ -35,10 +35,9 @@ TITLES = {
 EFFICIENCY, PURITY, WITH_VERTEX = "efficiency", "purity", "with_vertex"
 COLUMNS = {
     "true": "true",
-    EFFICIENCY: "efficiency",
+    **in_words(EFFICIENCY),
     "predicted": "predicted",
-    PURITY: "purity",
-    WITH_VERTEX: "jets with vertex",
+    **in_words(PURITY, WITH_VERTEX),
 }
 WORDS = {
     EFFICIENCY: "vertex finding efficiency",

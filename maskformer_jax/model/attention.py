@@ -1,5 +1,9 @@
 """Multi-head attention over sets with padding (arXiv 1706.03762)."""
 
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+
 import jax.numpy as jnp
 from flax import nnx
 from jax import lax
@@ -8,6 +12,20 @@ from jaxtyping import Array, Bool, Float
 # Added to a masked logit: far below any other, yet finite, so that a query with nothing to attend
 # to stays finite. (A `where` on the [B, H, S, T] logits costs three times as much on CPU.)
 NEVER = -1e9
+
+
+_weights: ContextVar[dict[str, Array] | None] = ContextVar("weights", default=None)
+
+
+@contextlib.contextmanager
+def recorded() -> Iterator[dict[str, Float[Array, "B H S T"]]]:
+    """In the block attentions keep their weights, by name; inside of a `jit` they are traced."""
+    found: dict[str, Array] = {}
+    token = _weights.set(found)
+    try:
+        yield found
+    finally:
+        _weights.reset(token)
 
 
 class MultiHeadAttention(nnx.Module):
@@ -26,7 +44,7 @@ class MultiHeadAttention(nnx.Module):
     """
 
     def __init__(self, embed_dim: int, num_heads: int, *, dtype: jnp.dtype, rngs: nnx.Rngs):
-        self.num_heads = num_heads
+        self.num_heads, self.name = num_heads, "attention"
 
         def linear() -> nnx.Linear:
             return nnx.Linear(embed_dim, embed_dim, dtype=dtype, rngs=rngs)
@@ -48,6 +66,9 @@ class MultiHeadAttention(nnx.Module):
         if mask is not None:
             logits = logits + jnp.where(mask, 0.0, NEVER)[:, None]
         weights = jnp.exp(logits - lax.stop_gradient(logits.max(-1, keepdims=True)))
+        if (found := _weights.get()) is not None:
+            share = weights / weights.sum(-1, keepdims=True)
+            found[self.name] = share if mask is None else jnp.where(mask[:, None], share, 0.0)
         mixed = jnp.matmul(weights.astype(v.dtype), v, preferred_element_type=jnp.float32)
         mixed = mixed / weights.sum(-1, keepdims=True)
         if mask is not None:

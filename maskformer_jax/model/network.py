@@ -17,6 +17,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Key
 
 from maskformer_jax.errors import known
+from maskformer_jax.model.attention import MultiHeadAttention
 from maskformer_jax.model.config import ModelConfig
 from maskformer_jax.model.encoder import Embedding, Encoder
 from maskformer_jax.model.layers import Style, key_of
@@ -113,6 +114,9 @@ class Network(nnx.Module):
         pool = POOLINGS[model.pooling.name]
         self.pooling = pool(after, style, rngs_of("pooling")) if inputs else None
         self.heads = nnx.Dict({name: head(rngs_of(name)) for name, head in heads.items()})
+        for path, module in nnx.iter_modules(self):
+            if isinstance(module, MultiHeadAttention):
+                module.name = ".".join(map(str, path))
 
     def __call__(self, batch: Batch, key: Key[Array, ""] | None = None) -> Outputs:
         """Outputs by task; dropout acts when `key` is given."""

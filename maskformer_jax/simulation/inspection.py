@@ -154,7 +154,7 @@ def describe(contents: Contents) -> list[str]:
     ]
     pt = jets["pt_btagJes"]
     finite = pt[np.isfinite(pt)] / 1000
-    lines = [f"{len(jets):,} jets: {', '.join(mix)}"]
+    lines = [f"{len(jets):,} jet{'s' * (len(jets) != 1)}: {', '.join(mix)}"]
     if len(finite):
         sizes = f"median {np.median(finite):.1f}, largest {finite.max():.0f}"
         lines.append(f"jet pT [GeV]: {sizes}")

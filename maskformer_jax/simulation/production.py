@@ -12,10 +12,10 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from maskformer_jax import configuration
 from maskformer_jax.errors import InputError, check
+from maskformer_jax.progress import bar, stage
 from maskformer_jax.simulation import resampling, writing
 from maskformer_jax.simulation.config import FLAVOURS, SimulationConfig
 from maskformer_jax.simulation.pileup import make_pool
@@ -116,12 +116,14 @@ def _make_files(
     shards.mkdir(exist_ok=True)
     pool = shards / POOL_FILE
     if not pool.exists():
-        executor.submit(_make_pool_file, pool, config).result()
+        with stage("simulating pile-up"):
+            executor.submit(_make_pool_file, pool, config).result()
     for sample, path in zip(config.samples, files, strict=True):
         if path.exists():
             continue
         paths = _make_shards(config, sample, pool, executor, make)
-        writing.write(path, sample, paths, config)
+        with stage(f"writing {path}"):
+            writing.write(path, sample, paths, config)
 
 
 def _make_pool_file(path: Path, config: SimulationConfig) -> None:
@@ -137,11 +139,11 @@ def _make_shards(
     found = {int(path.stem[-DIGITS:]): path for path in pool.parent.glob(_shard_name(sample))}
     finished, running = dict(found), {}
     missing = (number for number in itertools.count() if number not in found)
-    with _Bar(tally, sample) as bar:
+    with _Bar(tally, sample) as shown:
         while True:
             while tally.shards in finished:
                 number = tally.shards
-                bar.show(tally.add(load_jets(finished[number])), made=number not in found)
+                shown.show(tally.add(load_jets(finished[number])), made=number not in found)
                 if tally.enough():
                     return [finished[number] for number in range(tally.shards)]
             while len(running) < config.workers:
@@ -206,7 +208,7 @@ class _Bar:
     def __init__(self, tally: Tally, sample: str):
         self._tally = tally
         self._made = np.zeros(len(FLAVOURS), np.int64)
-        self._bar = tqdm(total=tally.wanted, desc=sample, unit="jet", dynamic_ncols=True)
+        self._bar = bar(tally.wanted, "jets", sample, disable=False)
 
     def __enter__(self) -> "_Bar":
         return self
@@ -223,5 +225,6 @@ class _Bar:
             self._bar.initial += new
         self._bar.update(new)
         seconds = max(self._bar.format_dict["elapsed"], 1e-9)
-        rates = zip(FLAVOURS, self._made / seconds, strict=True)
-        self._bar.set_postfix_str(" ".join(f"{name} {rate:.0f}/s" for name, rate in rates))
+        names = "/".join(name.removesuffix("jets") for name in FLAVOURS)
+        rates = "/".join(f"{rate:.0f}" for rate in self._made / seconds)
+        self._bar.set_postfix_str(f"{names} {rates}")

@@ -1,15 +1,16 @@
 """Pictures of a study: the models of a group over the reference, averaged over seeds."""
 
 import io
-import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from maskformer_jax.evaluation.models import averaged
+from maskformer_jax.evaluation.names import in_file_name
 from maskformer_jax.evaluation.plots import draw_plots
 from maskformer_jax.evaluation.results import Result
 from maskformer_jax.files import write_whole
+from maskformer_jax.progress import bar
 from maskformer_jax.study.collect import Collected, Test
 
 # Pictures of lines need no more, and their files are a quarter as large.
@@ -27,24 +28,16 @@ def draw_figures(collected: Collected, folder: Path) -> dict[str, dict[str, list
     Returns:
         Test -> group -> its PNG files.
     """
-    return {
-        test.name: {
-            group: _draw(compared, folder / test.name / slug(group), patterns)
-            for group in collected.study.groups
-            if (compared := _compared(collected, test, group))
-        }
-        for test in collected.tests
-        for patterns in [collected.study.figures.get(test.name, ["*"])]
-    }
-
-
-def slug(text: str) -> str:
-    """A name for files and links.
-
-    >>> slug("Loss-based & more")
-    'loss-based_more'
-    """
-    return re.sub(r"[^a-z0-9-]+", "_", text.lower()).strip("_")
+    found: dict[str, dict[str, list[Path]]] = {test.name: {} for test in collected.tests}
+    all_groups = [(test, group) for test in collected.tests for group in collected.study.groups]
+    with bar(len(all_groups), "groups", "drawing") as shown:
+        for test, group in all_groups:
+            patterns = collected.study.figures.get(test.name, ["*"])
+            if compared := _compared(collected, test, group):
+                place = folder / test.name / in_file_name(group.lower())
+                found[test.name][group] = _draw(compared, place, patterns)
+            shown.update()
+    return found
 
 
 def _compared(collected: Collected, test: Test, group: str) -> list[Result]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from maskformer_jax.evaluation.models import Entry
+from maskformer_jax.evaluation.names import plural
 from maskformer_jax.evaluation.results import Result
 from maskformer_jax.evaluation.tagging import ALL, JETS, UNLABELLED
 from maskformer_jax.study.collect import Collected, Test
@@ -19,7 +20,7 @@ def tests_done(collected: Collected) -> list[str]:
     for test in collected.tests:
         result = next(iter(test.entries[0].seeds.values()))
         sentences.append(
-            f"Test {test.name}: {test.file} with {result.jets:,} jets{_by_class(result)}, "
+            f"Test {test.name}: {test.file} with {plural(result.jets, 'jet')}{_by_class(result)}, "
             f"{plural(len(test.models), 'model')} evaluated."
         )
     return sentences
@@ -71,12 +72,3 @@ def _resolution(models: Mapping[str, Entry], quantity: Quantity) -> str:
     smallest = SIGNIFICANT * math.sqrt(2) * error
     size = f"{100 * math.expm1(smallest):.1f} %" if quantity.is_ratio else f"{smallest:.2g}"
     return f"{quantity.name}: {size}"
-
-
-def plural(number: int, noun: str) -> str:
-    """A number and what it counts.
-
-    >>> plural(2, "seed")
-    '2 seeds'
-    """
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,11 +1,12 @@
 """The quantities in which models are compared; larger is better in all but the widths."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from maskformer_jax.evaluation.constituents import MEAN
 from maskformer_jax.evaluation.models import Entry, tables_named, tasks_of
-from maskformer_jax.evaluation.names import heading
+from maskformer_jax.evaluation.names import WORDS, heading
 from maskformer_jax.evaluation.regression import HALF_WIDTH
 from maskformer_jax.evaluation.results import Result, Table
 from maskformer_jax.study.comparison import (
@@ -79,21 +80,25 @@ def mean_area(entries: Sequence[Entry], task: str) -> Quantity | None:
     if table is None:
         return None
     read = cell("constituents", task, table.name, MEAN, "auc")
-    return Quantity(f"{task.replace('_', '-')} AUC", read, False)
+    return Quantity(f"{_subject(table)} {WORDS['auc']}", read, False)
+
+
+def _subject(table: Table) -> str:
+    """What a table is of: its title up to the first sign."""
+    return re.split("[,:(]", table.title)[0].strip().lower()
 
 
 def recognised(entries: Sequence[Entry], task: str) -> Quantity:
     """Fraction of the true objects that are told from none."""
     table = _table(entries, "objects", task, lambda table: "tpr" in table.rows)
-    of = table.name.removeprefix("valid_")
     read = cell("objects", task, table.name, "tpr", "share")
-    return Quantity(f"{of} recognised (TPR) [%]", read, False)
+    return Quantity(f"{_subject(table)} {WORDS['tpr']} [%]", read, False)
 
 
 def _flavour(entries: Sequence[Entry], task: str) -> Quantity:
     table = _table(entries, "objects", task, lambda table: table.name.endswith("_flavours"))
     read = cell("objects", task, table.name, next(iter(table.rows)), "share")
-    return Quantity(f"{table.name.removesuffix('_flavours')} flavour accuracy [%]", read, False)
+    return Quantity(f"{_subject(table)} of {next(iter(table.rows.values()))} [%]", read, False)
 
 
 def _vertices(entries: Sequence[Entry], task: str) -> list[Quantity]:
@@ -102,7 +107,7 @@ def _vertices(entries: Sequence[Entry], task: str) -> list[Quantity]:
     table = _table(entries, "vertexing", task, lambda table: table.name == name)
     return [
         Quantity(
-            f"vertex efficiency in {table.rows[row]} [%]",
+            f"vertex {WORDS[column]} in {table.rows[row]} [%]",
             cell("vertexing", task, name, row, column),
             False,
         )
@@ -121,7 +126,9 @@ def widths(entries: Sequence[Entry], task: str) -> list[Quantity]:
     rows = table.rows if table else {}
     return [
         Quantity(
-            f"width of {label}", logarithm(cell("regression", task, name, row, HALF_WIDTH)), True
+            f"{WORDS[HALF_WIDTH]} of {label}",
+            logarithm(cell("regression", task, name, row, HALF_WIDTH)),
+            True,
         )
         for row, label in sorted(rows.items())
         if not row.endswith("_short") and f"{row}_absolute" not in rows
@@ -133,7 +140,7 @@ def mean_width(entries: Sequence[Entry], task: str) -> Quantity | None:
     parts = widths(entries, task)
     if not parts:
         return None
-    name = f"68 % width of the residuals, average over {len(parts)} properties"
+    name = f"{WORDS[HALF_WIDTH]} of the residuals, average over {len(parts)} properties"
     return Quantity(name, average([part.read for part in parts]), True)
 
 

@@ -11,15 +11,17 @@ from markupsafe import Markup
 from maskformer_jax.evaluation.cells import plain_text
 from maskformer_jax.evaluation.formats import to_csv, to_html, to_latex, to_markdown
 from maskformer_jax.evaluation.models import all_tables
+from maskformer_jax.evaluation.names import plural
 from maskformer_jax.evaluation.plots.canvas import check_label
 from maskformer_jax.files import refuse_links, write_whole, writing
+from maskformer_jax.progress import stage
 from maskformer_jax.study.claims import confront
 from maskformer_jax.study.collect import collect
 from maskformer_jax.study.comparison import SIGNIFICANT
 from maskformer_jax.study.config import StudyConfig
 from maskformer_jax.study.cost import cost_table
 from maskformer_jax.study.figures import draw_figures
-from maskformer_jax.study.limits import plural, precision, resolution, tests_done
+from maskformer_jax.study.limits import precision, resolution, tests_done
 from maskformer_jax.study.plan import Run
 from maskformer_jax.study.templating import environment
 
@@ -47,7 +49,8 @@ def write_report(study: StudyConfig, runs: Sequence[Run], folder: Path | None = 
     refuse_links(folder or Path(study.output_dir))
     for model in study.models:
         check_label(study.label(model))
-    collected = collect(study, runs)
+    with stage("reading the results"):
+        collected = collect(study, runs)
     folder = folder or Path(study.output_dir) / FOLDER
     with writing(folder):
         for name in ("tables", "figures"):

@@ -11,8 +11,7 @@ from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import NamedTuple
 
-from tqdm import tqdm
-
+from maskformer_jax.progress import bar
 from maskformer_jax.study import progress
 from maskformer_jax.study.plan import Run
 from maskformer_jax.study.run import Outcome, Stopped, Todo, make, stopped_by_signals
@@ -102,12 +101,12 @@ def _stop_with_parent() -> None:
 
 def _watch(runs: Sequence[Run], processes: Sequence[BaseProcess]) -> None:
     """Shows the steps of all runs until every process has ended."""
-    with tqdm(unit="step", dynamic_ncols=True, disable=None) as bar:
+    with bar(1, "steps") as shown:
         while any(process.is_alive() for process in processes):
             for process in processes:
                 process.join(SECONDS_BETWEEN_LOOKS / len(processes))
             states = [progress.read_progress(run, {}) for run in runs]
-            bar.n = sum(state.step for state in states)
-            bar.total = bar.n + sum(progress.steps_left(states))
+            shown.n = sum(state.step for state in states)
+            shown.total = shown.n + sum(progress.steps_left(states))
             trained = sum(state.trained for state in states)
-            bar.set_postfix_str(f"{trained}/{len(runs)} runs trained")
+            shown.set_postfix_str(f"{trained}/{len(runs)} runs trained")

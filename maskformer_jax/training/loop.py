@@ -16,6 +16,7 @@ from maskformer_jax import optimisers
 from maskformer_jax.build import Model
 from maskformer_jax.config import Config
 from maskformer_jax.errors import InputError
+from maskformer_jax.progress import COMPILING, stage
 from maskformer_jax.tasks.task import Task
 from maskformer_jax.training import interactions, method, state, step, validation
 from maskformer_jax.training.batches import used_parts
@@ -187,7 +188,8 @@ def train(
                 raise
             jets = int(batch.jet_valid.sum())
             batch, labels = jax.device_put((batch, labels), place_parts)
-            current, metrics = recorder.step(number, current, batch, labels)
+            with stage(COMPILING) if number == start + 1 else contextlib.nullcontext():
+                current, metrics = recorder.step(number, current, batch, labels)
             report.dispatched(Dispatched(number, metrics, batch, labels, jets), current.params)
             epoch_end = number % per_epoch == 0
             due = settings.checkpoint_every and number % settings.checkpoint_every == 0

@@ -2,7 +2,9 @@
 
 import itertools
 import math
+import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,13 +14,16 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 from numpy.typing import ArrayLike
-from tqdm import tqdm
 
 from maskformer_jax.files import writing
 from maskformer_jax.program import first_signal
+from maskformer_jax.progress import bar
 from maskformer_jax.training.logging import MetricsLog
 from maskformer_jax.training.step import StepMetrics
 from maskformer_jax.types import Batch, Labels
+
+# Columns that a bar takes, without what is behind it.
+BESIDE = 64
 
 
 class Describes(Protocol):
@@ -91,8 +96,9 @@ class Reporter:
             self._stop(step, params)
         self._bar.advance(step.jets)
         if step.number == 1 or step.number % self._every == 0:
-            self._log.write(step.number, self._values(step.metrics))
-            self._bar.show_losses(self._by_loss(step.metrics.losses))
+            values = self._values(step.metrics)
+            self._log.write(step.number, values)
+            self._bar.show_losses(values["loss/total"], self._by_loss(step.metrics.losses))
 
     def _values(self, metrics: StepMetrics) -> dict[str, float]:
         losses, weights = np.asarray(metrics.losses), np.asarray(metrics.weights)
@@ -172,14 +178,9 @@ class ProgressBar:
     """
 
     def __init__(self, jets: int, done: int):
-        self._bar = tqdm(
-            total=jets,
-            initial=done,
-            unit="jet",
-            unit_scale=True,
-            dynamic_ncols=True,
-            mininterval=1.0,
-        )
+        # It is shown at the first step, which waits for compilation.
+        self._bar = bar(jets, "jets", disable=False, initial=done, delay=1e-9)
+        self._begun = False
         self._since, self._cpu, self._jets = time.perf_counter(), time.process_time(), 0
 
     def __enter__(self) -> "ProgressBar":
@@ -189,7 +190,10 @@ class ProgressBar:
         self._bar.close()
 
     def advance(self, jets: int) -> None:
-        """Counts the jets of a step."""
+        """Counts the jets of a step, but not the time of the first."""
+        if not self._begun:
+            self._bar.unpause()
+            self._begun = True
         self._bar.update(jets)
         self._jets += jets
 
@@ -201,25 +205,29 @@ class ProgressBar:
         self._since, self._cpu, self._jets = now, cpu, 0
         return Pace(rate, cost)
 
-    def show_losses(self, losses: Mapping[str, float]) -> None:
-        """Puts the losses behind the bar."""
-        text = " ".join(f"{name} {value:.3g}" for name, value in losses.items())
+    def show_losses(self, total: float, losses: Mapping[str, float]) -> None:
+        """Puts their weighted sum behind the bar, and as many losses as there is room for."""
+        text, room = f"loss {total:.4g}", shutil.get_terminal_size().columns - BESIDE
+        for name, value in losses.items():
+            longer = f"{text}, {name} {value:.3g}"
+            if len(longer) > room:
+                break
+            text = longer
         self._bar.set_postfix_str(text, refresh=False)
 
     def show_validation(self, epoch: int, values: Mapping[str, float]) -> None:
         """Prints a line above the bar."""
-        start = "val/loss/"
-        losses = "  ".join(
-            f"{name.removeprefix(start)} {value:.3f}"
+        words = [
+            f"{name.removeprefix('val/').replace('/', ' ').removeprefix('loss ')} {value:.3f}"
             for name, value in values.items()
-            if name.startswith(start)
-        )
-        figures = "  ".join(
-            f"{name.removeprefix('val/').replace('/', ' ')} {value:.3f}"
-            for name, value in values.items()
-            if name.startswith("val/accuracy/")
-        )
-        self._bar.write(f"epoch {epoch:3d}  validation  {losses}  {figures}".rstrip())
+            if name.startswith(("val/loss/", "val/accuracy/"))
+        ]
+        # A name and its number stay together.
+        text = "  ".join(word.replace(" ", "\N{NO-BREAK SPACE}") for word in words)
+        start, width = f"epoch {epoch:3d}  validation  ", shutil.get_terminal_size().columns
+        whole = {"break_long_words": False, "subsequent_indent": " " * len(start)}
+        lines = textwrap.wrap(text, width, initial_indent=start, **whole)
+        self._bar.write("\n".join(lines).replace("\N{NO-BREAK SPACE}", " "))
 
     def warn_of_nonfinite(self, epoch: int, values: Mapping[str, float]) -> bool:
         """Prints a line on standard error if a value is not finite, and says whether it did."""

@@ -4,7 +4,9 @@ import dataclasses
 import re
 from pathlib import Path
 
+import jsonschema
 import pytest
+import yaml
 from shapes import TABLES, Model, Root
 
 from maskformer_jax import config as configuration
@@ -12,6 +14,7 @@ from maskformer_jax.config import Config
 from maskformer_jax.configuration import load, load_saved, options_of, save
 from maskformer_jax.configuration.command_line import help_text
 from maskformer_jax.configuration.fields import defaults, meanings, places
+from maskformer_jax.configuration.schema import schema
 from maskformer_jax.configuration.typed import describe
 from maskformer_jax.errors import InputError
 from maskformer_jax.simulation.config import SimulationConfig
@@ -63,8 +66,9 @@ def test_help_of_every_section_says_what_every_option_means(kind):
     sections = [""]
     for section in sections:
         text = help_text(kind, "", tables, section)
-        assert not re.search(r"^  --.*: *$", text, re.MULTILINE), section
-        sections += re.findall(r"--help\.([\w.]+):", text)
+        assert not re.search(r"^  --.*: *(\n(?!      )|\Z)", text, re.MULTILINE), section
+        sections += re.findall(r"--help\.([a-z_][\w.]+):", text)
+        assert max(map(len, text.splitlines())) <= 80 or section
     assert len(sections) > 1
 
 
@@ -108,3 +112,43 @@ def test_every_shipped_file_loads(path):
     bases = {"linear_inputs": "maskformer.yaml", "thesis_claims": "study/thesis.yaml"}
     base = [f"--config={CONFIGS / name}" for stem, name in bases.items() if stem == path.stem]
     load([*base, f"--config={path}"], kind_of(path), tables=configuration.tables())
+
+
+@pytest.fixture(scope="module")
+def validator():
+    made = {}
+
+    def of(kind):
+        if kind not in made:
+            found = schema(kind, configuration.tables())
+            jsonschema.Draft202012Validator.check_schema(found)
+            made[kind] = jsonschema.Draft202012Validator(found)
+        return made[kind]
+
+    return of
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_file_fits_the_schema(path, validator):
+    validator(kind_of(path)).validate(yaml.safe_load(path.read_text()))
+
+
+BROKEN = [
+    (Config, "model: {embed_dimension: 8}"),
+    (Config, "model: {embed_dim: wide}"),
+    (Config, "model: {activation: tanh}"),
+    (Config, "training: {optimiser: {name: adamm}}"),
+    (Config, "data: {streams: {tracks: {dataset: 3}}}"),
+    (Config, "tasks: {jet: {kind: clasification, label: x}}"),
+    (Config, "tasks: {jet: {kind: classification, labl: x}}"),
+    (Config, "tasks: {hadrons: {kind: objects, losses: {mask_cf: {}}}}"),
+    (Config, "weighting: {name: cagrad, options: {d: 1}}"),
+    (Config, "evaluation: {discriminants: {b: {signal: bjets, backgrounds: [cjets]}}}"),
+    (SimulationConfig, "samples: {train: {flavours: sweet}}"),
+    (StudyConfig, "models: {a: {labell: x}}"),
+]
+
+
+@pytest.mark.parametrize(("kind", "text"), BROKEN)
+def test_a_broken_file_does_not_fit_the_schema(kind, text, validator):
+    assert not validator(kind).is_valid(yaml.safe_load(text))

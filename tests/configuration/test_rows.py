@@ -116,6 +116,9 @@ ERRORS = [
     # The command line.
     ("", "", ["--modle.embed_dim=3"], "no option `modle`; did you mean `model`?"),
     ("", "", ["--model.embed=3"], "no option `model.embed`; did you mean `embed_dim`?"),
+    ("", "", ["--confg=a.yaml"], "no option `confg`; did you mean `config`?"),
+    ("", "", ["--print"], "`--print` must be followed by a value; did you mean `print_config`?"),
+    ("", "", ["--config=configs/study"], "configs/study: a folder, not a file; files in it: "),
     ("", "", ["--model.embed_dim"], "`--model.embed_dim` must be followed by a value"),
     ("", "", ["--model.embed_dim=wide"], "`model.embed_dim` must be an integer; got 'wide'"),
     ("", "", ["--model.embed_dim=null"], "`model.embed_dim` must be an integer; got none"),

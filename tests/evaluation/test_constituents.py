@@ -101,7 +101,13 @@ def test_table_of_a_section(setting):
     assert (first["precision"].value, first["precision"].error) == (0.75, np.sqrt(0.1875 / 4))
     # What was not called so has no precision; the mean counts it as 0.
     assert "precision" not in second and list(third) == ["number"]
+    assert [second[name].remark for name in ("recall", "f1")] == ["upper limit"] * 2
+    assert second["recall"].value == pytest.approx(0.95)
+    # 2 J/(1 + J), where 3 of the 4 that are or are called so are right.
+    assert first["f1"].value == pytest.approx(6 / 7)
+    assert first["f1"].error == pytest.approx(2 / 1.75**2 * np.sqrt(0.1875 / 4))
     mean = table.cells["weighted mean"]
+    assert mean["precision"].error == pytest.approx(0.75 * first["precision"].error)
     assert mean["precision"].value == pytest.approx(0.75 * 0.75)
     assert (mean["recall"].value, mean["recall"].error) == (0.75, np.sqrt(0.1875 / 4))
 

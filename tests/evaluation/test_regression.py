@@ -120,6 +120,15 @@ def test_hadrons_whose_object_is_less_likely_none_count(section):
     assert widths.get("deta_absolute", "median").value == pytest.approx(-0.01, rel=1e-4)
 
 
+def test_a_target_that_is_predicted_by_a_constant_is_marked(setting):
+    section, chunk = make_section(setting), make_chunk(300)
+    chunk.predicted[LABEL][..., 2] = 0.02
+    section.add(chunk)
+    table = section.part().table("residual_widths")
+    remarks = {name: table.get(name, "half_width_68").remark for name in table.rows}
+    assert {name for name, remark in remarks.items() if remark} == {"deta", "deta_absolute"}
+
+
 def curves(section, figure):
     return {c.name: c.points for c in section.part().curves if c.figure == figure}
 

@@ -8,9 +8,9 @@ import pytest
 from made_up_results import made_up
 
 from maskformer_jax.errors import InputError
-from maskformer_jax.evaluation.quantities import number, percent, rejection
+from maskformer_jax.evaluation.quantities import against_constant, number, percent, rejection
 from maskformer_jax.evaluation.result_files import read_results, write_results
-from maskformer_jax.evaluation.results import FEW, LOWER, UPPER, Quantity
+from maskformer_jax.evaluation.results import CONSTANT, FEW, LOWER, UPPER, Quantity
 from maskformer_jax.tasks.confusion import fraction
 
 
@@ -81,5 +81,18 @@ def test_quantities_from_counts_by_hand():
     none, few, many = (rejection(n, 1000) for n in (0, 5, 10))
     limit = percent(fraction(0, 100), "low")
     assert (limit.value, limit.remark) == (pytest.approx(100 * (1 - 0.05**0.01)), UPPER)
+    every = percent(fraction(100, 100))
+    assert (every.value, every.remark) == (pytest.approx(100 * 0.05**0.01), LOWER)
     assert (none.value, none.remark) == (pytest.approx(1 / (1 - 0.05**0.001)), LOWER)
     assert (few.value, few.remark, many.remark) == (200, FEW, "")
+
+
+@pytest.mark.parametrize(
+    ("better", "value", "remark"),
+    [("high", 1.3, ""), ("high", 1.1, CONSTANT), ("low", 0.7, ""), ("low", 1.5, CONSTANT)],
+)
+def test_what_is_no_better_than_a_constant_is_marked(better, value, remark):
+    found = Quantity(value, 0.1, better=better)
+    assert against_constant(found, 1.0) == Quantity(value, 0.1, better=better, remark=remark)
+    limit = Quantity(0.5, better=better, remark=UPPER)
+    assert against_constant(limit, 1.0) is limit and against_constant(None, 1.0) is None

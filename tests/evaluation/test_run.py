@@ -1,4 +1,5 @@
 import importlib.util
+import math
 import shutil
 import subprocess
 import sys
@@ -152,6 +153,25 @@ def test_predictions_do_not_depend_on_the_batch_size(run, test_path, output, tmp
                 )
 
 
+def test_what_is_compared_has_an_error_or_is_a_limit(output):
+    result = read_results(output[0], "run")
+    tables = [
+        table for tasks in result.sections.values() for p in tasks.values() for table in p.tables
+    ]
+    compared = [table.cells[row][column] for table in tables for column, row in table.compared()]
+    assert len(compared) > 30 and any(found.is_limit for found in compared)
+    assert all(found.is_limit or math.isfinite(found.error) for found in compared)
+
+
+def test_the_first_jets_alone(run, test_path, output, tmp_path):
+    report = evaluate(run, test_path, tmp_path / "out", ["--evaluation.max_jets=1"])
+    assert report.startswith("1 jet\n") and "1 jet written to" in report
+    paths = (folder / "predictions.h5" for folder in (output[0], tmp_path / "out"))
+    with h5py.File(next(paths)) as all_jets, h5py.File(next(paths)) as one:
+        assert len(one["jets"]) == 1 and len(all_jets["jets"]) > 1
+        assert one["jets"]["eta"][0] == all_jets["jets"]["eta"][0]
+
+
 def test_file_without_truth_gives_predictions_only(run, make_tables, write_tables, tmp_path):
     tables = make_tables()
     del tables["truth_hadrons"]
@@ -168,8 +188,12 @@ def test_each_label_that_is_missing_costs_what_needs_it(run, make_tables, write_
     fields = [name for name in tables["truth_hadrons"].dtype.names if name != "pt"]
     tables["truth_hadrons"] = tables["truth_hadrons"][fields]
     report = evaluate(run, write_tables(tables), tmp_path / "out")
-    assert "left out with all that needs it: hadrons.regression\n" in report
+    sentence = "left out with all that needs it: hadrons.regression"
+    assert report.index(sentence) < report.index("Jets by flavour")
+    for suffix in ("md", "csv", "tex", "html"):
+        assert sentence in (tmp_path / "out" / f"tables.{suffix}").read_text()
     result = read_results(tmp_path / "out", "run")
+    assert any(line.endswith(sentence) for line in result.left_out)
     assert list(result.sections) == ["tagging", "vertexing", "constituents", "objects"]
     vertices = result.table("vertexing", "hadrons", "vertices_exclusive")
     assert vertices.get("bjets", "true").value > 5

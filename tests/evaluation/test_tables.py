@@ -83,6 +83,8 @@ def test_markdown_by_hand():
         (q(0.95, spread=1e-16), "0.95"),
         (q(1234.5, remark=LOWER), "> 1.23e+03"),
         (q(0.25, remark=UPPER), "< 0.25"),
+        (q(0.99983, remark=LOWER), "> 0.99983"),
+        (Quantity(97.04869, unit="%", remark=LOWER), "> 97.0"),
         (q(12.0, 5.0, remark=FEW), "12.0 ± 5.0 †"),
         (q(12345), "12,345"),
     ],
@@ -187,7 +189,7 @@ def test_html_is_escaped_and_rows_are_equally_wide():
     # The best is strong; the `<b>` of a label is text.
     assert parser.tags.count("strong") == 1 and "b" not in parser.tags
     named = small_table().renamed('x"><b>}')
-    assert 'id="x_b_"' in to_html(named) and r"\label{tab:x_b_}" in to_latex(named)
+    assert 'id="x_b"' in to_html(named) and r"\label{tab:x_b}" in to_latex(named)
 
 
 @pytest.mark.parametrize(
@@ -310,7 +312,8 @@ def test_changes_are_formed_seed_by_seed():
     assert "PCGrad" in by_name(models, models[3])["b_tagging_changes"].title
 
 
-def test_few_models_stand_side_by_side():
+def test_few_models_stand_side_by_side(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
     lights = {"A": 100.0, "B": 200.0, "none": 1e6}
     models = [Entry(label, "", {0: made_up(label, x)}) for label, x in lights.items()]
     tables = {table.name: table for table in side_by_side(models)}

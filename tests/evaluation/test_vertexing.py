@@ -216,8 +216,8 @@ def test_quantities_by_class(section):
             found = table.get(name, column)
             if total == 0:
                 assert found is None
-            elif passed == 0:
-                assert found.remark == "upper limit"
+            elif passed in (0, total):
+                assert found.remark == ("upper limit" if passed == 0 else "lower limit")
             else:
                 assert found.value == pytest.approx(100 * passed / total), (kind, name)
     exclusive = part.table("vertices_exclusive")
@@ -263,7 +263,8 @@ def test_without_flight_length_or_pt_there_are_no_such_curves(make_vertexing):
     part = section.part()
     assert not any(curve.figure.endswith("Lxy") for curve in part.curves)
     assert filled(part, "vertexing_bjets_pt", "exclusive efficiency") == {}
-    assert part.table("vertices_exclusive").get("bjets", "efficiency").value == 100
+    # The only one is found.
+    assert part.table("vertices_exclusive").get("bjets", "efficiency").remark == "lower limit"
 
 
 def test_without_classes_all_jets_are_one_and_without_masks_there_is_nothing(make_vertexing):

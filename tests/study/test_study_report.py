@@ -101,7 +101,7 @@ def test_statements_that_hold(thesis):
     }
     # The AUC is the same with Poly-1 and without: not everything is helped.
     weak = [d for d in found["Poly-1"].differences if d.significance < comparison.SIGNIFICANT]
-    assert [d.what for d in weak] == ["track-origin AUC"]
+    assert [d.what for d in weak] == ["track origin AUC"]
     assert "6 of the 6 lie above DWA" in found["Gradient-based"].evidence
 
 
