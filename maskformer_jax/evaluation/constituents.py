@@ -127,7 +127,7 @@ class ConstituentsSection:
         """A table of the classes, each against all others, and the confusion matrix."""
         words = f"{singular(self._of)} {self._label}".replace("_", " ").capitalize()
         counts = self._confusion.tolist()
-        title = f"{self._label.replace('_', ' ').capitalize()} of the {self._of}"
+        title = f"{self._label.replace('_', ' ')} of the {self._of}"
         confusion = Confusion(f"{self._task}_confusion", title, self._classes, counts)
         return Part([self._table(f"{words}, each class against all others")], [confusion])
 
