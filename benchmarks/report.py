@@ -3,15 +3,24 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.tables import Table, load, markdown
+from maskformer_jax import canvas
 from maskformer_jax.errors import InputError
 
 MARKS = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
 SIZES = ("batch_size", "tracks", "width", "tasks")
+# What is varied, on an axis.
+WORDS = {
+    "jets of a batch": "jets in a batch",
+    "most tracks": "most tracks of a jet",
+    "embed_dim": "width of the network",
+    "tasks": "number of tasks",
+}
 
 
 def run(runs: str = "runs", docs: str = "docs/performance.md") -> Iterator[dict[str, Table]]:
@@ -59,72 +68,92 @@ def draw(tables: dict[str, Table], folder: Path) -> list[str]:
     """Plots of the tables that there are, and their names."""
     folder.mkdir(parents=True, exist_ok=True)
     drawn = [name for name, (_, shown) in PLOTS.items() if tables.keys() >= set(shown)]
-    for name in drawn:
-        PLOTS[name][0](tables).savefig(folder / f"{name}.png", dpi=100)
+    with canvas.style():
+        for name in drawn:
+            canvas.save(PLOTS[name][0](tables), folder / name, canvas.PlotConfig())
     return drawn
 
 
-def _axes(columns: int = 1, width: float = 7.0, height: float = 3.5):
+def _axes(columns: int, height: float, width: float = 11.0, **options: Any):
     figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots(1, columns, squeeze=False)[0]
+    return figure, figure.subplots(1, columns, squeeze=False, **options)[0]
 
 
 def _draw_training(tables: dict[str, Table]):
-    figure, (axes,) = _axes()
     table = tables["training"]
-    rates, labels = table.column("jets/s"), table.column("training")
-    low, high = (np.abs(np.subtract(table.column(x), rates)) for x in ("least", "most"))
-    axes.barh(labels, rates, xerr=[low, high], color="tab:blue")
-    axes.invert_yaxis()
-    axes.set_xlabel("jets/s, median of the turns; lines: all of them")
+    labels, ratio = table.column("training"), next(x for x in table.columns if x.startswith("to "))
+    figure, (left, right) = _axes(2, 1.6 + 0.42 * len(labels), sharey=True)
+    figure.suptitle("Medians of the turns; lines from the least to the most")
+    for axes, head, ends in ((left, "jets/s", ""), (right, ratio, " ratio")):
+        values = np.array(table.column(head), float)
+        reach = [
+            np.abs(np.array(table.column(x + ends), float) - values) for x in ("least", "most")
+        ]
+        axes.errorbar(values, labels, xerr=reach, fmt="o", color=canvas.COLOURS[1], capsize=4)
+        axes.grid(axis="x", alpha=0.3)
+        axes.set_xlim(0)
+    left.invert_yaxis()
+    left.set_xlabel("jets per second")
+    right.set_xlabel(f"ratio {ratio}")
+    right.axvline(1, color="0.5", linewidth=1)
     return figure
 
 
 def _draw_stages(tables: dict[str, Table]):
-    figure, (axes,) = _axes(height=2.5)
-    labels = tables["stages_cagrad"].column("stage")[:-1]
-    colours = {label: f"C{number}" for number, label in enumerate(labels)}
-    for name in ("equal", "cagrad"):
+    names, labels = ("equal", "cagrad"), tables["stages_cagrad"].column("stage")[:-1]
+    colours = dict(zip(labels, canvas.COLOURS[1:], strict=False))
+    figure, (axes,) = _axes(1, 4.4)
+    for name in names:
         table, begin = tables[f"stages_{name}"], 0.0
-        for stage, time in zip(table.column("stage"), table.column("ms"), strict=True):
-            if stage in colours:
-                label = stage if name == "cagrad" else None
-                axes.barh(name, time, left=begin, color=colours[stage], label=label)
-                begin += time
-    axes.set_xlabel("ms of a step")
-    axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+        parts = dict(zip(table.column("stage"), table.column("ms"), strict=True))
+        axes.barh(f"{name}, as one", parts.pop("whole step"), color="0.75")
+        for stage, time in parts.items():
+            axes.barh(f"{name}, in parts", time, left=begin, color=colours[stage])
+            begin += time
+    axes.invert_yaxis()
+    axes.set_xlabel("time of a step [ms], compiled as one or in parts")
+    canvas.legend_below(figure, colours)
     return figure
 
 
 def _draw_sizes(tables: dict[str, Table]):
-    figure, several = _axes(len(SIZES), width=12.0, height=3.0)
-    for axes, name in zip(several, SIZES, strict=True):
+    figure, cells = canvas.grid(2, 2, (5.4, 3.2), 0.45)
+    figure.suptitle("Medians of the turns; below the ratio of the two")
+    for name, (axes, below) in zip(SIZES, cells, strict=True):
         table = tables[name]
         axis = next(iter(table.columns))
-        sizes = table.column(axis)
-        for head in table.columns:
-            if head.endswith(", ms"):
-                axes.plot(sizes, table.column(head), "o-", label=head)
-        axes.set(xlabel=axis, xscale="log", xticks=sizes, xticklabels=sizes)
-        axes.minorticks_off()
-        axes.set_yscale("log")
-        axes.legend(fontsize="small")
+        sizes, heads = table.column(axis), [x for x in table.columns if x.endswith(", ms")]
+        for head, colour in zip(heads, canvas.COLOURS[1:], strict=False):
+            label = head.removesuffix(", ms")
+            axes.plot(sizes, table.column(head), "o-", label=label, color=colour)
+        ratio = np.divide(table.column(heads[-1]), table.column(heads[0]))
+        below.plot(sizes, ratio, "o-", color=canvas.COLOURS[2])
+        axes.set(ylabel="time of a step [ms]", yscale="log", xscale="log")
+        below.set(xlabel=WORDS.get(axis, axis), ylabel="ratio", ylim=(1, None))
+        canvas.readable_ticks(axes)
+        axes.tick_params(labelbottom=False)
+        below.set_xticks(sizes, sizes)
+        below.minorticks_off()
+        axes.legend()
     return figure
 
 
 def _draw_weights(tables: dict[str, Table]):
-    figure, (axes,) = _axes()
     table = tables["weights"]
     heads = [head for head in table.columns if head.endswith(", mean")]
     positions = np.arange(len(table.rows))
-    for number, head in enumerate(heads):
-        name = head.removesuffix(", mean")
-        axes.plot(table.column(head), positions + 0.1 * number, "o", label=name, color=f"C{number}")
+    figure, (axes,) = _axes(1, 1.8 + 0.6 * len(positions))
+    colours = {x.removesuffix(", mean"): c for x, c in zip(heads, canvas.COLOURS[1:], strict=False)}
+    for number, (name, colour) in enumerate(colours.items()):
+        mean, lowest = (np.array(table.column(f"{name}, {x}")) for x in ("mean", "lowest"))
+        reach = [mean - lowest, 0 * mean]
+        place = positions + 0.14 * (number - (len(heads) - 1) / 2)
+        axes.errorbar(mean, place, xerr=reach, fmt="o", color=colour, linewidth=1)
     axes.set_yticks(positions, table.column("weights"))
     axes.invert_yaxis()
-    axes.set_xlabel("cosine with the exact update, mean over the steps")
-    axes.legend(fontsize="small")
-    axes.grid(axis="x")
+    axes.set_xlabel("cosine with the exact update: mean over the steps; lines to the lowest")
+    axes.grid(axis="x", alpha=0.3)
+    canvas.legend_below(figure, colours)
     return figure
 
 

@@ -57,8 +57,9 @@ def stages(name: str, settings: Settings) -> Table:
     machine = Stage(1.0, 2 * MATRIX**3 / seconds["product"], 8 * ARRAY / seconds["copy"])
     measured = {label: stage._replace(seconds=seconds[label]) for label, stage in found.items()}
     whole = measured.pop("whole step")
-    rows = [row(*pair, whole.seconds, machine) for pair in differences(measured).items()]
-    rows.append(row("whole step", whole, whole.seconds, machine))
+    parts = differences(measured)
+    total = sum(stage.seconds for stage in parts.values())
+    rows = [row(*pair, total, machine) for pair in [*parts.items(), ("whole step", whole)]]
     title = (
         f"Stages of a step with {name}, {settings.batch_size} jets, width "
         f"{config.model.embed_dim}; matrix products reach {machine.flops / 1e9:.0f} GFLOP/s, "
@@ -170,12 +171,12 @@ def differences(measured: dict[str, Stage]) -> dict[str, Stage]:
     return found
 
 
-def row(label: str, stage: Stage, whole: float, machine: Stage) -> list[Any]:
-    """A stage beside the time that the machine would need at its rates."""
+def row(label: str, stage: Stage, total: float, machine: Stage) -> list[Any]:
+    """A stage, its share of all stages, and the time that the machine would need at its rates."""
     seconds, flops, size = stage
     by_flops, by_bytes = flops / machine.flops, size / machine.bytes
     limit = "arithmetic" if by_flops > by_bytes else "memory"
     rates = [flops / 1e9, flops / seconds / 1e9, by_flops / seconds]
     moved = [size / 1e6, size / seconds / 1e9, by_bytes / seconds]
     above = seconds / max(by_flops, by_bytes)
-    return [label, 1e3 * seconds, seconds / whole, *rates, *moved, limit, above]
+    return [label, 1e3 * seconds, seconds / total, *rates, *moved, limit, above]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from maskformer_jax import configuration
+from maskformer_jax.canvas import PlotConfig
 from maskformer_jax.configuration import chosen_by
 from maskformer_jax.data.config import TRANSFORM_NAMES, DataConfig, TransformConfig
 from maskformer_jax.errors import InputError, check
@@ -35,6 +36,7 @@ class Config:
         weighting: how the losses are combined.
         training: optimiser, schedule, checkpoints, logs.
         evaluation: what is computed on a test file.
+        plot: what all pictures have in common.
     """
 
     name: str = "model"
@@ -46,6 +48,7 @@ class Config:
     weighting: WeightingConfig = field(default_factory=WeightingConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    plot: PlotConfig = field(default_factory=PlotConfig)
 
     def __post_init__(self):
         usable = self.name not in ("", "baseline") and "/" not in self.name

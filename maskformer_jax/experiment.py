@@ -1,10 +1,13 @@
 """One training from files to run folder: the only place that joins data, training and baseline."""
 
+import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from maskformer_jax.build import Model, build
+from maskformer_jax.canvas import check_label, heading
 from maskformer_jax.config import Config
 from maskformer_jax.data import (
     NORMALISATION_FILE,
@@ -24,6 +27,7 @@ from maskformer_jax.data import (
 from maskformer_jax.errors import InputError, check
 from maskformer_jax.evaluation import baseline
 from maskformer_jax.evaluation.outputs import outputs_of
+from maskformer_jax.extras import MissingExtra
 from maskformer_jax.files import held, writing
 from maskformer_jax.model.network import parameter_table
 from maskformer_jax.progress import stage
@@ -34,6 +38,9 @@ from maskformer_jax.training.compilation import settle, use_cache
 from maskformer_jax.training.method import micro_batches
 from maskformer_jax.types import Batch, Labels
 from maskformer_jax.weighting import METHODS
+
+# Seconds of a training before it draws anything.
+FIRST_PICTURE = 20.0
 
 
 def train(
@@ -70,6 +77,7 @@ def _train(
     resume = before is not None
     data, settings = config.data, config.training
     outputs_of(model.tasks, model.schema, config.name)
+    check_label(heading(config.plot))
     train_file, val_file = _open("train", config, model), _open("val", config, model)
     jets = min(data.train_jets or train_file.num_jets, train_file.num_jets)
     rule = f"be at most the {jets} jets of {train_file.path}"
@@ -108,11 +116,38 @@ def _train(
         for _, *pair in batches:
             yield from used_parts(*pair)
 
+    draw = _drawing(config, run)
+    make = partial(loop.train, config, run, trainer, loader, validation_batches, at_epoch_end=draw)
     if resume:
-        return loop.train(config, run, trainer, loader, validation_batches, resume=True)
+        return make(resume=True)
     with held(run, "trains in"):
         _create_run(config, run, train_file, scaling, fingerprints)
-        return loop.train(config, run, trainer, loader, validation_batches)
+        return make()
+
+
+def _drawing(config: Config, run: Path) -> Callable[[bool], None]:
+    """Draws the learning curves, with at most a twentieth of the time of a training.
+
+    One that is shorter than `FIRST_PICTURE` leaves them to the evaluation.
+    """
+    due = time.perf_counter() + FIRST_PICTURE
+
+    def draw(is_last: bool) -> None:
+        nonlocal due
+        begin = time.perf_counter()
+        if begin < due and not (is_last and list(run.glob("learning_*"))):
+            return
+        try:
+            # Slow imports, of what a training can do without.
+            from maskformer_jax.evaluation.redraw import draw_logs
+
+            draw_logs([run], [config.name], run, config.plot)
+        except MissingExtra as error:
+            if is_last:
+                print(f"learning curves are not drawn, `redraw` draws them elsewhere: {error}")
+        due = time.perf_counter() + 20 * (time.perf_counter() - begin)
+
+    return draw
 
 
 def training_loader(config: Config, model: Model, file: JetFile, scaling: Scaling) -> TrainLoader:

@@ -27,8 +27,8 @@ PARTS = {
         "training",
     ),
     "evaluate": (
-        *("commands.evaluate", "commands.study", "evaluation.plots", "evaluation.predict"),
-        *("evaluation.run", "inference", "study"),
+        *("commands.evaluate", "commands.redraw", "commands.study", "evaluation.plots"),
+        *("evaluation.predict", "evaluation.redraw", "evaluation.run", "inference", "study"),
     ),
     "simulate": ("commands.simulate", "simulation"),
 }

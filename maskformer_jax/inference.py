@@ -19,12 +19,13 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from maskformer_jax.data import JetFile, read_sequential
-from maskformer_jax.evaluation.event_display import EventDisplay
+from maskformer_jax.evaluation.event_display import EventDisplay, Events
 from maskformer_jax.evaluation.metrics import setting_of
 from maskformer_jax.evaluation.outputs import outputs_of
 from maskformer_jax.evaluation.plots.event_display import draw
 from maskformer_jax.evaluation.predict import predict_file
 from maskformer_jax.evaluation.prediction_file import with_columns
+from maskformer_jax.evaluation.residuals import units
 from maskformer_jax.evaluation.trained import Trained, load_run
 from maskformer_jax.model.attention import recorded
 from maskformer_jax.types import Batch, Outputs
@@ -126,7 +127,8 @@ class LoadedModel:
             for chunk in predict_file(trained, file):
                 taker.add(chunk)
         Path(folder).mkdir(parents=True, exist_ok=True)
-        return draw(taker.events, config.name, config.evaluation.fields, Path(folder))
+        events = Events(units(config.evaluation.fields), config.name, taker.events)
+        return draw(events, Path(folder), config.plot)
 
     def _first(self, num_jets: int | None, **options: object) -> Trained:
         """The same run, evaluated on the first jets alone."""

@@ -58,7 +58,7 @@ tasks:
       object_class: {label: hadron_class}
       mask_ce: {}
       mask_dice: {}
-      regression: {targets: {size: {name: log1p}}}
+      regression: {targets: {size: {name: log1p}}, means: {size: "y"}}
 """
 
 

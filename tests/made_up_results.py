@@ -118,11 +118,11 @@ def widths(width):
 
 def roc(light):
     x = np.linspace(0.5, 1.0, 5)
-    points = Points(x, 1 + light * (1 - x), np.ones(5))
+    points = Points.with_error(x, 1 + light * (1 - x), np.ones(5))
     labels = {"x_label": "$b$-jet efficiency", "entries": 10_000, "title": "$f_{c}$ = 0.1"}
     return [Curve("roc_b", name, "roc", points, **labels) for name in ("ujets", "cjets")]
 
 
 def histograms(width):
-    points = Points(EDGES, np.array([20.0, 80.0]), np.array([4.5, np.nan]))
+    points = Points.with_error(EDGES, np.array([20.0, 80.0]), np.array([4.5, np.nan]))
     return [Curve("residuals", "pt", "counts", points, "Residuals", mark=0.0, note=f"0 ± {width}")]

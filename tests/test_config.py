@@ -313,6 +313,14 @@ TOGETHER = [
     ),
     ([f"{HADRONS}.objects=hadron"], "no objects (`tasks.hadrons.objects`) is called 'hadron'; did"),
     ([f"{HADRONS}.queries=4"], "`tasks.hadrons.queries` must be at least the 5 objects that are"),
+    (
+        [f"{HADRONS}.losses.regression.means={{eta: deta}}"],
+        "no target (`tasks.hadrons.losses.regression.means`) is called 'eta'; did you mean `deta`?",
+    ),
+    (
+        [f"{HADRONS}.losses.regression.means={{deta: eta}}"],
+        "no input of tracks (`tasks.hadrons.losses.regression.means.deta`) is called 'eta'; did",
+    ),
     ([f"{HADRONS}.losses.object_class.label=flavour"], "must be a label with classes of hadrons"),
     (
         ["tasks.more={kind: objects, objects: hadrons, losses: {mask_ce: {}}}"],

@@ -54,8 +54,8 @@ PARTS = {
     "__main__": ({"", "errors", "extras", "program"}, set()),
     "commands": (
         {
-            *("config", "configuration", "errors", "evaluation", "experiment", "program"),
-            *("simulation", "study", "training"),
+            *("canvas", "config", "configuration", "errors", "evaluation", "experiment"),
+            *("program", "simulation", "study", "training"),
         },
         set(),
     ),
@@ -65,6 +65,7 @@ PARTS = {
     "errors": (set(), set()),
     "progress": (set(), {"tqdm"}),
     "files": ({"errors", "program"}, set()),
+    "canvas": ({"errors", "files"}, {"matplotlib"}),
     "types": (set(), ARRAYS),
     "configuration": ({"errors"}, {"yaml"}),
     "weighting": (set(), {*ARRAYS, "optax"}),
@@ -78,7 +79,7 @@ PARTS = {
     ),
     "config": (
         {
-            *("configuration", "data", "errors", "evaluation", "model", "optimisers"),
+            *("canvas", "configuration", "data", "errors", "evaluation", "model", "optimisers"),
             *("tasks", "training"),
         },
         set(),
@@ -93,26 +94,26 @@ PARTS = {
     ),
     "evaluation": (
         {
-            *("build", "config", "data", "errors", "files", "progress", "tasks", "training"),
-            *("types",),
+            *("build", "canvas", "config", "data", "errors", "files", "progress", "tasks"),
+            *("training", "types"),
         },
         ARRAYS
         | {"ftag", "h5py", "matplotlib", "numpy", "pandas", "puma", "scipy", "sklearn", "tabulate"},
     ),
     "experiment": (
         {
-            *("build", "config", "data", "errors", "evaluation", "files", "model"),
-            *("progress", "tasks", "training", "types", "weighting"),
+            *("build", "canvas", "config", "data", "errors", "evaluation", "extras", "files"),
+            *("model", "progress", "tasks", "training", "types", "weighting"),
         },
         set(),
     ),
     "simulation": (
-        {"configuration", "data", "errors", "progress"},
+        {"canvas", "configuration", "data", "errors", "progress"},
         {"awkward", "fastjet", "h5py", "matplotlib", "numpy", "pythia8mc"},
     ),
     "study": (
         {
-            *("build", "config", "configuration", "data", "errors", "evaluation"),
+            *("build", "canvas", "config", "configuration", "data", "errors", "evaluation"),
             *("experiment", "files", "program", "progress", "tasks", "training"),
         },
         {
@@ -173,7 +174,8 @@ def test_an_extra_installs_what_its_parts_ask_for(extra):
         assert installed & {name.lower() for name in DISTRIBUTIONS[module]}, module
 
 
-@pytest.mark.parametrize("part", PARTS)
+# The canvas draws for parts that have asked.
+@pytest.mark.parametrize("part", sorted(PARTS.keys() - {"canvas"}))
 def test_a_part_asks_for_the_extra_that_has_what_it_imports(part):
     there = set(CORE)
     for extra, parts in extras.PARTS.items():

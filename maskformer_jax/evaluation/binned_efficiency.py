@@ -1,11 +1,12 @@
 """Efficiencies in bins of another quantity, summed over a file of any length."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from maskformer_jax.config import Config
+from maskformer_jax.evaluation.quantities import limit
 from maskformer_jax.evaluation.results import Points
 from maskformer_jax.evaluation.section import MEV_PER_GEV, Chunk
 from maskformer_jax.tasks.confusion import Fraction, fraction
@@ -23,10 +24,27 @@ def jet_pt(chunk: Chunk, config: Config) -> Float[np.ndarray, " N"]:
 def binomial(
     x: Float[np.ndarray, " X"], passed: Int[np.ndarray, " n"], total: Int[np.ndarray, " n"]
 ) -> Points:
-    """Fractions of trials that pass with their binomial errors, NaN without trials."""
+    """Fractions of trials that pass with their Wilson intervals of 68 %, NaN without trials.
+
+    Source: E. B. Wilson, J. Am. Stat. Assoc. 22 (1927) 209, for one standard deviation.
+    """
     number = np.where(total > 0, total, np.nan)
     value = passed / number
-    return Points(x, value, np.sqrt(value * (1 - value) / number))
+    middle = (passed + 0.5) / (number + 1)
+    half = np.sqrt(number * value * (1 - value) + 0.25) / (number + 1)
+    return Points(x, value, middle - half, middle + half)
+
+
+def inverse(
+    x: Float[np.ndarray, " X"], passed: Int[np.ndarray, " n"], total: Int[np.ndarray, " n"]
+) -> Points:
+    """Rejections: inverse fractions; where nothing passes the lower limit, NaN without trials."""
+    found = binomial(x, passed, total)
+    with np.errstate(divide="ignore"):
+        value, low, high = (1 / x for x in (found.value, found.high, found.low))
+    limits = np.array([limit(int(n)) if n else np.nan for n in total])
+    value, high = (np.where(passed > 0, x, np.nan) for x in (value, high))
+    return Points(x, value, np.where(passed > 0, low, limits), high)
 
 
 class BinnedEfficiency:
@@ -69,7 +87,7 @@ class BinnedEfficiency:
         failed, passed = self._counts[:, list(groups)].sum(axis=(1, 2)).tolist()
         return fraction(passed, failed + passed)
 
-    def curve(self, group: int) -> Points:
-        """The fraction of each bin with its binomial error, NaN in a bin without trials."""
+    def curve(self, group: int, form: Callable[..., Points] = binomial) -> Points:
+        """The fraction of each bin with its interval, or its `inverse`."""
         failed, passed = self._counts[:, group]
-        return binomial(self._edges, passed, failed + passed)
+        return form(self._edges, passed, failed + passed)

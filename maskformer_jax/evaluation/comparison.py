@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from maskformer_jax.canvas import PlotConfig, check_label
 from maskformer_jax.config import Config
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.cells import to_text
 from maskformer_jax.evaluation.models import Entry, all_tables, own_tables, side_by_side
 from maskformer_jax.evaluation.names import plural
 from maskformer_jax.evaluation.plots import draw_plots
-from maskformer_jax.evaluation.plots.canvas import check_label
+from maskformer_jax.evaluation.redraw import COMPARISON_FOLDER, OUTPUT_FOLDER, draw_logs
 from maskformer_jax.evaluation.result_files import plain
 from maskformer_jax.evaluation.results import Result, Table
 from maskformer_jax.evaluation.run import (
@@ -26,8 +27,6 @@ from maskformer_jax.files import held, refuse_link, refuse_links, write_whole
 from maskformer_jax.progress import stage
 from maskformer_jax.tasks import chosen
 
-OUTPUT_FOLDER = "evaluation"
-COMPARISON_FOLDER = "comparison"
 FILE_NAME = "comparison.json"
 
 
@@ -73,16 +72,19 @@ def evaluate_runs(
     results, summaries = [], []
     for run, name, label in zip(runs, names, labels, strict=True):
         trained = load_run(run, overrides)
-        config = dataclasses.replace(trained.config, evaluation=reference.evaluation)
+        alike = {name: getattr(reference, name) for name in ("evaluation", "plot")}
+        config = dataclasses.replace(trained.config, **alike)
         own = output_dir / (name if several else "") if output_dir else _results_folder(run)
         evaluated = evaluate_trained(trained._replace(config=config), test_file, own, label)
+        draw_logs([run], [label], own, config.plot)
         results.append(evaluated.result)
         summaries.append(evaluated.summary)
     if None in results:
         tables, heading = [], f"{test_file} has none of the truth: predictions only"
     elif several:
         entries = [Entry(result.label, "", {0: result}) for result in results]
-        _write_comparison(results, all_tables(entries), test_file, folder)
+        _write_comparison(results, all_tables(entries), test_file, folder, reference.plot)
+        draw_logs(runs, labels, folder, reference.plot)
         summaries.append(f"comparison written to {folder}")
         tables = side_by_side(entries)
         jets = plural(results[0].jets, "jet")
@@ -165,7 +167,11 @@ def _predicted(config: Config) -> dict[str, Any]:
 
 
 def _write_comparison(
-    results: Sequence[Result], tables: Sequence[Table], test_file: Path, folder: Path
+    results: Sequence[Result],
+    tables: Sequence[Table],
+    test_file: Path,
+    folder: Path,
+    look: PlotConfig,
 ) -> None:
     content = {
         "test_file": str(test_file.resolve()),
@@ -176,4 +182,4 @@ def _write_comparison(
         write_whole(folder / FILE_NAME, f"{json.dumps(content, indent=1)}\n".encode())
         write_tables(tables, folder)
         with stage("drawing the comparison"):
-            draw_plots(results, folder)
+            draw_plots(results, folder, look)

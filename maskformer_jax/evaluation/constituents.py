@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -80,27 +79,6 @@ def _auc(others: Int[np.ndarray, " X"], own: Int[np.ndarray, " X"]) -> float:
     return float(roc_auc_score(is_own[filled], score[filled], sample_weight=counts[filled]))
 
 
-class Scores(NamedTuple):
-    """How well each class is told from all others, or the mean over the classes.
-
-    Attributes:
-        precision: those called so that are so, TP / (TP + FP); NaN where none is called so.
-        recall: those of the class that are called so, TP / (TP + FN).
-        f1: harmonic mean of the two, 2 TP / (2 TP + FP + FN).
-    """
-
-    precision: Float[np.ndarray, " C"]
-    recall: Float[np.ndarray, " C"]
-    f1: Float[np.ndarray, " C"]
-
-
-def class_scores(confusion: Int[np.ndarray, "C C"]) -> Scores:
-    """Scores of each class from the number of each true (row) and likeliest class (column)."""
-    right, true, called = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return Scores(right / called, right / true, 2 * right / (true + called))
-
-
 def weighted(values: Float[np.ndarray, " C"], numbers: Int[np.ndarray, " C"]) -> float:
     """Mean with the true numbers of the classes as weights; NaN without entries."""
     present = numbers > 0
@@ -149,12 +127,12 @@ class ConstituentsSection:
         """A table of the classes, each against all others, and the confusion matrix."""
         words = f"{singular(self._of)} {self._label}".replace("_", " ").capitalize()
         counts = self._confusion.tolist()
-        title = f"{self._label.replace('_', ' ').capitalize()} of the {self._of}"
+        title = f"{self._label.replace('_', ' ')} of the {self._of}"
         confusion = Confusion(f"{self._task}_confusion", title, self._classes, counts)
         return Part([self._table(f"{words}, each class against all others")], [confusion])
 
     def _table(self, title: str) -> Table:
-        auc, scores = self._scores.auc(), class_scores(self._confusion)
+        auc = self._scores.auc()
         numbers, called = self._confusion.sum(axis=1), self._confusion.sum(axis=0)
         right = self._confusion.diagonal()
         total = int(numbers.sum())
@@ -172,7 +150,10 @@ class ConstituentsSection:
             for i, name in enumerate(self._classes)
         }
         # A class that none is called has no precision of its own, and counts as 0 in the mean.
-        precision, _, f1 = (weighted(np.where(np.isnan(x), 0, x), numbers) for x in scores)
+        precision, f1 = (
+            weighted(counted * right / np.maximum(of, 1), numbers)
+            for counted, of in ((1, called), (2, numbers + called))
+        )
 
         def error(column: str) -> float:
             own = [cells[name].get(column) for name in self._classes]

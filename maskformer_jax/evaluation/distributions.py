@@ -91,15 +91,15 @@ def binned_spread(
         half = math.sqrt(below**2 + above**2 - 2 * correlation * below * above) / 2
         points[:, column] = summary.median, middle, summary.half_width_68, half
     return {
-        "median": Points(edges, points[0], points[1]),
-        "half_width_68": Points(edges, points[2], points[3]),
+        "median": Points.with_error(edges, points[0], points[1]),
+        "half_width_68": Points.with_error(edges, points[2], points[3]),
     }
 
 
 def histogram(values: Float[np.ndarray, " N"], edges: Float[np.ndarray, " E"]) -> Points:
     """Entries of each bin with their square roots; the outer bins hold what is beyond them."""
     counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
-    return Points(edges, counts.astype(np.float64), np.sqrt(counts))
+    return Points.with_error(edges, counts.astype(np.float64), np.sqrt(counts))
 
 
 def round_up(value: float) -> float:

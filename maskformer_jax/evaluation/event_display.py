@@ -82,6 +82,20 @@ class Event(NamedTuple):
     prediction: View
 
 
+class Events(NamedTuple):
+    """Some jets, and what is needed to draw them.
+
+    Attributes:
+        units: of the properties of hadrons that have one.
+        label: of the model.
+        events: the jets.
+    """
+
+    units: dict[str, str]
+    label: str
+    events: list[Event]
+
+
 class EventDisplay:
     """Collects the jets that the configuration asks for."""
 

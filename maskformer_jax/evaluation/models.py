@@ -271,9 +271,10 @@ def _mean(found: Sequence[Any]) -> Any:
         case Points():
             if not all(np.array_equal(first.x, points.x) for points in found):
                 return first
-            # A point that one seed lacks, such as no passing jet, has no mean.
-            values = np.array([points.value for points in found])
-            return Points(first.x, values.mean(axis=0), values.std(axis=0, ddof=1))
+            # A point that one seed lacks, such as no passing jet, has no mean, only a limit.
+            values, lows = (np.array([getattr(p, x) for p in found]) for x in ("value", "low"))
+            mean = Points.with_error(first.x, values.mean(axis=0), values.std(axis=0, ddof=1))
+            return mean._replace(low=np.where(np.isnan(mean.value), lows.min(axis=0), mean.low))
         case Confusion():
             counts = np.mean([confusion.counts for confusion in found], axis=0)
             return dataclasses.replace(first, counts=counts.tolist())

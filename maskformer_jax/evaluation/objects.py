@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from maskformer_jax.evaluation.names import in_words, singular
 from maskformer_jax.evaluation.quantities import count, percent
@@ -19,6 +19,8 @@ NOTE = (
     "Objects are matched with the true class and properties in the cost, which favours objects of "
     "the right class."
 )
+BY_COST = "matched with the true class in the cost:\na wrong class is rare by construction"
+BY_MASKS = "matched by shared tracks alone;\nlast row: objects without a true one"
 
 
 def cut_confusion(
@@ -36,6 +38,44 @@ def cut_confusion(
     index = np.where(hadrons.max(axis=-1) > PROB_CUT, hadrons.argmax(axis=-1), none)
     cells = np.bincount((true_index * (none + 1) + index).ravel(), minlength=(none + 1) ** 2)
     return cells.reshape(none + 1, none + 1)
+
+
+def mask_confusion(
+    true_index: Int[np.ndarray, "B M"],
+    masks: Bool[np.ndarray, "B M L"],
+    index: Int[np.ndarray, "B Q"],
+    mask_index: Int[np.ndarray, "B L"],
+    none: int,
+) -> Int[np.ndarray, "C C"]:
+    """Objects of each true class (row) and likeliest class (column), matched by tracks alone.
+
+    The assignment of a jet has the largest sum of intersections over unions of tracks. True objects
+    without tracks are left out; predicted ones without a true partner are in the last row.
+
+    Args:
+        true_index: class of each truth slot.
+        masks: its tracks.
+        index: likeliest class of each predicted object.
+        mask_index: predicted object of each track, -1 for none.
+        none: the class of what is no object, the last.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    predicted = mask_index[:, None] == np.arange(index.shape[1])[:, None]
+    shared = masks.astype(np.float32) @ predicted.swapaxes(1, 2).astype(np.float32)
+    either = masks.sum(axis=-1)[:, :, None] + predicted.sum(axis=-1)[:, None] - shared
+    overlap = shared / np.maximum(either, 1)
+    cells, extra = np.zeros((none + 1,) * 2, np.int64), index != none
+    called = np.full(true_index.shape, none)
+    for jet in np.flatnonzero(overlap.any(axis=(1, 2))):
+        rows, columns = linear_sum_assignment(overlap[jet], maximize=True)
+        kept = overlap[jet, rows, columns] > 0
+        called[jet, rows[kept]] = index[jet, columns[kept]]
+        extra[jet, columns[kept]] = False
+    real = masks.any(axis=-1)
+    np.add.at(cells, (true_index[real], called[real]), 1)
+    np.add.at(cells, (none, index[extra]), 1)
+    return cells
 
 
 def valid_rates(confusion: Int[np.ndarray, "C C"]) -> dict[str, Fraction]:
@@ -90,13 +130,17 @@ class ObjectsSection:
         self._label = task.options.losses.object_class.label
         self._classes = list(setting.schema.labels[self._label].classes)
         shape = (len(self._classes) + 1,) * 2
-        self._likeliest, self._cut = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+        self._likeliest, self._cut, self._masks = (np.zeros(shape, np.int64) for _ in range(3))
 
     def add(self, chunk: Chunk) -> None:
         """Takes in some jets."""
         self._likeliest += np.asarray(chunk.counts[self._task]["confusion"])
         index, prob = chunk.labels[self._label], chunk.predictions[self._task]["class_prob"]
         self._cut += cut_confusion(index, prob[:, : index.shape[1]])
+        if "mask_index" in chunk.predictions[self._task]:
+            masks, slots = chunk.labels[self._of].masks, chunk.predictions[self._task]["mask_index"]
+            likeliest = prob.argmax(axis=-1)
+            self._masks += mask_confusion(index, masks, likeliest, slots, len(self._classes))
 
     def part(self) -> Part:
         """Tables of the likeliest class, of the rates and classes at a probability of 1/2."""
@@ -116,13 +160,13 @@ class ObjectsSection:
         words = {ALL: f"all {of}", **{name: f"{name} {of}" for name in self._classes}}
         title = f"{one.capitalize()} flavour: {of} whose class has p > {PROB_CUT:g}"
         flavours = _shares(f"{one}_flavours", title, words, class_accuracy(self._cut), NOTE)
-        confusion = Confusion(
-            f"{self._task}_confusion",
-            f"Class of the {of}",
-            [*(f"{name} {one}" for name in self._classes), "none"],
-            self._likeliest.tolist(),
-        )
-        return Part([found, valid, flavours], [confusion])
+        names = [*(f"{name} {one}" for name in self._classes), "none"]
+        name, title = f"{self._task}_confusion", f"class of the {of}"
+        confusions = [Confusion(name, title, names, self._likeliest.tolist(), BY_COST)]
+        if self._masks.any():
+            counts = self._masks.tolist()
+            confusions.append(Confusion(f"{name}_by_masks", title, names, counts, BY_MASKS))
+        return Part([found, valid, flavours], confusions)
 
 
 def _shares(

@@ -44,7 +44,7 @@ def share(
     0.9704869503929601
     """
     if part.total and part.passed in (0, part.total):
-        low, remark = scale / _limit(part.total), UPPER if part.passed == 0 else LOWER
+        low, remark = scale / limit(part.total), UPPER if part.passed == 0 else LOWER
         value = low if remark == UPPER else scale - low
         return Quantity(value, unit=unit, better=better, remark=remark)
     return number(scale * part.value, scale * part.error, unit, better)
@@ -85,13 +85,13 @@ def rejection(passed: int, total: int, better: Better = "high") -> Quantity | No
     if total == 0:
         return None
     if passed == 0:
-        return Quantity(_limit(total), better=better, remark=LOWER)
+        return Quantity(limit(total), better=better, remark=LOWER)
     efficiency = passed / total
     value = 1.0 / efficiency
     error = value * math.sqrt((1 - efficiency) / passed)
     return Quantity(value, error, better=better, remark=FEW if passed < FEW_JETS else "")
 
 
-def _limit(total: int) -> float:
+def limit(total: int) -> float:
     """The rejection r at which none of N jets passes with a chance of 5 %: (1 - 1/r)^N = 0.05."""
     return 1.0 / -math.expm1(math.log(LIMIT_PROB) / total)

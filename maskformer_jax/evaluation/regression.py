@@ -168,9 +168,12 @@ class RegressionSection:
             kept = found & definition.admits(true)
             ratio = predicted[kept].astype(np.float64) / true[kept]
             for kind, points in binned_spread(ratio, entries.pt[kept], PT_EDGES).items():
-                label = f"{WIDTHS[kind]} of predicted/true {definition.target}"
-                mark = 1.0 if kind == "median" else math.nan
-                options = {"x_label": f"{against} $p_T$ [GeV]", "y_label": label, "mark": mark}
+                options = {
+                    "title": "Response: predicted over true value",
+                    "x_label": f"{against} $p_T$ [GeV]",
+                    "y_label": f"{WIDTHS[kind]}, {definition.target}",
+                    "mark": 1.0 if kind == "median" else math.nan,
+                }
                 curves.append(Curve("response", f"{kind} {name}", "profile", points, **options))
         return sorted(curves, key=lambda curve: not math.isfinite(curve.mark))
 

@@ -1,37 +1,33 @@
-"""The files of a result: metrics.json, to be read by people too, and curves.json."""
+"""The files of a result: metrics.json, to be read by people too, curves.json and events.json."""
 
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from maskformer_jax.errors import InputError
-from maskformer_jax.evaluation.results import (
-    Confusion,
-    Curve,
-    Part,
-    Points,
-    Quantity,
-    Result,
-    Table,
-)
+from maskformer_jax.evaluation.event_display import Events
+from maskformer_jax.evaluation.results import Part, Result
 from maskformer_jax.files import write_whole
 from maskformer_jax.training.manifest import marked, unmarked
 
 METRICS_FILE = "metrics.json"
 CURVES_FILE = "curves.json"
-# Version of both files, which say so.
-FORMAT = 2
+EVENTS_FILE = "events.json"
+# Version of the files, which say so.
+FORMAT = 3
 
-# Significant digits of the points of a curve, more than a picture or a table can show.
+# Significant digits of arrays, more than a picture or a table can show.
 CURVE_DIGITS = 7
 
 # Which fields of a part are in which file.
 IN_METRICS, IN_CURVES = ("tables", "confusions"), ("curves", "baseline")
+Sections = Mapping[str, Mapping[str, Part]]
 
 
 def write_results(result: Result, folder: Path) -> None:
@@ -40,11 +36,23 @@ def write_results(result: Result, folder: Path) -> None:
     Raises:
         InputError: the folder is not writable, or the disk is full.
     """
-    head = {"test_file": result.test_file, "jets": result.jets}
+    head = {name: getattr(result, name) for name in ("label", "test_file", "jets")}
     head |= {"left_out": list(result.left_out)} if result.left_out else {}
     _write(folder / METRICS_FILE, head | {"sections": _sections(result, IN_METRICS)}, indent=1)
     curves = {"sections": _sections(result, IN_CURVES)}
     _write(folder / CURVES_FILE, curves, separators=(",", ":"))
+
+
+def write_events(events: Events, folder: Path) -> None:
+    """Writes events.json, and removes that of an earlier evaluation where there are no events.
+
+    Raises:
+        InputError: the folder is not writable, or the disk is full.
+    """
+    if events.events:
+        _write(folder / EVENTS_FILE, plain(events), separators=(",", ":"))
+    else:
+        (folder / EVENTS_FILE).unlink(missing_ok=True)
 
 
 def _write(path: Path, content: dict[str, Any], **layout: Any) -> None:
@@ -65,17 +73,26 @@ def _sections(result: Result, fields: tuple[str, ...]) -> dict[str, Any]:
 def plain(value: Any) -> Any:
     """As JSON knows it; a dataclass without what its fields have by default."""
     match value:
-        case Points():
-            return {name: [_rounded(x) for x in array] for name, array in value._asdict().items()}
+        case np.ndarray():
+            return [plain(item) for item in value.tolist()]
+        case float():
+            return float(f"{value:.{CURVE_DIGITS}g}") if math.isfinite(value) else None
         case Mapping():
             return {key: plain(item) for key, item in value.items()}
+        case _ if hasattr(value, "_asdict"):
+            return plain(value._asdict())
         case list() | tuple():
             return [plain(item) for item in value]
         case _ if dataclasses.is_dataclass(value):
             fields = [(f, getattr(value, f.name)) for f in dataclasses.fields(value)]
-            return {f.name: plain(x) for f, x in fields if not _is_default(x, f)}
+            return {f.name: _of_field(x) for f, x in fields if not _is_default(x, f)}
         case _:
             return value
+
+
+def _of_field(value: Any) -> Any:
+    """Single numbers keep all of their digits."""
+    return value if isinstance(value, float) else plain(value)
 
 
 def _is_default(value: Any, place: dataclasses.Field) -> bool:
@@ -89,30 +106,66 @@ def _is_default(value: Any, place: dataclasses.Field) -> bool:
     )
 
 
-def _rounded(value: float) -> float | None:
-    return float(f"{value:.{CURVE_DIGITS}g}") if math.isfinite(value) else None
+def made(kind: Any, data: Any) -> Any:
+    """What `plain` was given: a value of a type, from JSON.
+
+    Args:
+        kind: dataclass or named tuple, array type, container or union with None of these; what is
+            none of them stays as it is.
+        data: from JSON; null is NaN in arrays and numbers.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError: the data is of another form.
+    """
+    origin, inside = get_origin(kind), get_args(kind)
+    if origin is UnionType and NoneType in inside:
+        return None if data is None else made(inside[0], data)
+    if hasattr(kind, "array_type"):
+        of = next(x for x in (float, int, bool) if x.__name__ in kind.dtypes[0])
+        return np.array(data, of)
+    if origin in (dict, Mapping):
+        return {key: made(inside[1], item) for key, item in data.items()}
+    if origin in (list, Sequence):
+        return (list if origin is list else tuple)(made(inside[0], item) for item in data)
+    if origin is tuple:
+        return tuple(made(of, item) for of, item in zip(inside, data, strict=True))
+    if hasattr(kind, "_fields") or dataclasses.is_dataclass(kind):
+        hints = get_type_hints(kind)
+        return kind(**{name: made(hints[name], item) for name, item in data.items()})
+    return math.nan if kind is float and data is None else data
 
 
-def read_results(folder: Path, label: str) -> Result:
+def read_results(folder: Path, label: str = "") -> Result:
     """What `write_results` wrote.
 
     Args:
         folder: of the files.
-        label: of the run.
+        label: of the run; empty: that of its evaluation.
 
     Raises:
         InputError: a file is missing, damaged or of another version.
     """
-    metrics = _read(folder / METRICS_FILE, _metrics)
-    curves = _read(folder / CURVES_FILE, lambda data: _parts(data, _curves))
+    metrics = _read(folder / METRICS_FILE, lambda data: made(Result, data))
+    curves = _read(folder / CURVES_FILE, lambda data: made(Sections, data["sections"]))
     sections = {
         section: {
-            task: dataclasses.replace(part, **curves.get(section, {}).get(task, {}))
+            task: dataclasses.replace(part, curves=drawn.curves, baseline=drawn.baseline)
             for task, part in tasks.items()
+            for drawn in [curves.get(section, {}).get(task, Part())]
         }
         for section, tasks in metrics.sections.items()
     }
-    return dataclasses.replace(metrics, label=label, sections=sections)
+    return dataclasses.replace(metrics, label=label or metrics.label, sections=sections)
+
+
+def read_events(folder: Path) -> Events | None:
+    """The events of `write_results`; none where there are none.
+
+    Raises:
+        InputError: the file is damaged or of another version.
+    """
+    path = folder / EVENTS_FILE
+    return _read(path, lambda data: made(Events, data)) if path.exists() else None
 
 
 def _read(path: Path, build: Callable[[dict[str, Any]], Any]) -> Any:
@@ -129,39 +182,3 @@ def _read(path: Path, build: Callable[[dict[str, Any]], Any]) -> Any:
             f"{path}: not a file of an evaluation ({reason}); evaluate the run again"
         ) from error
     raise InputError(f"{path}: its format is {found}, not {FORMAT}; evaluate the run again")
-
-
-def _metrics(data: dict[str, Any]) -> Result:
-    left_out = tuple(map(str, data.get("left_out", ())))
-    return Result("", int(data["jets"]), _parts(data, _tables), str(data["test_file"]), left_out)
-
-
-def _parts(data: dict[str, Any], build: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
-    return {
-        section: {task: build(part) for task, part in tasks.items()}
-        for section, tasks in data["sections"].items()
-    }
-
-
-def _tables(part: dict[str, Any]) -> Part:
-    confusions = tuple(Confusion(**confusion) for confusion in part["confusions"])
-    return Part(tuple(map(_table, part["tables"])), confusions)
-
-
-def _table(data: dict[str, Any]) -> Table:
-    cells = {
-        row: {column: Quantity(**cell) for column, cell in found.items()}
-        for row, found in data.pop("cells", {}).items()
-    }
-    return Table(**data, cells=cells)
-
-
-def _curves(part: dict[str, Any]) -> dict[str, tuple[Curve, ...]]:
-    return {name: tuple(map(_curve, part[name])) for name in IN_CURVES}
-
-
-def _curve(data: dict[str, Any]) -> Curve:
-    points = data.pop("points")
-    # Null becomes NaN.
-    arrays = (np.array(points[name], np.float64) for name in Points._fields)
-    return Curve(**data, points=Points(*arrays))

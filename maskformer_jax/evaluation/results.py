@@ -13,7 +13,7 @@ Remark = Literal["", "lower limit", "upper limit", "few", "constant"]
 LOWER, UPPER, FEW, CONSTANT = get_args(Remark)[1:]
 # With fewer passing jets the binomial error is no longer close to a normal one.
 FEW_JETS = 10
-Kind = Literal["roc", "scores", "scan", "counts", "efficiency", "rejection", "profile"]
+Kind = Literal["roc", "scores", "scan", "counts", "efficiency", "rejection", "profile", "line"]
 
 
 @dataclass(frozen=True)
@@ -134,12 +134,14 @@ class Confusion:
         title: what is classified.
         classes: their names.
         counts: square.
+        note: what a reader has to know, for the picture.
     """
 
     name: str
     title: str
     classes: Sequence[str]
     counts: Sequence[Sequence[int]]
+    note: str = ""
 
     def __post_init__(self):
         shape = np.array(self.counts, float).shape
@@ -153,12 +155,25 @@ class Points(NamedTuple):
     Attributes:
         x: the points; for a histogram or a profile the bin edges, one more than values.
         value: NaN where it is not defined, such as in an empty bin.
-        error: standard error, NaN where there is none.
+        low: lower end of its interval of 68 %, NaN where there is none; where there is no value,
+            a lower limit at 95 % confidence.
+        high: upper end of the interval.
     """
 
     x: Float[np.ndarray, " X"]
     value: Float[np.ndarray, " V"]
-    error: Float[np.ndarray, " V"]
+    low: Float[np.ndarray, " V"]
+    high: Float[np.ndarray, " V"]
+
+    @staticmethod
+    def with_error(x: np.ndarray, value: np.ndarray, error: np.ndarray) -> "Points":
+        """Points with standard errors, the same on both sides."""
+        return Points(x, value, value - error, value + error)
+
+    @property
+    def error(self) -> Float[np.ndarray, " V"]:
+        """Half the length of the intervals."""
+        return (self.high - self.low) / 2
 
 
 @dataclass(frozen=True)

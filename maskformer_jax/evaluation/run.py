@@ -8,20 +8,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from maskformer_jax.canvas import check_label, heading
 from maskformer_jax.data import JetFile, summarise
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation import event_names
-from maskformer_jax.evaluation.event_display import EventDisplay
+from maskformer_jax.evaluation.event_display import EventDisplay, Events
 from maskformer_jax.evaluation.formats import all_formats
 from maskformer_jax.evaluation.metrics import Tally, left_out, setting_of
 from maskformer_jax.evaluation.models import own_tables
 from maskformer_jax.evaluation.names import plural
 from maskformer_jax.evaluation.plots import draw_plots
-from maskformer_jax.evaluation.plots.canvas import check_label
 from maskformer_jax.evaluation.plots.event_display import draw as draw_events
 from maskformer_jax.evaluation.predict import predict_file
 from maskformer_jax.evaluation.prediction_file import FILE_NAME, PredictionFile
-from maskformer_jax.evaluation.result_files import METRICS_FILE, write_results
+from maskformer_jax.evaluation.residuals import units
+from maskformer_jax.evaluation.result_files import METRICS_FILE, write_events, write_results
 from maskformer_jax.evaluation.results import Result, Table
 from maskformer_jax.evaluation.trained import Trained, load_run
 from maskformer_jax.files import held, refuse_links, write_whole
@@ -58,7 +59,8 @@ def evaluate_trained(trained: Trained, test_file: Path, folder: Path, label: str
     Raises:
         InputError: something about the file, the folder or the label is wrong.
     """
-    check_label(label)
+    for text in (label, heading(trained.config.plot)):
+        check_label(text)
     check_free(folder / METRICS_FILE, test_file)
     with _opened(trained, test_file) as file:
         options = trained.config.evaluation
@@ -75,8 +77,10 @@ def evaluate_trained(trained: Trained, test_file: Path, folder: Path, label: str
         with held(folder, WRITES):
             refuse_links(folder)
             rate = write_predictions(trained, file, folder / FILE_NAME, [tally, *takers])
-            events = [event for display in takers for event in display.events]
-            draw_events(events, label, trained.config.evaluation.fields, folder)
+            chosen = [event for display in takers for event in display.events]
+            events = Events(units(trained.config.evaluation.fields), label, chosen)
+            write_events(events, folder)
+            draw_events(events, folder, trained.config.plot)
             written = f"{plural(jets, 'jet')} written to {folder}"
             if rate:
                 written += f", {rate:,.0f} jets/s after the first batch"
@@ -86,7 +90,7 @@ def evaluate_trained(trained: Trained, test_file: Path, folder: Path, label: str
             write_results(result, folder)
             write_tables(own_tables(result), folder)
             with stage("drawing"):
-                draw_plots([result], folder)
+                draw_plots([result], folder, trained.config.plot)
     return Evaluated(result, written)
 
 

@@ -122,7 +122,7 @@ class TaggingSection:
                 other = scores[BASELINE]
                 scored = Scored(name, options, other, pt, quantile_edges(other))
                 baseline += tagger_curves(scored, edges)
-        title = f"{self._label.replace('_', ' ').capitalize()} of the jets"
+        title = f"{self._label.replace('_', ' ')} of the jets"
         counts = self._confusion.tolist()
         confusion = Confusion(f"{self._task}_confusion", title, self._classes, counts)
         return Part(tables, [confusion], curves, baseline)

@@ -6,11 +6,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from maskformer_jax.evaluation.binned_efficiency import BinnedEfficiency, binomial
+from maskformer_jax.evaluation.binned_efficiency import BinnedEfficiency, binomial, inverse
 from maskformer_jax.evaluation.config import DiscriminantConfig
 from maskformer_jax.evaluation.discriminants import threshold
 from maskformer_jax.evaluation.distributions import histogram
-from maskformer_jax.evaluation.names import fraction_symbols, jets_in_formula, plural
+from maskformer_jax.evaluation.names import fraction_symbols, jets_in_formula, plural, short
 from maskformer_jax.evaluation.results import Curve, Points
 
 # Bins of the discriminants, the same for every network, so that they can be compared.
@@ -45,7 +45,7 @@ def roc_curve(
     signal, background = np.sort(signal), np.sort(background)
     ranks = np.maximum(1, np.ceil(efficiencies * len(signal) - 1e-9).astype(int))
     passed = len(background) - np.searchsorted(background, signal[len(signal) - ranks])
-    return inverse(binomial(efficiencies, passed, np.full_like(passed, len(background))))
+    return inverse(efficiencies, passed, np.full_like(passed, len(background)))
 
 
 def fraction_scan(
@@ -68,13 +68,7 @@ def fraction_scan(
         cut = threshold(backgrounds.pop(signal), efficiency)
         for name, jets in backgrounds.items():
             passed.setdefault(name, []).append((np.count_nonzero(jets >= cut), len(jets)))
-    return {name: inverse(binomial(fractions, *np.transpose(n))) for name, n in passed.items()}
-
-
-def inverse(efficiency: Points) -> Points:
-    """Rejections of background efficiencies; NaN where nothing passes."""
-    passing = np.where(efficiency.value > 0, efficiency.value, np.nan)
-    return Points(efficiency.x, 1 / passing, efficiency.error / passing**2)
+    return {name: inverse(fractions, *np.transpose(n)) for name, n in passed.items()}
 
 
 def quantile_edges(scores: Mapping[str, Float[np.ndarray, " N"]]) -> Float[np.ndarray, " X"]:
@@ -128,13 +122,12 @@ def tagger_curves(scored: Scored, pt_edges: Sequence[float]) -> list[Curve]:
         kind = "efficiency" if of == signal else "rejection"
         efficiency = BinnedEfficiency(pt_edges, 1)
         efficiency.add(pt[of], np.zeros(len(score), int), score >= cut)
-        points = efficiency.curve(0)
         curves.append(
             Curve(
                 *(f"{kind}_pt_{name}_{of}", "", kind),
-                points if of == signal else inverse(points),
+                efficiency.curve(0, binomial if of == signal else inverse),
                 _title(options, number, fixed=True),
-                x_label=r"Jet $p_\mathrm{T}$ [GeV]",
+                x_label="Jet $p_T$ [GeV]",
                 y_label=f"{jets_in_formula(of)} {kind}",
                 entries=sizes[of],
             )
@@ -160,9 +153,11 @@ def scan_curves(
     values = np.union1d(get_fx_values(SCAN_POINTS), own)
     found = fraction_scan(score, options.signal, values, options.fixed_efficiency)
     title = _title(options, sum(map(len, score(own).values())), fixed=True)
+    symbol = f"$f_{{{short(next(iter(options.backgrounds)))}}}$"
+    title = f"Numbers along the curve: {symbol}, cross:\n{title}"
     return [
         Curve(
-            *(f"fraction_scan_{name}", of, "scan", points, f"Cross: {title}"),
+            *(f"fraction_scan_{name}", of, "scan", points, title),
             y_label=f"{jets_in_formula(of)} rejection",
             mark=own,
         )

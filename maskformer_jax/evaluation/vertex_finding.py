@@ -40,9 +40,9 @@ COLUMNS = {
     **in_words(PURITY, WITH_VERTEX),
 }
 WORDS = {
-    EFFICIENCY: "vertex finding efficiency",
-    PURITY: "vertex finding purity",
-    WITH_VERTEX: "fake rate: jets with a vertex",
+    EFFICIENCY: "efficiency",
+    PURITY: "purity",
+    WITH_VERTEX: "fake rate",
 }
 AXES = {
     "pt": dict.fromkeys(WORDS, "Jet $p_T$ [GeV]"),
@@ -143,7 +143,8 @@ class VertexingSection:
         fakes = _without_vertices(sums["inclusive"])
         curves: list[Curve] = []
         for row, name in enumerate(names):
-            title = f"{sums['inclusive'][name][WITH_VERTEX].total:,} {jets_in_formula(name)}s"
+            number = sums["inclusive"][name][WITH_VERTEX].total
+            title = f"Vertices in {number:,} {jets_in_formula(name)}s"
             curves += self._curves(row, name, fakes, title)
         return Part([_table(kind, found, fakes) for kind, found in sums.items()], curves=curves)
 

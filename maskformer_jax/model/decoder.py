@@ -12,8 +12,9 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Key
 
 from maskformer_jax.model.attention import MultiHeadAttention
-from maskformer_jax.model.layers import Dense, FeedForward, Residual, Style, key_of
+from maskformer_jax.model.layers import FeedForward, Residual, Style, key_of
 from maskformer_jax.model.network import Features
+from maskformer_jax.model.object_heads import ObjectHeads
 from maskformer_jax.types import Batch, Objects, Outputs
 
 
@@ -112,85 +113,6 @@ class DecoderLayer(nnx.Module):
         )
 
 
-class ObjectHeads(nnx.Module):
-    """Class, mask and regression of every query, from the state of the decoder.
-
-    The mask logit of query q and constituent l is the product of the query's mask token and the
-    normalised state of the constituent over sqrt(E). What has no loss has no head.
-
-    Args:
-        embed_dim: width E.
-        widths: hidden layers of each head.
-        num_classes: classes with `none`; 0: no such head.
-        num_targets: regression targets R; 0: no such head.
-        has_masks: whether there are masks.
-        style: of the network.
-        rngs: source of the initial parameters.
-    """
-
-    def __init__(
-        self,
-        embed_dim: int,
-        widths: tuple[int, ...],
-        num_classes: int,
-        num_targets: int,
-        has_masks: bool,
-        style: Style,
-        rngs: nnx.Rngs,
-    ):
-        def head(width: int) -> Dense | None:
-            return Dense(embed_dim, widths, width, style, rngs) if width else None
-
-        self.query_norm = style.make_norm(embed_dim, rngs)
-        self.constituent_norm = style.make_norm(embed_dim, rngs) if has_masks else None
-        self.object_class = head(num_classes)
-        self.mask_token = head(embed_dim if has_masks else 0)
-        self.regression = head(num_targets)
-
-    def masks(
-        self,
-        queries: Float[Array, "N S E"],
-        states: Float[Array, "N L E"],
-        key: Key[Array, ""] | None,
-    ) -> Float[Array, "N S L"] | None:
-        """Mask logits alone, for the masked attention of the next layer; none without masks."""
-        if self.mask_token is None:
-            return None
-        tokens = self.mask_token(self.query_norm(queries), key_of(key, "mask_token"))
-        embedding = self.constituent_norm(states)
-        logits = jnp.einsum(
-            "bqe,ble->bql",
-            tokens.astype(embedding.dtype),
-            embedding,
-            preferred_element_type=jnp.float32,
-        )
-        return logits / jnp.sqrt(jnp.float32(states.shape[-1]))
-
-    def __call__(
-        self,
-        queries: Float[Array, "N S E"],
-        states: Float[Array, "N L E"],
-        num_jets: int,
-        key: Key[Array, ""] | None,
-    ) -> Objects:
-        """Predictions jet by jet, `num_jets` of a row."""
-        normed = self.query_norm(queries)
-        masks = self.masks(queries, states, key)
-        num_queries = queries.shape[1] // num_jets
-
-        def of_jets(x: Float[Array, "N S X"]) -> Float[Array, "B Q X"]:
-            return x.reshape(-1, num_queries, x.shape[-1])
-
-        def read(head: Dense | None, name: str) -> Float[Array, "B Q X"] | None:
-            return None if head is None else of_jets(head(normed, key_of(key, name)))
-
-        return Objects(
-            class_logits=read(self.object_class, "object_class"),
-            mask_logits=None if masks is None else of_jets(masks),
-            regression=read(self.regression, "regression"),
-        )
-
-
 class Decoder(nnx.Module):
     """Learnt queries, the layers of the decoder and the heads of the objects.
 
@@ -229,6 +151,7 @@ class Decoder(nnx.Module):
         self,
         states: Float[Array, "N L E"],
         own: Bool[Array, "N J L"],
+        values: Float[Array, "N L F"],
         key: Key[Array, ""] | None = None,
     ) -> Decoded:
         num_rows, num_jets, _ = own.shape
@@ -239,12 +162,14 @@ class Decoder(nnx.Module):
         for number, layer in enumerate(self.layers):
             at = key_of(key, str(number))
             if self.intermediate and number > 0:
-                intermediate.append(self.heads(queries, states, num_jets, key_of(at, "heads")))
+                intermediate.append(
+                    self.heads(queries, states, num_jets, key_of(at, "heads"), values, of_query)
+                )
             masks = self.heads.masks(queries, states, key_of(at, "heads"))
             attend = of_query if masks is None else attend_to_mask(masks, of_query)
             queries, states = layer(queries, states, attend, own, at)
         return Decoded(
-            self.heads(queries, states, num_jets, key_of(key, "heads")),
+            self.heads(queries, states, num_jets, key_of(key, "heads"), values, of_query),
             tuple(intermediate),
             queries.reshape(num_rows * num_jets, num_queries, -1),
         )
@@ -265,5 +190,6 @@ class ObjectsHead(nnx.Module):
     def __call__(
         self, features: Features, outputs: Outputs, batch: Batch, key: Key[Array, ""] | None
     ) -> Decoded:
-        del outputs, batch
-        return self.decoder(features.streams[self.of], features.own[self.of], key)
+        del outputs
+        values = batch.streams[self.of].values
+        return self.decoder(features.streams[self.of], features.own[self.of], values, key)

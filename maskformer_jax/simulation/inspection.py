@@ -1,7 +1,9 @@
 """What is in a file of jets: numbers to read and pictures to look at before training."""
 
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -16,7 +18,8 @@ from maskformer_jax.data.config import (
 )
 from maskformer_jax.data.schema import Schema
 from maskformer_jax.data.summary import unit_hint
-from maskformer_jax.simulation.config import FLAVOURS, THESIS_INPUTS
+from maskformer_jax.simulation.config import FLAVOURS, HIT_COUNTS, THESIS_INPUTS
+from maskformer_jax.simulation.histograms import CLASSES, Panel, draw
 from maskformer_jax.simulation.truth import ORIGINS
 
 JET_INPUTS = ("pt_btagJes", "eta_btagJes")
@@ -34,17 +37,28 @@ SCHEMA = Schema(
     },
 )
 UNKNOWN = len(FLAVOURS)
-COLOURS = dict(
-    zip([*FLAVOURS, "no class"], ("tab:blue", "tab:orange", "tab:green", "tab:gray"), strict=True)
-)
 HADRON_NAMES = {5: "b", 4: "c"}
 # Tracks or hadrons of a file that has none.
 NOTHING = np.zeros((0, 0), [("valid", "?")])
 # Quantiles that a histogram of a continuous input covers.
 RANGE = (0.005, 0.995)
 BINS, MAX_INTEGER_BINS = 40, 25
-COLUMNS, PANEL, DPI = 4, (3.0, 2.3), 65
-INPUTS_PICTURE, VERTEX_PICTURE = "inputs.png", "vertices.png"
+LENGTH_EDGES = np.geomspace(0.01, 1000.0, BINS + 1)
+# Fields in words, and what turns them into the unit there.
+WORDS = {
+    "pt_btagJes": ("jet $p_T$ [GeV]", 1e-3),
+    "eta_btagJes": (r"jet $\eta$", 1.0),
+    "qOverP": ("$q/p$ [1/GeV]", 1e3),
+    "deta": (r"$\Delta\eta$(track, jet)", 1.0),
+    "dphi": (r"$\Delta\phi$(track, jet) [rad]", 1.0),
+    "d0": ("$d_0$ [mm]", 1.0),
+    "z0SinTheta": (r"$z_0\sin\theta$ [mm]", 1.0),
+    "qOverPUncertainty": ("error of $q/p$ [1/GeV]", 1e3),
+    "thetaUncertainty": (r"error of $\theta$ [rad]", 1.0),
+    "phiUncertainty": (r"error of $\phi$ [rad]", 1.0),
+    "IP3D_signed_d0_significance": ("signed $d_0$ significance", 1.0),
+    "IP3D_signed_z0_significance": ("signed $z_0$ significance", 1.0),
+}
 MAX_JETS = 200_000
 
 
@@ -96,9 +110,13 @@ def inspect_file(path: Path, compare: Path | None, folder: Path) -> str:
     if compare is not None:
         contents[str(compare)] = read(compare)
     folder.mkdir(parents=True, exist_ok=True)
+    # Names of files without their folders, where these tell them apart.
+    short = [Path(name).name for name in contents]
+    names = short if len({*short}) == len(short) else [*contents]
     pictures = [
-        _draw_inputs([*contents.values()], folder / INPUTS_PICTURE),
-        _draw_vertices([*contents.values()], folder / VERTEX_PICTURE),
+        file
+        for name, panels in (("inputs", _inputs), ("hits", _hits), ("vertices", _vertices))
+        for file in draw(names, [*panels([*contents.values()])], folder / name)
     ]
     lines = [line for name, part in contents.items() for line in (f"{name}", *describe(part), "")]
     return "\n".join([*lines, *(f"drawn: {picture}" for picture in pictures)])
@@ -149,7 +167,7 @@ def describe(contents: Contents) -> list[str]:
     jets, flavour = contents.jets, contents.flavour
     mix = [
         f"{np.sum(flavour == i):,} {name} ({np.mean(flavour == i):.1%})"
-        for i, name in enumerate(COLOURS)
+        for i, name in enumerate(CLASSES)
         if i < UNKNOWN or (flavour == i).any()
     ]
     pt = jets["pt_btagJes"]
@@ -182,7 +200,7 @@ def _describe_tracks(contents: Contents) -> list[str]:
     if (origin < 0).all():
         return lines
     lines.append(f"{'tracks per jet of':>18} " + "".join(f"{name:>15}" for name in ORIGINS))
-    for i, name in enumerate(COLOURS):
+    for i, name in enumerate(CLASSES):
         if (flavour == i).any():
             known = origin[(flavour[contents.jet] == i) & (origin >= 0)]
             counts = np.bincount(known, minlength=len(ORIGINS)) / np.sum(flavour == i)
@@ -208,54 +226,51 @@ def _describe_hadrons(contents: Contents) -> list[str]:
     return lines or ["no b or c hadrons"]
 
 
-def _figure(panels: int, columns: int) -> tuple[Any, list[Any]]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    rows = -(-panels // columns)
-    figure = Figure((columns * PANEL[0], rows * PANEL[1]), dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, [figure.add_subplot(rows, columns, i + 1) for i in range(panels)]
+def _words(name: str) -> tuple[str, float]:
+    """A field in words with its unit, and by what it is multiplied for that."""
+    if name in WORDS:
+        return WORDS[name]
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=SCT)", " ", name.removeprefix("numberOf"))
+    return words.lower().replace("sct", "SCT"), 1.0
 
 
-def _draw_inputs(contents: list[Contents], path: Path) -> Path:
-    """Every input of jets and tracks by flavour, and the tracks per jet."""
-    first = contents[0]
-    fields = [("jets", name) for name in JET_INPUTS]
-    fields += [("tracks", name) for name in THESIS_INPUTS if name in first.tracks.dtype.names]
-    figure, axes = _figure(len(fields) + 1, COLUMNS)
-    for axis, (dataset, name) in zip(axes, fields, strict=False):
-        parts = [part for part in contents if name in getattr(part, dataset).dtype.names]
-        values = [getattr(part, dataset)[name].astype(np.float64) for part in parts]
-        whole = getattr(first, dataset).dtype[name].kind == "i"
-        flavours = [
-            part.flavour[part.jet] if dataset == "tracks" else part.flavour for part in parts
-        ]
-        _histograms(axis, values, flavours, _edges(values[0], whole), name)
-    number = [part.per_jet() for part in contents]
-    flavours = [part.flavour for part in contents]
-    _histograms(axes[-1], number, flavours, _edges(number[0], True, 60), "tracks per jet")
-    axes[-1].legend(fontsize="x-small")
-    figure.savefig(path)
-    return path
+def _inputs(contents: Sequence[Contents]) -> Iterator[Panel]:
+    """The inputs of jets and those of tracks that are no counts."""
+    yield from (_panel(contents, "jets", name) for name in JET_INPUTS)
+    yield from _of_tracks(contents, False)
 
 
-def _draw_vertices(contents: list[Contents], path: Path) -> Path:
+def _hits(contents: Sequence[Contents]) -> Iterator[Panel]:
+    """Counts of hits, and the tracks per jet."""
+    yield from _of_tracks(contents, True)
+    number, flavours = [part.per_jet() for part in contents], [part.flavour for part in contents]
+    yield Panel("tracks per jet", number, flavours, _edges(number[0], True, 60))
+
+
+def _of_tracks(contents: Sequence[Contents], counts: bool) -> Iterator[Panel]:
+    there = contents[0].tracks.dtype.names
+    for name in THESIS_INPUTS:
+        if name in there and (name in HIT_COUNTS) == counts:
+            yield _panel(contents, "tracks", name)
+
+
+def _panel(contents: Sequence[Contents], dataset: str, name: str) -> Panel:
+    label, scale = _words(name)
+    parts = [part for part in contents if name in getattr(part, dataset).dtype.names]
+    values = [scale * getattr(part, dataset)[name].astype(np.float64) for part in parts]
+    whole = getattr(contents[0], dataset).dtype[name].kind == "i"
+    flavours = [part.flavour[part.jet] if dataset == "tracks" else part.flavour for part in parts]
+    return Panel(label, values, flavours, _edges(values[0], whole))
+
+
+def _vertices(contents: Sequence[Contents]) -> Iterator[Panel]:
     """Decay radii of the b and c hadrons."""
-    figure, axes = _figure(2, 2)
-    edges = np.geomspace(0.01, 1000.0, BINS + 1)
-    for axis, (code, name) in zip(axes, HADRON_NAMES.items(), strict=True):
+    for code, name in HADRON_NAMES.items():
         rows = [part.hadron == code for part in contents]
-        lengths = [part.length[chosen] for part, chosen in zip(contents, rows, strict=True)]
-        flavours = [
-            part.flavour[part.hadron_jet[chosen]]
-            for part, chosen in zip(contents, rows, strict=True)
-        ]
-        if _histograms(axis, lengths, flavours, edges, f"Lxy of {name} hadrons [mm]"):
-            axis.set_xscale("log")
-            axis.legend(fontsize="x-small")
-    figure.savefig(path)
-    return path
+        pairs = list(zip(contents, rows, strict=True))
+        lengths = [part.length[chosen] for part, chosen in pairs]
+        flavours = [part.flavour[part.hadron_jet[chosen]] for part, chosen in pairs]
+        yield Panel(f"$L_{{xy}}$ of ${name}$ hadrons [mm]", lengths, flavours, LENGTH_EDGES, True)
 
 
 def _edges(values: np.ndarray, whole: bool, most: int = MAX_INTEGER_BINS) -> np.ndarray:
@@ -264,26 +279,3 @@ def _edges(values: np.ndarray, whole: bool, most: int = MAX_INTEGER_BINS) -> np.
     values = values[np.isfinite(values)]
     low, high = np.quantile(values, RANGE) if len(values) else (0.0, 1.0)
     return np.linspace(low, high if high > low else low + 1.0, BINS + 1)
-
-
-def _histograms(
-    axis: Any, values: list[np.ndarray], flavours: list[np.ndarray], edges: np.ndarray, title: str
-) -> bool:
-    """A line for each flavour, of unit area; the second file is dashed. Whether there is any."""
-    drawn = set()
-    for part, flavour, style in zip(values, flavours, ("-", "--"), strict=False):
-        for index, (name, colour) in enumerate(COLOURS.items()):
-            chosen = part[(flavour == index) & np.isfinite(part)]
-            height = np.histogram(chosen, edges)[0] / max(len(chosen), 1)
-            if not height.any():
-                continue
-            label = None if name in drawn else name
-            axis.stairs(height, edges, color=colour, linestyle=style, label=label)
-            drawn.add(name)
-    axis.set_title(title, fontsize="x-small")
-    axis.locator_params(axis="x", nbins=4)
-    if drawn:
-        axis.set_yscale("log")
-    axis.tick_params(which="both", labelsize="x-small")
-    axis.xaxis.get_offset_text().set_fontsize("x-small")
-    return bool(drawn)

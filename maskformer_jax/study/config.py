@@ -68,6 +68,31 @@ class ClaimConfig:
 
 
 @dataclass(frozen=True)
+class PublishedConfig:
+    """Published values of a quantity, which the report shows beside those of the study.
+
+    Attributes:
+        text: the quantity, with its unit.
+        source: of the values.
+        test: on which it is measured here.
+        section: of the result where it is found.
+        table: in the section.
+        row: of the table.
+        column: of the table.
+        values: model -> published value; of models that the study has not it is not shown.
+    """
+
+    text: str
+    source: str
+    test: str
+    section: str
+    table: str
+    row: str
+    column: str
+    values: dict[str, float]
+
+
+@dataclass(frozen=True)
 class StudyConfig:
     """A study.
 
@@ -85,6 +110,8 @@ class StudyConfig:
         figures: test -> patterns of the names of the pictures in the report; all of a test that is
             not named.
         claims: name -> published statement, in the order of the report.
+        published: name -> published values, in the order of the report.
+        published_note: what one has to know when one compares them.
     """
 
     name: str = "Study"
@@ -99,6 +126,8 @@ class StudyConfig:
     models: dict[str, StudyModelConfig] = field(default_factory=dict)
     figures: dict[str, list[str]] = field(default_factory=dict)
     claims: dict[str, ClaimConfig] = field(default_factory=dict)
+    published: dict[str, PublishedConfig] = field(default_factory=dict)
+    published_note: str = ""
 
     def __post_init__(self):
         for argument, names in (("models", self.models), ("tests", self.tests)):
@@ -110,6 +139,8 @@ class StudyConfig:
             known(model.group, self.groups, f"group (`models.{name}.group`)")
         for name in self.figures:
             known(name, self.tests, "test (`figures`)")
+        for name, published in self.published.items():
+            known(published.test, self.tests, f"test (`published.{name}`)")
         for name, claim in self.claims.items():
             for model in (*claim.of, *claim.against, *claim.apart):
                 known(model, [*self.models, *self.groups], f"model or group (`claims.{name}`)")

@@ -1,21 +1,43 @@
 """Pictures of a study: the models of a group over the reference, averaged over seeds."""
 
+import dataclasses
 import io
+import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
+from maskformer_jax.canvas import PlotConfig
 from maskformer_jax.evaluation.models import averaged
-from maskformer_jax.evaluation.names import in_file_name
+from maskformer_jax.evaluation.names import in_file_name, spoken
 from maskformer_jax.evaluation.plots import draw_plots
+from maskformer_jax.evaluation.plots.learning import draw_learning, log_of
 from maskformer_jax.evaluation.results import Result
 from maskformer_jax.files import write_whole
 from maskformer_jax.progress import bar
 from maskformer_jax.study.collect import Collected, Test
+from maskformer_jax.training.logging import LOG_FILE
 
 # Pictures of lines need no more, and their files are a quarter as large.
 PALETTE = 128
-WIDEST = 1400
+WIDEST = 1800
+# Pattern of the name of a picture, jets in brackets -> what it shows.
+CAPTIONS = {
+    r"roc_(\w+)": "rejections against {0} efficiency",
+    r"fraction_scan_(\w+)": "rejections of {0} tagging for every fraction in the discriminant",
+    r"discriminant_(\w+)": "distribution of the {0} discriminant",
+    r"(?:efficiency)_pt_\w+_(\w+jets)": "{0} efficiency against jet pT",
+    r"rejection_pt_([^_]+)_(\w+jets)": "{1} rejection of {0} tagging against jet pT",
+    r"vertexing_fake_rate": "light jets with a vertex against jet pT",
+    r"vertexing_(\w+jets)_(\w+)": "vertices in {0}s: efficiency and purity against {1}",
+    r"confusion": "true and predicted classes",
+    r"auc": "areas under the ROC curves of the classes of tracks",
+    r"residuals": "residuals of the properties of hadrons",
+    r"response": "response and resolution against true pT",
+    r"learning_validation_losses": "validation losses",
+    r"learning_validation_figures": "figures of merit on the validation jets",
+}
 
 
 def draw_figures(collected: Collected, folder: Path) -> dict[str, dict[str, list[Path]]]:
@@ -30,14 +52,57 @@ def draw_figures(collected: Collected, folder: Path) -> dict[str, dict[str, list
     """
     found: dict[str, dict[str, list[Path]]] = {test.name: {} for test in collected.tests}
     all_groups = [(test, group) for test in collected.tests for group in collected.study.groups]
+    look = collected.runs[0].config.plot
     with bar(len(all_groups), "groups", "drawing") as shown:
         for test, group in all_groups:
             patterns = collected.study.figures.get(test.name, ["*"])
+            own = dataclasses.replace(look, sample=look.sample or test.name)
             if compared := _compared(collected, test, group):
                 place = folder / test.name / in_file_name(group.lower())
-                found[test.name][group] = _draw(compared, place, patterns)
+                draw = partial(draw_plots, compared)
+                found[test.name][group] = _draw(draw, place, own, patterns)
             shown.update()
     return found
+
+
+def draw_logs(collected: Collected, folder: Path) -> dict[str, list[Path]]:
+    """Draws the learning curves of the models of every group over those of the reference.
+
+    Args:
+        collected: the finished runs; of several seeds the first is drawn.
+        folder: created if needed.
+
+    Returns:
+        Group -> its PNG files.
+    """
+    study, found = collected.study, {}
+    there = [run for run in collected.runs if (run.folder / LOG_FILE).exists()]
+    folders = {run.model: run.folder for run in there[::-1]}
+    for group in study.groups:
+        others = [n for n, m in study.models.items() if m.group == group and n != study.reference]
+        names = [name for name in (study.reference, *others) if name in folders]
+        if not folders.keys() & {*others}:
+            continue
+        logs = {study.label(name): log_of(folders[name]) for name in names}
+        place = folder / "learning" / in_file_name(group.lower())
+        look = collected.runs[0].config.plot
+        found[group] = _draw(partial(draw_learning, logs), place, look, ["*"])
+    return {group: files for group, files in found.items() if files}
+
+
+def caption(name: str) -> str:
+    """What a picture shows, in words.
+
+    >>> caption("rejection_pt_b_ujets"), caption("roc_b")
+    ('Light-jet rejection of b-jet tagging against jet pT', 'Rejections against b-jet efficiency')
+    """
+    for pattern, words in CAPTIONS.items():
+        found = re.search(rf"{pattern}$", name)
+        if found:
+            kinds = (x if x in ("pt", "Lxy") else f"{spoken(x)}-jet" for x in found.groups())
+            text = words.format(*kinds)
+            return text[:1].upper() + text[1:]
+    return name.replace("_", " ").capitalize()
 
 
 def _compared(collected: Collected, test: Test, group: str) -> list[Result]:
@@ -49,15 +114,23 @@ def _compared(collected: Collected, test: Test, group: str) -> list[Result]:
     return [averaged(entry) for entry in ([reference] if reference else []) + others]
 
 
-def _draw(results: Sequence[Result], folder: Path, patterns: Sequence[str]) -> list[Path]:
+def _draw(
+    draw: Callable[[Path, PlotConfig], list[Path]],
+    folder: Path,
+    look: PlotConfig,
+    patterns: Sequence[str],
+) -> list[Path]:
+    """The PNG files of the pictures whose names fit; other formats lie beside them."""
     folder.mkdir(parents=True, exist_ok=True)
+    look = dataclasses.replace(look, formats=[*dict.fromkeys(["png", *look.formats])])
     paths = []
     with tempfile.TemporaryDirectory() as drawn:
-        for path in draw_plots(results, Path(drawn)):
+        for path in draw(Path(drawn), look):
             if any(path.match(pattern) for pattern in patterns):
                 paths.append(folder / path.name)
-                write_whole(paths[-1], _small(path))
-    return paths
+                is_png = path.suffix == ".png"
+                write_whole(paths[-1], _small(path) if is_png else path.read_bytes())
+    return [path for path in paths if path.suffix == ".png"]
 
 
 def _small(path: Path) -> bytes:

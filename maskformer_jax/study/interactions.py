@@ -82,7 +82,8 @@ def compare(runs: Sequence[Run], output_dir: Path) -> str:
         InputError: records are missing.
     """
     records = {run.model: read(run.folder) for run in runs}
-    pictures = [path.name for path in interactions_plots.draw(records, output_dir)]
+    files = interactions_plots.draw(records, output_dir, runs[0].config.plot)
+    pictures = [path.name for path in files if path.suffix == ".png"]
     report, write = output_dir / REPORT_FILE, interactions_answers.write
     write_whole(report, write(records, pictures).encode())
     return f"\n{write(records)}\nreport and pictures: {report}"

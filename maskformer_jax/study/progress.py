@@ -16,7 +16,7 @@ from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.result_files import CURVES_FILE, METRICS_FILE
 from maskformer_jax.files import write_whole
 from maskformer_jax.study.plan import Run
-from maskformer_jax.training.logging import LOG_FILE
+from maskformer_jax.training.logging import LOG_FILE, read_log
 from maskformer_jax.training.manifest import marked, unmarked
 
 # In the folder of an evaluation, written last: what was evaluated, and how.
@@ -103,20 +103,15 @@ def read_cost(folder: Path, batch_size: int) -> Cost:
     return Cost(float(seconds), float(pace.median()), float(log["cpu_ms_per_jet"].median()))
 
 
-def _log(folder: Path) -> list[dict[str, Any]]:
+def _log(folder: Path) -> list[dict[str, float]]:
     path = folder / LOG_FILE
-    return list(_parse(path, path.stat().st_mtime_ns)) if path.exists() else []
+    return _read(folder, path.stat().st_mtime_ns) if path.exists() else []
 
 
 @functools.lru_cache(maxsize=256)
-def _parse(path: Path, changed: int) -> tuple[dict[str, Any], ...]:
-    """Whole lines of a log; the last may be in the making."""
+def _read(folder: Path, changed: int) -> list[dict[str, float]]:
     del changed
-    try:
-        lines = map(json.loads, path.read_text().split("\n")[:-1])
-        return tuple({**line, "step": int(line["step"])} for line in lines)
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{path}: damaged log ({error}); remove the run folder") from error
+    return read_log(folder)
 
 
 def _record(config: Config, file: str) -> dict[str, Any]:

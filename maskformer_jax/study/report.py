@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from markupsafe import Markup
 
-from maskformer_jax.evaluation.cells import plain_text
+from maskformer_jax.canvas import check_label
+from maskformer_jax.evaluation.cells import cell_text, plain_text
 from maskformer_jax.evaluation.formats import to_csv, to_html, to_latex, to_markdown
 from maskformer_jax.evaluation.models import all_tables
 from maskformer_jax.evaluation.names import plural
-from maskformer_jax.evaluation.plots.canvas import check_label
 from maskformer_jax.files import refuse_links, write_whole, writing
 from maskformer_jax.progress import stage
 from maskformer_jax.study.claims import confront
@@ -20,8 +20,9 @@ from maskformer_jax.study.collect import collect
 from maskformer_jax.study.comparison import SIGNIFICANT
 from maskformer_jax.study.config import StudyConfig
 from maskformer_jax.study.cost import cost_table
-from maskformer_jax.study.figures import draw_figures
+from maskformer_jax.study.figures import caption, draw_figures, draw_logs
 from maskformer_jax.study.limits import precision, resolution, tests_done
+from maskformer_jax.study.overview import changes, judged, published
 from maskformer_jax.study.plan import Run
 from maskformer_jax.study.templating import environment
 
@@ -66,13 +67,17 @@ def write_report(study: StudyConfig, runs: Sequence[Run], folder: Path | None = 
         "precision": precision(first),
         "resolution": resolution(first),
         "tests": collected.tests,
+        "overview": {test.name: changes(collected, test) for test in collected.tests},
+        "published": published(study, collected.tests),
         "tables": {t.name: all_tables(t.entries, collected.reference(t)) for t in collected.tests},
         "figures": draw_figures(collected, folder / "figures"),
+        "learning": draw_logs(collected, folder / "figures"),
         "cost": cost_table(collected),
         "missing": collected.missing,
     }
     tables = [t.renamed(f"{k}_{t.name}") for k, v in content["tables"].items() for t in v]
-    for table in (*tables, content["cost"]):
+    tables += [t.renamed(f"{k}_{t.name}") for k, t in content["overview"].items()]
+    for table in (*tables, *content["published"], content["cost"]):
         write_whole(folder / "tables" / f"{table.name}.csv", to_csv([table]).encode())
         write_whole(folder / "tables" / f"{table.name}.tex", to_latex(table).encode())
     write_whole(folder / "report.md", render("markdown", content, folder).encode())
@@ -101,6 +106,9 @@ def render(kind: Literal["html", "markdown"], content: Mapping[str, Any], folder
         autoescape=kind == "html",
         plain=plain_text,
         counted=plural,
+        cell=cell_text,
+        judged=judged,
+        caption=caption,
         markdown=to_markdown,
         html=lambda table: Markup(to_html(table)),
         relative=lambda path: path.relative_to(folder).as_posix(),

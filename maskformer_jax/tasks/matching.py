@@ -1,4 +1,4 @@
-"""Assignment of object queries to truth objects: cost matrix in, permutation out."""
+"""Assignment of object queries to truth objects, and of constituents to queries."""
 
 import itertools
 
@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
+
+from maskformer_jax.types import Objects
 
 # Up to 5 x 5 the 120 permutations are faster to enumerate than the Hungarian algorithm is to run.
 LARGEST_ENUMERATION = 5
@@ -46,3 +48,26 @@ def _enumerate(cost: Float[Array, "B Q M"]) -> Int[Array, "B M"]:
 def _hungarian(cost: Float[Array, "Q M"]) -> Int[Array, " M"]:
     query_index, object_index = optax.assignment.hungarian_algorithm(cost)
     return jnp.zeros(cost.shape[-1], jnp.int32).at[object_index].set(query_index)
+
+
+def reorder(objects: Objects, query_index: Int[Array, "B M"]) -> Objects:
+    """Predictions in the order of the truth objects that they are matched to."""
+    return jax.tree.map(lambda x: jnp.take_along_axis(x, query_index[..., None], axis=1), objects)
+
+
+def mask_index(
+    mask_logits: Float[Array, "B M L"],
+    class_prob: Float[Array, "B M C"] | None,
+    valid: Bool[Array, "B L"],
+) -> Int[Array, "B L"]:
+    """The one object that each constituent is given to, -1 for none.
+
+    It is the object with the largest mask probability for it, among those whose likeliest class is
+    not `none`, provided that this probability is above 1/2.
+    """
+    logits = mask_logits
+    if class_prob is not None:
+        real = jnp.argmax(class_prob, axis=-1) < class_prob.shape[-1] - 1
+        logits = jnp.where(real[:, :, None], mask_logits, -jnp.inf)
+    assigned = (jnp.max(logits, axis=1) > 0) & valid
+    return jnp.where(assigned, jnp.argmax(logits, axis=1), -1)

@@ -11,16 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Int
 
 from maskformer_jax.data.schema import Needs, Targets
 from maskformer_jax.errors import InputError, check, known
 from maskformer_jax.gradients import LossSums
-from maskformer_jax.model.decoder import Decoded, Decoder, ObjectHeads, ObjectsHead
+from maskformer_jax.model.decoder import Decoded, Decoder, ObjectsHead
+from maskformer_jax.model.object_heads import ObjectHeads
 from maskformer_jax.tasks import losses
 from maskformer_jax.tasks.classification import class_weights_of
 from maskformer_jax.tasks.confusion import confusion_matrix, object_metrics
-from maskformer_jax.tasks.matching import assign
+from maskformer_jax.tasks.matching import assign, mask_index, reorder
 from maskformer_jax.tasks.objects_config import ObjectClassConfig, ObjectsTaskConfig
 from maskformer_jax.tasks.task import (
     Context,
@@ -34,11 +35,6 @@ from maskformer_jax.tasks.task import (
 from maskformer_jax.types import Batch, Labels, ObjectLabels, Objects
 
 NONE = "none"
-
-
-def reorder(objects: Objects, query_index: Int[Array, "B M"]) -> Objects:
-    """Predictions in the order of the truth objects that they are matched to."""
-    return jax.tree.map(lambda x: jnp.take_along_axis(x, query_index[..., None], axis=1), objects)
 
 
 class ObjectsTask:
@@ -63,6 +59,7 @@ class ObjectsTask:
         rule = f"be at least the {cap} objects that are read (`data.objects.{options.objects}.cap`)"
         check(queries >= cap, f"tasks.{name}.queries", rule, queries)
         self.queries, self.classes, self.class_weights = queries, [], None
+        self.means = self._means()
         if options.losses.object_class is not None:
             self._read_classes(options.losses.object_class)
 
@@ -107,7 +104,14 @@ class ObjectsTask:
 
         def decoder(rngs: nnx.Rngs) -> Decoder:
             heads = ObjectHeads(
-                width, widths, len(self.classes), len(targets), has_masks, style, rngs
+                width,
+                widths,
+                len(self.classes),
+                len(targets),
+                has_masks,
+                self._means(),
+                style,
+                rngs,
             )
             return Decoder(
                 width,
@@ -122,6 +126,18 @@ class ObjectsTask:
             )
 
         return ObjectsHead(self.entry.of, decoder, rngs)
+
+    def _means(self) -> dict[int, int]:
+        """Number of a target -> number of the input that it is a mean of."""
+        loss = self.options.losses.regression
+        if loss is None or not loss.means:
+            return {}
+        where = f"tasks.{self.name}.losses.regression.means"
+        inputs, targets = self.context.data.streams[self.entry.of].inputs, list(loss.targets)
+        for target, name in loss.means.items():
+            known(target, targets, f"target (`{where}`)")
+            known(name, inputs, f"input of {self.entry.of} (`{where}.{target}`)")
+        return {targets.index(x): inputs.index(name) for x, name in loss.means.items()}
 
     def _mask_ce(self) -> losses.MaskCrossEntropy:
         loss = self.options.losses.mask_ce
@@ -255,24 +271,6 @@ class ObjectsTask:
         if objects.regression is not None:
             found["regression"] = objects.regression.astype(jnp.float32)
         return found
-
-
-def mask_index(
-    mask_logits: Float[Array, "B M L"],
-    class_prob: Float[Array, "B M C"] | None,
-    valid: Bool[Array, "B L"],
-) -> Int[Array, "B L"]:
-    """The one object that each constituent is given to, -1 for none.
-
-    It is the object with the largest mask probability for it, among those whose likeliest class is
-    not `none`, provided that this probability is above 1/2.
-    """
-    logits = mask_logits
-    if class_prob is not None:
-        real = jnp.argmax(class_prob, axis=-1) < class_prob.shape[-1] - 1
-        logits = jnp.where(real[:, :, None], mask_logits, -jnp.inf)
-    assigned = (jnp.max(logits, axis=1) > 0) & valid
-    return jnp.where(assigned, jnp.argmax(logits, axis=1), -1)
 
 
 def build(name: str, options: ObjectsTaskConfig, context: Context) -> Task:

@@ -61,11 +61,14 @@ class ObjectRegressionConfig:
 
     Attributes:
         targets: field -> transform, before it is standardised.
+        means: target -> input of the constituents: a mean of this input, with weights that are
+            learnt beside the mask, is added to what the head says; for directions.
     """
 
     targets: dict[str, TransformConfig] = field(
         metadata=chosen_by("name", "transforms", default="identity")
     )
+    means: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
         check(len(self.targets) > 0, "targets", "name a field", self.targets)

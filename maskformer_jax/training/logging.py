@@ -10,6 +10,7 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 
+from maskformer_jax.errors import InputError
 from maskformer_jax.files import write_whole, writing
 
 LOG_FILE = "metrics.jsonl"
@@ -67,6 +68,20 @@ class MetricsLog:
             self._lines.close()
         with writing(self._folder):
             self._events.close()
+
+
+def read_log(run: Path) -> list[dict[str, float]]:
+    """Whole lines of the log of a run, none where it has no log; the last may be in the making.
+
+    Raises:
+        InputError: a line is damaged.
+    """
+    path = run / LOG_FILE
+    lines = path.read_text().split("\n")[:-1] if path.exists() else []
+    try:
+        return [{**line, "step": int(line["step"])} for line in map(json.loads, lines)]
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path}: damaged log ({error}); remove the run folder") from error
 
 
 def cut_back(path: Path, step: int) -> None:

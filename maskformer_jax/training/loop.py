@@ -131,6 +131,7 @@ def train(
     validation_batches: Callable[[], Iterable[tuple[Batch, Labels]]],
     *,
     resume: bool = False,
+    at_epoch_end: Callable[[bool], None] = lambda is_last: None,
 ) -> Outcome:
     """Trains until the last epoch, or until SIGTERM or Ctrl-C, which save before they stop.
 
@@ -145,6 +146,8 @@ def train(
         validation_batches: called at the end of each epoch; batches without an axis of parts.
         resume: continue from the latest good checkpoint of the run folder, or from the start if
             the run was killed before its first.
+        at_epoch_end: is called when an epoch has been logged and saved, with whether it is the
+            last.
 
     Raises:
         FloatingPointError: a loss or gradient was not finite, and the batch is in the run folder;
@@ -216,6 +219,8 @@ def train(
                     progress = progress._replace(best=value, best_step=number)
             save(is_best)
             saved = number
+            if epoch_end:
+                at_epoch_end(number == total)
             if stop.received and number < total:
                 return Outcome(finished=False, signal=stop.received, step=number)
     if progress.nonfinite:

@@ -7,6 +7,7 @@ RUN/baseline.npz         templates of the impact-parameter baseline
 RUN/checkpoints/         last/STEP and best/STEP, best by `training.monitor`
 RUN/nonfinite_batch.npz  only after a loss or gradient that was not finite
 RUN/metrics.jsonl        the log, one JSON object a line
+RUN/learning_*.png       its curves, of a training that is long enough
 RUN/interactions.jsonl   gradients of the tasks beside each other, if `training` says so
 RUN/tensorboard/         the same for TensorBoard
 RUN/evaluation/          what `maskformer evaluate` writes
@@ -38,11 +39,11 @@ NAMES = (
     *("data.labels.*.field", "data.objects.*.key", "data.objects.*.link"),
 )
 # What an evaluation may change.
-EVALUATED = ("name", "output_dir", "evaluation.*", *NAMES)
+EVALUATED = ("name", "output_dir", "evaluation.*", "plot.*", *NAMES)
 # What leaves the steps of a resumed run as they would have been, up to rounding (and but for the
 # draws of the dropout and the rows of `weighting.gramian_fraction`).
 RESUMED = (
-    *("output_dir", "evaluation.*", *NAMES),
+    *("output_dir", "evaluation.*", "plot.*", *NAMES),
     *("training.devices", "training.pack", "training.micro_batches", "training.backward"),
     *("training.log_every", "training.record_*"),
     *("training.checkpoint_every", "training.keep_checkpoints"),

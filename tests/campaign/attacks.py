@@ -18,11 +18,11 @@ from campaign import whole_run
 from campaign.configurations import watched
 from campaign.trial import Trial
 from maskformer_jax import config as configuration
+from maskformer_jax.canvas import check_label
 from maskformer_jax.configuration import load
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation import formats, trained
 from maskformer_jax.evaluation.models import own_tables
-from maskformer_jax.evaluation.plots.canvas import check_label
 from maskformer_jax.evaluation.run import evaluate_trained
 from maskformer_jax.simulation.config import SimulationConfig
 from maskformer_jax.study import config as studies

@@ -2,9 +2,30 @@ import types
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest, norm
 
-from maskformer_jax.evaluation.binned_efficiency import BinnedEfficiency, jet_pt
+from maskformer_jax.evaluation.binned_efficiency import BinnedEfficiency, inverse, jet_pt
 from maskformer_jax.evaluation.config import EvaluationConfig, FieldsConfig
+
+
+def proportion_intervals(passed, total):
+    """Wilson's interval by SciPy."""
+    level = 2 * norm.cdf(1) - 1
+    found = [
+        binomtest(k, n).proportion_ci(level, "wilson") for k, n in zip(passed, total, strict=True)
+    ]
+    return np.transpose(found)
+
+
+def test_rejections_have_intervals_or_limits():
+    curve = inverse(np.arange(4), np.array([1, 0, 0, 5]), np.array([2, 0, 100, 5]))
+    np.testing.assert_array_equal(curve.value, [2, np.nan, np.nan, 1])
+    low, high = proportion_intervals([1, 5], [2, 5])
+    np.testing.assert_allclose(curve.low[[0, 3]], 1 / high)
+    np.testing.assert_allclose(curve.high[[0, 3]], 1 / low)
+    # (1 - 1/r)^100 = 0.05
+    assert (1 - 1 / curve.low[2]) ** 100 == pytest.approx(0.05)
+    assert np.isnan([curve.low[1], curve.high[1], curve.high[2]]).all()
 
 
 def test_a_profile_counts_in_bins():
@@ -15,9 +36,10 @@ def test_a_profile_counts_in_bins():
     for part in (slice(0, 5), slice(5, None)):
         efficiency.add(x[part], group[part], passed[part])
     np.testing.assert_array_equal(efficiency.curve(0).value, [0.5, 1, 0])
-    np.testing.assert_allclose(efficiency.curve(0).error, [np.sqrt(0.25 / 2), 0, 0])
+    intervals = proportion_intervals([1, 1, 0], [2, 1, 1])
+    np.testing.assert_allclose([efficiency.curve(0).low, efficiency.curve(0).high], intervals)
     np.testing.assert_array_equal(efficiency.curve(1).value, [1, np.nan, np.nan])
-    np.testing.assert_array_equal(efficiency.curve(1).error, [0, np.nan, np.nan])
+    np.testing.assert_array_equal(efficiency.curve(1).low, [0.5, np.nan, np.nan])
     np.testing.assert_array_equal(efficiency.curve(1).x, [0, 1, 2, 4])
 
 

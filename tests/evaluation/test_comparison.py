@@ -22,11 +22,11 @@ def other(run, tmp_path):
 
 def test_runs_are_evaluated_and_put_side_by_side(run, other, test_path, tmp_path, monkeypatch):
     drawn = {}
-    monkeypatch.setattr(run_module, "draw_plots", lambda results, folder: None)
+    monkeypatch.setattr(run_module, "draw_plots", lambda results, folder, look: None)
     monkeypatch.setattr(
         comparison_module,
         "draw_plots",
-        lambda results, folder: drawn.update({folder: [r.label for r in results]}),
+        lambda results, folder, look: drawn.update({folder: [r.label for r in results]}),
     )
     report = evaluate_runs([run, other], test_path, tmp_path / "out", labels=["A", "B"])
     tables = {f"tables.{suffix}" for suffix in ("md", "csv", "tex", "html")}
@@ -61,7 +61,7 @@ def evaluated(monkeypatch):
 
     monkeypatch.setattr(comparison_module, "load_run", load_run)
     monkeypatch.setattr(comparison_module, "evaluate_trained", evaluate_trained)
-    monkeypatch.setattr(comparison_module, "draw_plots", lambda results, folder: None)
+    monkeypatch.setattr(comparison_module, "draw_plots", lambda results, folder, look: None)
     return calls
 
 

@@ -8,7 +8,6 @@ from maskformer_jax.evaluation.constituents import (
     ClassScores,
     ConstituentsSection,
     area_error,
-    class_scores,
     weighted,
 )
 
@@ -57,45 +56,51 @@ def test_auc_without_an_answer_is_undefined(true, prob, expected):
     np.testing.assert_array_equal(scores(prob, true).auc(), expected)
 
 
-def test_scores_are_those_of_scikit_learn():
+def table_of_section(setting, confusion, index, prob):
+    task = next(task for task in setting.tasks if task.name == "track_origin")
+    section = ConstituentsSection(setting, task)
+    section.add(
+        SimpleNamespace(
+            labels={"origin": np.array([index])},
+            predictions={"track_origin": {"log_prob": np.log(prob)}},
+            counts={"track_origin": {"confusion": confusion}},
+        )
+    )
+    (table,) = section.part().tables
+    return table
+
+
+def test_scores_are_those_of_scikit_learn(setting):
     generator = np.random.default_rng(1)
-    true, predicted = generator.choice(3, (2, 500), p=[0.7, 0.2, 0.1])
-    confusion = np.zeros((3, 3), int)
+    true, predicted = generator.choice(8, (2, 2000))
+    predicted = np.where(generator.random(2000) < 0.5, true, predicted)
+    confusion = np.zeros((8, 8), int)
     np.add.at(confusion, (true, predicted), 1)
-    found = class_scores(confusion)
-    expected = precision_recall_fscore_support(true, predicted)
-    np.testing.assert_allclose(found, expected[:3])
-    means = [weighted(values, confusion.sum(axis=1)) for values in found]
-    expected = precision_recall_fscore_support(true, predicted, average="weighted")[:3]
-    np.testing.assert_allclose(means, expected)
+    table = table_of_section(setting, confusion, true, np.full((1, 2000, 8), 1 / 8))
+    *classes, mean = table.rows
+    for column, *expected in zip(
+        ("precision", "recall", "f1"),
+        precision_recall_fscore_support(true, predicted),
+        precision_recall_fscore_support(true, predicted, average="weighted"),
+        strict=False,
+    ):
+        own = [table.get(name, column).value for name in classes]
+        np.testing.assert_allclose(own, expected[0])
+        assert table.get(mean, column).value == pytest.approx(expected[1])
 
 
-def test_empty_classes_are_undefined_and_weigh_nothing():
-    # 4 primary tracks, one of which is called fromB; nothing is or is called fromC.
-    found = class_scores(np.array([[3, 1, 0], [0, 0, 0], [0, 0, 0]]))
-    np.testing.assert_allclose(found.precision, [1, 0, np.nan])
-    np.testing.assert_allclose(found.recall, [0.75, np.nan, np.nan])
-    np.testing.assert_allclose(found.f1, [6 / 7, 0, np.nan])
+def test_empty_classes_weigh_nothing():
     assert weighted(np.array([0.5, np.nan, np.nan]), np.array([4, 0, 0])) == 0.5
     assert np.isnan(weighted(np.full(3, np.nan), np.zeros(3, int)))
 
 
 def test_table_of_a_section(setting):
     """Three of class 0 called so, one of class 1 called class 0; the others have no entries."""
-    task = next(task for task in setting.tasks if task.name == "track_origin")
-    section = ConstituentsSection(setting, task)
     confusion = np.zeros((8, 8), int)
     confusion[:2, 0] = 3, 1
     prob = np.full((1, 4, 8), 0.01)
     prob[0, :, 0] = 0.9, 0.8, 0.7, 0.6
-    section.add(
-        SimpleNamespace(
-            labels={"origin": np.array([[0, 0, 0, 1]])},
-            predictions={"track_origin": {"log_prob": np.log(prob)}},
-            counts={"track_origin": {"confusion": confusion}},
-        )
-    )
-    (table,) = section.part().tables
+    table = table_of_section(setting, confusion, [0, 0, 0, 1], prob)
     first, second, third = (table.cells[name] for name in list(table.rows)[:3])
     assert first["auc"].value == 1 and first["number"].value == 3
     assert (first["precision"].value, first["precision"].error) == (0.75, np.sqrt(0.1875 / 4))

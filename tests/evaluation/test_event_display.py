@@ -4,12 +4,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from maskformer_jax.canvas import PlotConfig
 from maskformer_jax.data import Records, StreamRecords
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.config import DisplayConfig, FieldsConfig
-from maskformer_jax.evaluation.event_display import EventDisplay, read_event
+from maskformer_jax.evaluation.event_display import Event, EventDisplay, Events, read_event
 from maskformer_jax.evaluation.event_names import cannot, names_of
 from maskformer_jax.evaluation.plots import event_display as plots
+from maskformer_jax.evaluation.result_files import plain, read_events, write_events
 from maskformer_jax.evaluation.section import Chunk
 from maskformer_jax.types import ObjectLabels
 
@@ -186,8 +188,14 @@ def without_truth(chunk):
 @pytest.fixture
 def figures(monkeypatch):
     drawn = {}
-    monkeypatch.setattr(plots, "save", lambda figure, path: drawn.update({path.name: figure}))
+    monkeypatch.setattr(
+        plots, "save", lambda figure, path, look: drawn.update({path.name: figure}) or [path]
+    )
     return drawn
+
+
+def of_one(event):
+    return Events({"pt": "MeV"}, "MaskFormer", [event])
 
 
 def lines_of(panel, colour):
@@ -198,8 +206,8 @@ def lines_of(panel, colour):
 
 def test_picture_shows_tracks_from_their_vertices(whole, figures, tmp_path):
     event = event_of(make_chunk(), 0, whole)
-    plots.draw([event], "MaskFormer", FieldsConfig(), tmp_path)
-    figure = figures["event_0.png"]
+    plots.draw(of_one(event), tmp_path, PlotConfig())
+    figure = figures["event_0"]
     truth, angles, _, prediction, _, _ = figure.axes
     assert truth.get_title() == "Truth: b jet"
     assert prediction.get_title() == "MaskFormer: b 60 %, c 30 %, u 10 %"
@@ -218,16 +226,22 @@ def test_vertices_beyond_the_window_are_arrows(whole, figures, tmp_path):
     chunk = make_chunk()
     chunk.predicted[LABEL][0, 0, 1] = 500.0
     event = event_of(chunk, 0, whole)
-    plots.draw([event], "MaskFormer", FieldsConfig(), tmp_path)
-    prediction = figures["event_0.png"].axes[3]
+    plots.draw(of_one(event), tmp_path, PlotConfig())
+    prediction = figures["event_0"].axes[3]
     assert prediction.get_xlim()[1] < 10
     assert ">" in [line.get_marker() for line in prediction.lines]
 
 
 @pytest.mark.parametrize("row", [1, 2])
-def test_pictures_of_other_jets_are_written(whole, tmp_path, row):
+def test_pictures_of_other_jets_are_drawn_from_their_file(whole, tmp_path, row):
     """A c jet, and a light jet without tracks; without truth there is the prediction alone."""
     for chunk in (make_chunk(), without_truth(make_chunk())):
-        event = event_of(chunk, row, whole)
-        (path,) = plots.draw([event], "MaskFormer", FieldsConfig(), tmp_path)
+        events = of_one(event_of(chunk, row, whole)._replace(eta=np.nan))
+        write_events(events, tmp_path)
+        found = read_events(tmp_path)
+        assert plain(found) == plain(events) and isinstance(found.events[0], Event)
+        assert np.isnan(found.events[0].eta)
+        (path,) = plots.draw(found, tmp_path, PlotConfig())
         assert path.name == f"event_{row}.png" and path.stat().st_size > 10_000
+    write_events(events._replace(events=[]), tmp_path)
+    assert read_events(tmp_path) is None

@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from maskformer_jax.evaluation.objects import class_accuracy, cut_confusion, valid_rates
+from maskformer_jax.evaluation.objects import (
+    class_accuracy,
+    cut_confusion,
+    mask_confusion,
+    valid_rates,
+)
 
 B, C, NONE = range(3)
 # true class of the slot, probabilities of b, c and none of its object
@@ -48,3 +53,14 @@ def test_without_hadrons_their_rates_are_undefined():
     rates = valid_rates(confusion)
     assert np.isnan([rates["tpr"].value, rates["fnr"].value]).all() and rates["tnr"].value == 1
     assert np.isnan([part.value for part in class_accuracy(confusion)]).all()
+
+
+def test_objects_are_matched_by_tracks_alone():
+    """A b hadron whose tracks a c object has, one that is not found, and one without tracks."""
+    masks = np.zeros((2, 2, 4), bool)
+    masks[0, 0, :2] = masks[0, 1, 3] = True
+    true = np.array([[B, C], [B, NONE]])
+    tracks = np.array([[1, 1, 0, -1], [-1, 0, -1, -1]])
+    index = np.array([[B, C], [B, NONE]])
+    found = mask_confusion(true, masks, index, tracks, NONE)
+    np.testing.assert_array_equal(found, [[0, 1, 0], [0, 0, 1], [2, 0, 0]])

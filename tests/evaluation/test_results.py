@@ -36,7 +36,7 @@ def test_what_says_nothing_is_absent(tmp_path):
     assert origin["cells"]["Fake"] == {"number": {"value": 0}}
     assert origin["cells"]["weighted mean"]["f1"] == {"value": 0.74, "better": "high"}
     (residuals,) = curves["sections"]["regression"]["hadrons"]["curves"]
-    assert residuals["points"]["error"] == [4.5, None]
+    assert residuals["points"]["low"] == [15.5, None]
 
 
 @pytest.mark.parametrize(
@@ -49,8 +49,8 @@ def test_what_says_nothing_is_absent(tmp_path):
         ("metrics.json", lambda text: text.replace(': "high"', ': "up"'), "no quantity"),
         ("metrics.json", lambda text: text.replace('"value": 5000', '"value": "x"'), "no quantity"),
         ("metrics.json", lambda text: text.replace('"title"', '"titel"'), "titel"),
-        ("metrics.json", lambda text: "{}", "its format is 1, not 2; evaluate the run again"),
-        ("curves.json", lambda text: '{"format": 9}', "its format is 9, not 2"),
+        ("metrics.json", lambda text: "{}", "its format is 1, not 3; evaluate the run again"),
+        ("curves.json", lambda text: '{"format": 9}', "its format is 9, not 3"),
         ("metrics.json", None, "no such file; evaluate the run first"),
     ],
 )

@@ -53,7 +53,7 @@ def output(run, test_path, tmp_path_factory):
 def drawn(monkeypatch):
     """Keeps the results instead of drawing them, which takes its time; `output` does draw."""
     results = []
-    monkeypatch.setattr(run_module, "draw_plots", lambda new, folder: results.extend(new))
+    monkeypatch.setattr(run_module, "draw_plots", lambda new, folder, look: results.extend(new))
     return results
 
 

@@ -116,7 +116,7 @@ def test_what_is_odd_is_said_and_the_rest_is_shown(case, made):
 def test_all_that_is_there_is_drawn(cases, made, tmp_path, monkeypatch):
     monkeypatch.setattr(inspection, "THESIS_INPUTS", ("d0", "numberOfPixelHits"))
     text = inspection.inspect_file(*map(made, cases), tmp_path / "out")
-    for name in ("inputs.png", "vertices.png"):
+    for name in ("inputs.png", "hits.png", "vertices.png"):
         assert (tmp_path / "out" / name).read_bytes().startswith(b"\x89PNG")
         assert str(tmp_path / "out" / name) in text
 

@@ -19,7 +19,7 @@ from maskformer_jax.data.config import JetsConfig, LabelConfig, ObjectsConfig, S
 from maskformer_jax.data.salt import load_class_weights, load_norm
 from maskformer_jax.data.schema import Schema
 from maskformer_jax.errors import InputError
-from maskformer_jax.simulation import production, writing
+from maskformer_jax.simulation import inspection, production, writing
 from maskformer_jax.simulation.config import (
     THESIS_INPUTS,
     JetFindingConfig,
@@ -200,12 +200,13 @@ def test_a_file_says_what_it_was_made_with(made):
     assert yaml.safe_load((made / "simulation.yaml").read_text()) == record["config"]
 
 
-def test_inspection_says_and_draws_what_is_there(made, tmp_path, capsys):
+def test_inspection_says_and_draws_what_is_there(made, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(inspection, "THESIS_INPUTS", ("d0", "numberOfPixelHits"))
     arguments = [str(made / "test.h5"), "--compare", str(made / "train.h5")]
     assert simulate.main(["inspect", *arguments, "--output_dir", str(tmp_path / "out")]) == 0
     text = capsys.readouterr().out
     assert "60 jets: " in text and "20 cjets (33.3%)" in text and "median Lxy" in text
-    for name in ("inputs.png", "vertices.png"):
+    for name in ("inputs.png", "hits.png", "vertices.png"):
         assert (tmp_path / "out" / name).read_bytes().startswith(b"\x89PNG")
 
 

@@ -260,7 +260,7 @@ def test_the_command_trains_twice_and_reports(command, tmp_path, capsys, monkeyp
 
     # What is trained is not trained again.
     monkeypatch.setattr(experiment, "train", None)
-    monkeypatch.setattr(interactions_plots, "draw", lambda records, folder: [])
+    monkeypatch.setattr(interactions_plots, "draw", lambda records, folder, look: [])
     assert study.main(options) == 0
     assert (tmp_path / interactions.REPORT_FILE).read_text() == report.split("\n## Pictures")[0]
 

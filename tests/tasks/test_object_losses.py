@@ -10,8 +10,8 @@ from scipy.special import log_softmax
 
 from maskformer_jax.build import build, build_tasks, context_of
 from maskformer_jax.gradients import LossSums, stacked
-from maskformer_jax.tasks.matching import assign
-from maskformer_jax.tasks.objects import ObjectsTask, reorder
+from maskformer_jax.tasks.matching import assign, reorder
+from maskformer_jax.tasks.objects import ObjectsTask
 from maskformer_jax.tasks.task import losses_of
 
 OBJECTS = ("object_class", "mask_ce", "mask_dice", "regression")

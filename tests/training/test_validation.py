@@ -9,7 +9,8 @@ from maskformer_jax.build import build as build_model
 from maskformer_jax.build import context_of
 from maskformer_jax.gradients import stacked
 from maskformer_jax.model.decoder import Decoded
-from maskformer_jax.tasks.objects import ObjectsTask, reorder
+from maskformer_jax.tasks.matching import reorder
+from maskformer_jax.tasks.objects import ObjectsTask
 from maskformer_jax.training.validation import build, validate
 from maskformer_jax.types import ObjectLabels, Objects
 

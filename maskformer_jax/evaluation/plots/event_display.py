@@ -1,17 +1,16 @@
 """Event displays: the tracks of a jet with its true and its predicted vertices side by side."""
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from maskformer_jax.evaluation.config import FieldsConfig
-from maskformer_jax.evaluation.event_display import Event, Hadron, View
-from maskformer_jax.evaluation.plots.canvas import save
+from maskformer_jax.canvas import SMALL, PlotConfig, save, style
+from maskformer_jax.evaluation.event_display import Event, Events, Hadron, View
 from maskformer_jax.evaluation.plots.event_legend import (
+    AXIS_COLOUR,
     GREY,
     PILEUP_COLOUR,
     colour,
@@ -21,10 +20,9 @@ from maskformer_jax.evaluation.plots.event_legend import (
     list_hadrons,
     marker_of,
 )
-from maskformer_jax.evaluation.residuals import units
 
-SIZE = (15, 9)
-MARGINS = {"left": 0.055, "right": 0.985, "top": 0.895, "bottom": 0.115, "wspace": 0.14}
+SIZE = (15, 9.6)
+MARGINS = {"left": 0.065, "right": 0.985, "top": 0.88, "bottom": 0.16, "wspace": 0.14}
 # The window of the transverse plane in units of the farthest vertex; where there is none, it is
 # as if there was one at this distance [mm].
 WINDOW = (-0.15, 1.35)
@@ -39,23 +37,27 @@ OUTSIDE_SIZE = 11.0
 HEIGHT_AT = 0.6
 
 
-def draw(events: Sequence[Event], name: str, fields: FieldsConfig, folder: Path) -> list[Path]:
-    """Draws jets as `event_<row>.png`.
+def draw(events: Events, folder: Path, look: PlotConfig) -> list[Path]:
+    """Draws jets as `event_<row>`.
 
     Args:
         events: the jets.
-        name: of the model.
-        fields: of the configuration, from which the units of the regression targets follow.
         folder: where the pictures go; it must be there.
+        look: formats of the files, and what stands above the pictures.
 
     Returns:
         The files.
     """
-    return [draw_event(event, name, units(fields), folder) for event in events]
+    with style():
+        return [
+            file
+            for event in events.events
+            for file in save(draw_event(event, events), folder / f"event_{event.row}", look)
+        ]
 
 
-def draw_event(event: Event, name: str, unit: dict[str, str], folder: Path) -> Path:
-    """Draws one jet.
+def draw_event(event: Event, events: Events) -> Any:
+    """A figure of one jet.
 
     Above, the transverse plane around the primary vertex, the jet along x. A track of a hadron is
     drawn from where it comes closest to the vertex, and faintly before. Below, the tracks around
@@ -63,14 +65,12 @@ def draw_event(event: Event, name: str, unit: dict[str, str], folder: Path) -> P
 
     Args:
         event: the jet.
-        name: of the model.
-        unit: of the regression targets that have one.
-        folder: where the picture goes.
+        events: what it is drawn with.
     """
     from matplotlib.figure import Figure
 
     views = [("Truth", event.truth)] if event.truth is not None else []
-    views.append((name, event.prediction))
+    views.append((events.label, event.prediction))
     figure = Figure(figsize=(SIZE[0] * len(views) / 2, SIZE[1]))
     outer = figure.add_gridspec(1, len(views), **MARGINS)
     window = _window(event)
@@ -80,15 +80,12 @@ def draw_event(event: Event, name: str, unit: dict[str, str], folder: Path) -> P
         )
         plane = figure.add_subplot(cells[0, :])
         _draw_plane(plane, event, view, window)
-        plane.set_title(f"{title}: {flavour_text(view)}", fontsize=14)
+        plane.set_title(f"{title}: {flavour_text(view)}")
         _draw_angles(figure.add_subplot(cells[1, 0], anchor="W"), event, view)
-        list_hadrons(figure.add_subplot(cells[1, 1]), view, unit)
-    figure.suptitle(_heading(event), fontsize=16)
-    columns = 3 * len(views)
-    figure.legend(
-        handles=line_styles(), loc="lower center", ncols=columns, frameon=False, fontsize=11
-    )
-    return save(figure, folder / f"event_{event.row}.png")
+        list_hadrons(figure.add_subplot(cells[1, 1]), view, events.units)
+    figure.suptitle(_heading(event))
+    figure.legend(handles=line_styles(), loc="lower center", ncols=2 * len(views))
+    return figure
 
 
 def _heading(event: Event) -> str:
@@ -146,11 +143,10 @@ def _draw_plane(panel: Any, event: Event, view: View, window: tuple) -> None:
         _mark(panel, hadron, window, colour(hadron.slot), "black")
     panel.set_xlim(along)
     panel.set_ylim(across)
-    panel.axhline(0, color="0.85", linewidth=0.8, zorder=0)
+    panel.axhline(0, color=AXIS_COLOUR, linewidth=1.5, zorder=0)
     stretch = _stretch(panel, along, across)
     panel.set_xlabel("Along the jet [mm]")
     panel.set_ylabel(f"Across the jet [mm]  (stretched × {stretch:.2g})")
-    panel.tick_params(direction="in", top=True, right=True)
 
 
 def _starts(event: Event, view: View, positions: dict) -> Float[np.ndarray, " T"]:
@@ -201,7 +197,8 @@ def _stretch(panel: Any, along: tuple, across: tuple) -> float:
 
 
 def _draw_angles(panel: Any, event: Event, view: View) -> None:
-    deta, dphi = event.directions.T
+    # An empty list has lost its shape in a file.
+    deta, dphi = event.directions.reshape(-1, 2).T
     pt = np.where(np.isfinite(event.track_pt), event.track_pt, 2.0)
     area = 22 * np.clip(pt, 0.5, 400) ** 0.6
     for chosen, filled in ((view.slot >= 0, True), (view.slot < 0, False)):
@@ -218,10 +215,9 @@ def _draw_angles(panel: Any, event: Event, view: View) -> None:
     panel.plot(0, 0, "+", color="black", markersize=12, zorder=5)
     limit = 1.12 * max(np.max(np.abs(event.directions), initial=0.0), 0.05)
     panel.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
-    panel.text(0.03, 0.97, "area: $p_T$", transform=panel.transAxes, va="top", fontsize=9)
+    panel.text(0.03, 0.97, "area: $p_T$", transform=panel.transAxes, va="top", fontsize=SMALL)
     panel.set_xlabel(r"$\Delta\eta$(track, jet)")
     panel.set_ylabel(r"$\Delta\phi$(track, jet) [rad]")
-    panel.tick_params(direction="in", top=True, right=True)
 
 
 def _outline(view: View, chosen: np.ndarray) -> list[str]:

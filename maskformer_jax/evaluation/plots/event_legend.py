@@ -2,13 +2,16 @@
 
 from typing import Any
 
+from maskformer_jax.canvas import COLOURS, SMALL, SYMBOLS
 from maskformer_jax.evaluation.event_display import Hadron, View
-from maskformer_jax.evaluation.plots.canvas import COLOURS, SYMBOLS
 
 GREY, PILEUP_COLOUR = "0.62", "0.72"
 # Of the classes of hadrons, with sizes that look alike.
 MARKERS = (("*", 17.0), ("P", 12.0), ("X", 12.0), ("D", 10.0))
 SHOWN = 5
+# Properties that are seen around the jet axis.
+DRAWN = ("deta", "dphi")
+AXIS_COLOUR = "0.8"
 
 
 def colour(slot: int) -> str:
@@ -52,7 +55,7 @@ def list_hadrons(panel: Any, view: View, unit: dict[str, str]) -> None:
     panel.set_axis_off()
     panel.set(xlim=(0, 1), ylim=(0, 1))
     if not view.hadrons:
-        panel.text(0.02, 0.97, "no hadrons", va="top", fontsize=11)
+        panel.text(0.02, 0.97, "no hadrons", va="top")
     for row, hadron in enumerate(view.hadrons[:SHOWN]):
         top = 0.99 - 0.2 * row
         draw_symbol(panel, hadron, 0.05, top - 0.03)
@@ -60,9 +63,10 @@ def list_hadrons(panel: Any, view: View, unit: dict[str, str]) -> None:
         values = [
             f"{SYMBOLS.get(name, name)} = {_with_unit(value, unit.get(name, ''))}"
             for name, value in hadron.properties.items()
+            if name not in DRAWN
         ]
-        lines += [",  ".join(values[i : i + 3]) for i in range(0, len(values), 3)]
-        panel.text(0.11, top, "\n".join(lines), va="top", fontsize=9.5)
+        lines += [", ".join(values[i : i + 2]) for i in range(0, len(values), 2)]
+        panel.text(0.11, top, "\n".join(lines), va="top", fontsize=SMALL - 1)
 
 
 def _kind(hadron: Hadron) -> str:
@@ -100,4 +104,5 @@ def line_styles() -> list[Any]:
             markerfacecolor="none",
             linestyle="none",
         ),
+        line("jet axis (+ below)", color=AXIS_COLOUR, linewidth=1.5),
     ]

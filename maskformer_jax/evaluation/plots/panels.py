@@ -1,99 +1,121 @@
-"""Panels of one style: quantities in bins and histograms, several runs with their ratios."""
+"""Panels of one style: quantities in bins, histograms and lines, several runs with their ratios."""
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from maskformer_jax.evaluation.plots.canvas import colour, save, with_symbols
+from maskformer_jax.canvas import (
+    SMALL,
+    colour,
+    grid,
+    legend_below,
+    readable_ticks,
+    with_symbols,
+)
 from maskformer_jax.evaluation.results import Curve
 
 MARKERS = "osDv^<>P"
 # Where many runs are drawn together their points are spread over this part of the bin.
 SPREAD = 0.6
 # Height of a panel of ratios, in that of the panel above.
-RATIO_SHARE = 0.35
+RATIO_SHARE = 0.42
 # Size of a panel in inches, alone and among others; most panels in a row.
-ALONE, PANEL = (6.5, 3.7), (4.4, 3.3)
-COLUMNS = 4
-# Ratios of several panels go so far.
-WIDEST_RATIO = 2.0
+ALONE, PANEL = (6.8, 4.4), (5.2, 3.7)
+COLUMNS = 3
+# Ratios that run over more than this factor have a logarithmic axis, which ends at the widest.
+WIDE_RATIO, WIDEST_RATIO = 4.0, 30.0
 # Room above histograms for a line of the legend, in units of the highest bin.
-LEGEND_LINE = 0.085
+LEGEND_LINE = 0.11
 # Bins of the reference with fewer entries have no ratio.
 MIN_IN_RATIO = 10
+# Length of the arrow of a lower limit, in units of the limit.
+ARROW = 0.5
+# Efficiencies that come close to 1 are shown up to there, others up to where they are.
+HIGH = 0.5
+
+# Positive lines that run over more than this factor have a logarithmic axis.
+LOGARITHMIC = 20
+# Widths of lines, of the first of many and of others.
+THICKEST, THINNEST = 4.0, 1.8
 
 HISTOGRAMS = ("counts", "scores")
 
 Run = tuple[str, Curve]
+Series = Sequence[tuple[str, Mapping[str, Curve]]]
 
 
-def draw(
-    series: Sequence[tuple[str, Mapping[str, Curve]]], path: Path, has_ratios: bool = True
-) -> list[Path]:
-    """Draws a panel for each curve of a picture, with all runs and their ratios to the first.
+def draw(series: Series, has_ratios: bool = True) -> Any:
+    """A figure with a panel for each curve, with all runs and their ratios to the first.
 
     Args:
-        series: label of each run, and its curves by name.
-        path: of the PNG file.
+        series: label of each run, and its curves by name; one without keeps its colour.
         has_ratios: where there are several runs.
 
     Returns:
-        The file; none where no bin of any curve has a value.
+        The figure; none where no bin of any curve has a value.
     """
     names = dict.fromkeys(name for _, curves in series for name in curves)
     cells = [[(label, curves[n]) for label, curves in series if n in curves] for n in names]
-    first = cells[0][0][1]
+    kind = cells[0][0][1].kind
     limits = filled_range([curve for runs in cells for _, curve in runs])
     if limits is None:
-        return []
+        return None
     number = len(cells)
-    columns = min(COLUMNS, number if number <= 2 else -(-number // 2))
-    size = ALONE if number == 1 else PANEL
-    figure, panels = grid(
-        columns, -(-number // columns), size, RATIO_SHARE * (len(series) > 1 and has_ratios)
-    )
+    columns = number if number <= 2 else 2 if number == 4 else COLUMNS
+    has_ratios &= len(series) > 1 and kind != "line"
+    rows = -(-number // columns)
+    figure, panels = grid(columns, rows, ALONE if number == 1 else PANEL, RATIO_SHARE * has_ratios)
+    colours = {label: colour(index) for index, (label, _) in enumerate(series)}
     for runs, (main, ratio) in zip(cells, panels, strict=False):
-        if first.kind in HISTOGRAMS:
+        if kind in HISTOGRAMS:
             _counts(runs, main, ratio)
+        elif kind == "line":
+            _lines(runs, main, colours)
         else:
             _profile(runs, main, ratio, limits)
-        widest = math.inf if number == 1 else WIDEST_RATIO
-        label = f"Ratio to\n{runs[0][0]}" if number == 1 else "Ratio"
-        finish(main, ratio, runs[0][1], label, widest)
+        finish(main, ratio, runs[0][1], f"Ratio to\n{runs[0][0]}" if number == 1 else "Ratio")
     for panel in (panel for cell in panels[number:] for panel in cell if panel):
         panel.remove()
-    if first.kind == "efficiency":
-        top = max(main.get_ylim()[1] for main, _ in panels[:number])
+    if kind == "efficiency":
+        values = np.concatenate([curve.points.value for runs in cells for _, curve in runs])
+        top = np.max(values, initial=0, where=np.isfinite(values))
         for main, _ in panels[:number]:
-            main.set_ylim(-0.02 * top, min(1.05, 1.1 * top))
-    figure.suptitle(_title(cells), fontsize=11)
-    # The legends of histograms have the notes of the runs.
-    is_alone = number == 1 and first.kind != "counts"
-    _legend(figure, series, columns, panels[0][0] if is_alone else None)
-    return [save(figure, path)]
+            main.set_ylim(0, 1 if top > HIGH else 1.2 * top or 1)
+    figure.suptitle(_title(cells))
+    legend_below(figure, {label: colours[label] for label, curves in series if curves})
+    return figure
 
 
 def _title(cells: Sequence[Sequence[Run]]) -> str:
     first = cells[0][0][1]
-    edge = any(0 in curve.points.error for runs in cells for _, curve in runs)
-    note = "open points: all or none" if edge and first.kind == "efficiency" else ""
-    note = "the outer bins hold what lies beyond" if first.kind in HISTOGRAMS else note
-    return ", ".join(filter(None, [first.title, note]))
+    points = [curve.points for runs in cells for _, curve in runs]
+    is_limited = any(np.any(np.isnan(p.value) & np.isfinite(p.low)) for p in points)
+    note = "Arrows: limits at 95 % CL" if is_limited else ""
+    note = "The outer bins hold what lies beyond" if first.kind in HISTOGRAMS else note
+    return "\n".join(filter(None, [first.title, note]))
 
 
-def _legend(figure: Any, series: Sequence[tuple[str, Any]], columns: int, alone: Any) -> None:
-    from matplotlib.lines import Line2D
+def _lines(runs: Sequence[Run], main: Any, colours: Mapping[str, str]) -> None:
+    """Values against epochs or steps; a curve of few points has dots."""
+    from matplotlib.ticker import MaxNLocator
 
-    labels = [label for label, _ in series]
-    lines = [Line2D([], [], color=colour(i), linewidth=2) for i in range(len(labels))]
-    if alone is not None:
-        alone.legend(lines, labels, frameon=False)
-    elif len(labels) > 1:
-        place = "outside lower center"
-        figure.legend(lines, labels, loc=place, ncols=min(columns, len(labels)), frameon=False)
+    main.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    values = np.concatenate([curve.points.value for _, curve in runs])
+    ends = [f(values[np.isfinite(values)], initial=1.0) for f in (np.min, np.max)]
+    if 0 < ends[0] * LOGARITHMIC < ends[1]:
+        main.set_yscale("log")
+    for index, (label, curve) in enumerate(runs):
+        x, value, low, high = curve.points
+        dots = {"marker": "o", "markersize": 5} if curve.note else {}
+        # A line that lies on another one leaves its border.
+        width = max(THINNEST, THICKEST - 0.5 * index) if len(runs) > 2 else THINNEST
+        main.plot(x, value, color=colours[label], linewidth=width, **dots)
+        if np.isfinite(low).any():
+            main.fill_between(x, low, high, color=colours[label], alpha=0.2, linewidth=0)
+    if math.isfinite(runs[0][1].mark):
+        main.axhline(runs[0][1].mark, color="0.6", linewidth=0.8, zorder=0)
 
 
 def _profile(runs: Sequence[Run], main: Any, ratio: Any, limits: tuple[float, float]) -> None:
@@ -108,11 +130,10 @@ def _profile(runs: Sequence[Run], main: Any, ratio: Any, limits: tuple[float, fl
 
 
 def binned(axes: Any, runs: Sequence[Run], ratio_axes: Any = None) -> None:
-    """Draws values with errors in bins, each run as a stair with points.
+    """Draws values with their intervals in bins, each run as a stair with points.
 
-    The axes may be logarithmic; set the scale of x before. A point is open where all or none of a
-    bin have passed, so that its binomial error is zero. A band shows the error of the first run in
-    the panel of the ratios to it.
+    The axes may be logarithmic; set the scale of x before. Where there is a lower limit alone an
+    arrow begins there. A band shows the interval of the first run in the panel of the ratios to it.
 
     Args:
         axes: of the values.
@@ -122,22 +143,26 @@ def binned(axes: Any, runs: Sequence[Run], ratio_axes: Any = None) -> None:
     # No ratio to nothing, nor to an empty bin.
     reference = np.where(runs[0][1].points.value > 0, runs[0][1].points.value, np.nan)
     for index, (label, curve) in enumerate(runs):
-        edges, value, error = curve.points
+        edges, value, low, high = curve.points
         points = _positions(axes, edges, index, len(runs))
         style = {"color": colour(index), "alpha": 0.9}
-        dots = style | {"fmt": MARKERS[index % len(MARKERS)], "ms": 3.5, "lw": 1.2}
-        axes.stairs(value, edges, baseline=None, linewidth=1, **style)
-        axes.errorbar(points, np.where(error == 0, np.nan, value), error, label=label, **dots)
-        axes.errorbar(points, np.where(error == 0, value, np.nan), mfc="white", **dots)
+        dots = style | {"fmt": MARKERS[index % len(MARKERS)], "ms": 5, "lw": 1.5, "zorder": 3}
+        axes.stairs(value, edges, baseline=None, linewidth=1.2, **style)
+        ends = value - low, high - value
+        drawn = axes.errorbar(points, value, ends, label=label, **dots)
+        # A point at the border is whole.
+        drawn.lines[0].set_clip_on(False)
+        limit = np.where(np.isnan(value), low, np.nan)
+        axes.errorbar(points, limit, ARROW * limit, lolims=True, **dots | {"fmt": "_"})
         if ratio_axes is None:
             continue
-        ratio, ratio_error = value / reference, error / reference
-        ratio_axes.stairs(ratio, edges, baseline=None, linewidth=1, **style)
+        ratio, below, above = (x / reference for x in (value, *ends))
+        ratio_axes.stairs(ratio, edges, baseline=None, linewidth=1.2, **style)
         if index == 0:
-            band = {"baseline": 1 - ratio_error, "fill": True, "color": "0.85", "zorder": 0}
-            ratio_axes.stairs(1 + ratio_error, edges, **band)
+            band = {"baseline": 1 - below, "fill": True, "color": "0.85", "zorder": 0}
+            ratio_axes.stairs(1 + above, edges, **band)
         else:
-            ratio_axes.errorbar(points, ratio, ratio_error, **dots)
+            ratio_axes.errorbar(points, ratio, [below, above], **dots)
 
 
 def _positions(axes: Any, edges: np.ndarray, index: int, number: int) -> np.ndarray:
@@ -149,11 +174,12 @@ def _positions(axes: Any, edges: np.ndarray, index: int, number: int) -> np.ndar
 
 
 def filled_range(curves: Sequence[Curve]) -> tuple[float, float] | None:
-    """Outer edges of the bins in which any of the curves has a value; none: there are none."""
+    """Outer edges of the bins in which any of the curves has a value or a limit; none: none has."""
     ends: list[float] = []
     for curve in curves:
-        bins = np.flatnonzero(np.isfinite(curve.points.value))
-        ends += [curve.points.x[bins[0]], curve.points.x[bins[-1] + 1]] if len(bins) else []
+        x, value, low, _ = curve.points
+        bins = np.flatnonzero(np.isfinite(value) | np.isfinite(low))
+        ends += [x[bins[0]], x[min(bins[-1] + 1, len(x) - 1)]] if len(bins) else []
     return (float(min(ends)), float(max(ends))) if ends else None
 
 
@@ -161,17 +187,18 @@ def _counts(runs: Sequence[Run], main: Any, ratio: Any) -> None:
     """Histograms as fractions of their entries; the legend has the notes of the runs."""
     reference = None
     for index, (_, curve) in enumerate(runs):
-        edges, counts, errors = curve.points
+        edges, counts, errors = *curve.points[:2], curve.points.error
         total = max(counts.sum(), 1.0)
         value, error = counts / total, errors / total
-        main.stairs(value, edges, color=colour(index), linewidth=1.4, label=curve.note)
+        main.stairs(value, edges, color=colour(index), linewidth=1.8, label=curve.note)
         _band(main, edges, value, error, colour(index))
         if ratio is None:
             continue
         if reference is None:
             reference = edges, np.where(counts >= MIN_IN_RATIO, value, np.nan)
         if np.array_equal(edges, reference[0]):
-            ratio.stairs(value / reference[1], edges, color=colour(index), linewidth=1.2)
+            line = {"color": colour(index), "linewidth": 1.5, "baseline": None}
+            ratio.stairs(value / reference[1], edges, **line)
             _band(ratio, edges, value / reference[1], error / reference[1], colour(index))
     first = runs[0][1]
     if first.kind == "scores":
@@ -184,8 +211,8 @@ def _counts(runs: Sequence[Run], main: Any, ratio: Any) -> None:
         main.set_xlim(first.points.x[0], first.points.x[-1])
     main.axvline(first.mark, color="0.6", linewidth=0.8, zorder=0)
     title = f"{int(first.points.value.sum()):,} entries"
-    text = {"title": title, "title_fontsize": 8, "fontsize": 8, "alignment": "left"}
-    main.legend(frameon=False, loc="upper left", handlelength=1.2, **text)
+    text = {"title": title, "title_fontsize": SMALL, "fontsize": SMALL, "alignment": "left"}
+    main.legend(loc="upper left", handlelength=1.2, labelspacing=0.2, **text)
 
 
 def _band(panel: Any, edges: np.ndarray, value: np.ndarray, error: np.ndarray, fill: str) -> None:
@@ -195,50 +222,18 @@ def _band(panel: Any, edges: np.ndarray, value: np.ndarray, error: np.ndarray, f
     )  # fmt: skip
 
 
-def grid(columns: int, rows: int, size: tuple[float, float], ratio: float) -> tuple[Any, list]:
-    """A figure and its panels, row by row, each with that of its ratios below or none.
-
-    Args:
-        columns: of the figure.
-        rows: of the figure.
-        size: width and height of a panel in inches.
-        ratio: height of the panels of ratios, in that of the others; 0: there are none.
-    """
-    from matplotlib.figure import Figure
-
-    height = size[1] * (1 + ratio)
-    figure = Figure(figsize=(size[0] * columns, height * rows + 0.5), layout="constrained")
-    outer, cells = figure.add_gridspec(rows, columns), []
-    for place in (outer[row, column] for row in range(rows) for column in range(columns)):
-        if not ratio:
-            cells.append((figure.add_subplot(place), None))
-            continue
-        inner = place.subgridspec(2, 1, height_ratios=[1, ratio], hspace=0.02)
-        main = figure.add_subplot(inner[0])
-        cells.append((main, figure.add_subplot(inner[1], sharex=main)))
-    return figure, cells
-
-
-def finish(main: Any, ratio: Any, curve: Curve, ratio_label: str, widest: float) -> None:
-    """Ticks, labels and the line at 1 of a panel and that of its ratios up to `widest`, if any."""
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-
-    for panel in filter(None, (main, ratio)):
-        panel.tick_params(which="both", direction="in", top=True, right=True)
-    bottom = ratio or main
-    bottom.set_xlabel(with_symbols(curve.x_label))
+def finish(main: Any, ratio: Any, curve: Curve, ratio_label: str) -> None:
+    """Ticks, labels and the line at 1 of a panel and that of its ratios, if any."""
+    (ratio or main).set_xlabel(with_symbols(curve.x_label))
     main.set_ylabel(with_symbols(curve.y_label))
-    for axis in (main.xaxis, main.yaxis):
-        if axis.get_scale() == "log":
-            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        if axis.get_scale() != "linear":
-            axis.set_major_formatter(StrMethodFormatter("{x:g}"))
-            axis.set_minor_formatter(NullFormatter())
-    if bottom.get_xscale() == "linear":
-        bottom.locator_params(axis="x", nbins=5)
     if ratio is not None:
         main.tick_params(labelbottom=False)
         ratio.set_ylabel(ratio_label)
         ratio.axhline(1, color="0.6", linewidth=0.8, zorder=0)
-        low, high = ratio.dataLim.intervaly
-        ratio.set_ylim(max(1 / widest, min(low, 0.9)), min(widest, max(high, 1.1)))
+        (low, high), smallest = ratio.dataLim.intervaly, ratio.dataLim.minpos[1]
+        if high > WIDE_RATIO * smallest:
+            ratio.set_yscale("log")
+            low, high = max(smallest, 1 / WIDEST_RATIO), min(high, WIDEST_RATIO)
+        ratio.set_ylim(min(0.97 * low, 0.9), max(1.03 * high, 1.1))
+    for axes in filter(None, (main, ratio)):
+        readable_ticks(axes)

@@ -1,0 +1,86 @@
+"""Tables that show all models at once: changes to the reference, and published values."""
+
+import math
+from collections.abc import Sequence
+
+from maskformer_jax.evaluation.models import over_seeds, tasks_of
+from maskformer_jax.evaluation.quantities import number
+from maskformer_jax.evaluation.results import Quantity, Table, table_of
+from maskformer_jax.study.collect import Collected, Test
+from maskformer_jax.study.comparison import SIGNIFICANT, cell, contrast, estimates
+from maskformer_jax.study.config import StudyConfig
+from maskformer_jax.study.quantities import everything
+
+# A table of more quantities than these is none of a glance.
+MOST = 9
+NOTE = (
+    "Rejections and narrowness change by a factor, told in %; others by a difference in their own "
+    "unit. Larger is better in every column."
+)
+
+
+def changes(collected: Collected, test: Test) -> Table:
+    """The change of every model to the reference in each quantity, with its error.
+
+    Args:
+        collected: the finished runs.
+        test: on which they were evaluated.
+    """
+    study, models, reference = collected.study, test.models, collected.study.reference
+    columns, cells = {}, {name: {} for name in models if name != reference}
+    for column, quantity in enumerate(everything(test.entries)[:MOST]):
+        known = estimates(models, quantity.read)
+        if reference not in known:
+            continue
+        columns[str(column)] = quantity.name
+        for name in cells.keys() & known.keys():
+            value, error = contrast(known, {name: 1, reference: -1})
+            unit = "%" if quantity.is_ratio else ""
+            if quantity.is_ratio:
+                value, error = 100 * math.expm1(value), 100 * math.exp(value) * error
+            cells[name][str(column)] = number(value, error, unit, "high")
+    return table_of(
+        "overview",
+        f"Change to {study.label(reference)} on {test.name}",
+        {name: study.label(name) for name in cells},
+        columns,
+        cells,
+        notes=(NOTE,),
+        row_groups={name: study.models[name].group for name in cells},
+    )
+
+
+def judged(found: Quantity | None) -> str:
+    """`plus` or `minus` for a change that is significant, nothing for others."""
+    if found is None or not abs(found.value) >= SIGNIFICANT * found.error > 0:
+        return ""
+    return "plus" if found.value > 0 else "minus"
+
+
+def published(study: StudyConfig, tests: Sequence[Test]) -> list[Table]:
+    """Published values with those of the same models beside them, a table for each test."""
+    tables = []
+    for test in tests:
+        chosen = {k: p for k, p in study.published.items() if p.test == test.name}
+        named = dict.fromkeys(name for p in chosen.values() for name in p.values)
+        columns, groups, cells = {}, {}, {name: {} for name in named if name in test.models}
+        for key, entry in chosen.items():
+            task = next(iter(tasks_of(test.entries, entry.section)), "")
+            read = cell(entry.section, task, entry.table, entry.row, entry.column)
+            for of, label in (("published", entry.source), ("here", "here")):
+                columns[f"{key}/{of}"], groups[f"{key}/{of}"] = label, entry.text
+            for name, found in cells.items():
+                seeds = {seed: read(x) for seed, x in test.models[name].seeds.items()}
+                own = over_seeds({s: Quantity(x.value, x.error) for s, x in seeds.items() if x})
+                value = entry.values.get(name, math.nan)
+                found |= {f"{key}/published": number(value), f"{key}/here": own}
+        title = f"Published values and those on {test.name}"
+        options = {
+            "column_groups": groups,
+            "row_groups": {name: study.models[name].group for name in cells},
+            "notes": (study.published_note,) if study.published_note else (),
+        }
+        rows = {name: study.label(name) for name in cells}
+        table = table_of(f"published_{test.name}", title, rows, columns, cells, **options)
+        tables += [] if table.is_empty else [table]
+    return tables
