@@ -15,8 +15,9 @@ test: $(VENV)/.dev  ## Run every test
 wheel:  ## Build the wheel, install it into fresh environments, and use it there
 	$(PYTHON) tests/wheel.py
 
-campaign: $(VENV)/.dev  ## Run what takes long: every recorded log
+campaign: $(VENV)/.dev  ## Run what takes long: every recorded log, and all trials of docs/reliability.md
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m campaign
+	$(BIN)/python tests/campaign/run.py
 
 lint: $(VENV)/.dev  ## Check style
 	$(BIN)/ruff check .

@@ -53,6 +53,16 @@ class Config:
     def __post_init__(self):
         usable = self.name not in ("", "baseline") and "/" not in self.name
         check(usable, "name", "be a name without `/`, other than `baseline`", self.name)
+        _check_names(configuration.plain(self))
+
+
+def _check_names(tree: Mapping[str, object], path: str = "") -> None:
+    """Raises InputError where a name, such as that of a class, would begin a formula in plots."""
+    for key, value in tree.items():
+        if "$" in key:
+            raise InputError(f"`{path}` must have names without `$`; got {key!r}")
+        if isinstance(value, Mapping):
+            _check_names(value, f"{path}.{key}".lstrip("."))
 
 
 def tables(kinds: Mapping[str, Kind] = KINDS) -> dict[str, dict[str, type]]:

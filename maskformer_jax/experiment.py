@@ -64,13 +64,17 @@ def train(
     run = Path(config.output_dir)
     if not resume:
         run_folder.check_is_free(run)
-        return _train(config, run, build(config, kinds), resume=False)
+        return _train(config, run, build(config, kinds))
     with held(run, "trains in"):
-        run_folder.check_is_continued(run, config)
-        return _train(config, run, build(config, kinds), resume=True)
+        jets = run_folder.check_is_continued(run, config)
+        return _train(config, run, build(config, kinds), jets)
 
 
-def _train(config: Config, run: Path, model: Model, *, resume: bool) -> loop.Outcome:
+def _train(
+    config: Config, run: Path, model: Model, before: run_folder.Jets | None = None
+) -> loop.Outcome:
+    """Trains anew, or goes on from a run of the jets before."""
+    resume = before is not None
     data, settings = config.data, config.training
     outputs_of(model.tasks, model.schema, config.name)
     check_label(heading(config.plot))
@@ -88,7 +92,7 @@ def _train(config: Config, run: Path, model: Model, *, resume: bool) -> loop.Out
         loader = training_loader(config, model, train_file, scaling)
         fingerprints = _fingerprints(config, train_file, val_file)
     if resume:
-        run_folder.check_jets(run, fingerprints)
+        run_folder.check_jets(run, before, fingerprints)
     total_steps = settings.epochs * loader.steps_per_epoch
     check(total_steps < 2**31, "training.epochs", "give fewer than 2^31 steps", settings.epochs)
     trainer = loop.build(config, model, total_steps, spread=loader.layout.spread)

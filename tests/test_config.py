@@ -164,6 +164,7 @@ BROKEN = [
         "data.labels.hadron_class.classes={b: 5, none: 0}",
         "hadron_class.classes` must not list",
     ),
+    ("data.labels.flavour.classes={$b: 1, c: 2}", "`data.labels.flavour.classes` must have names"),
     ("data.labels.flavour.classes={a: 1, b: 1}", "`data.labels.flavour.classes` must give each cl"),
     ("data.labels.origin.classes={}", "`data.labels.origin.classes` must give each cla"),
     ("data.labels.tracks={of: jets, field: a}", "`data.labels` must have other names than jets"),

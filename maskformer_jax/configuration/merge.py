@@ -1,7 +1,8 @@
 """How several configurations become one, as plain data.
 
 Sections, and the maps called `MERGED`, merge by key at every depth; any other value, a mapping too,
-replaces the one before. A null section says nothing. A new `name` or `kind` drops the options of
+replaces the one before. A null section says nothing, but a null entry of the maps called `DROPPED`
+is dropped: `targets: {mass: null}`. A new `name` or `kind` drops the options of
 the old one. A dotted override follows its path and sets what is at the end by the same rule.
 """
 
@@ -16,6 +17,8 @@ MERGED = (
     *("streams", "labels", "objects", "tasks"),
     *("losses", "transforms", "targets", "discriminants"),
 )
+# Those of them whose entries are dropped by null; `without` leaves out tasks and losses.
+DROPPED = ("transforms", "targets", "discriminants")
 
 
 def merge(base: object, overlay: object, place: Place, tables: Tables, path: str = "") -> object:
@@ -47,10 +50,19 @@ def merge(base: object, overlay: object, place: Place, tables: Tables, path: str
         return _merge_section(base, overlay, place, tables, path)
     merged, inner = dict(base), place.entry()
     for key, value in overlay.items():
+        if key in base and _drops(value, path):
+            del merged[key]
+            continue
         if value is None and key not in base and inner.is_section:
             raise InputError(f"`{path}.{key}` is empty: write {{}} for its defaults")
         merged[key] = merge(base.get(key), value, inner, tables, f"{path}.{key}")
     return merged
+
+
+def _drops(value: object, path: str) -> bool:
+    """Whether an entry of the map at a path is dropped by a value."""
+    is_none = value is None or (isinstance(value, Text) and value in ("null", "none"))
+    return is_none and path.rpartition(".")[2] in DROPPED
 
 
 def _merge_section(base: dict, overlay: dict, place: Place, tables: Tables, path: str) -> dict:
@@ -89,6 +101,8 @@ def override(
         return merge(base, value, place, tables, path)
     key, rest = keys[0], keys[1:]
     data = base if isinstance(base, dict) else {}
+    if not rest and key in data and _drops(value, path):
+        return merge(base, {key: value}, place, tables, path)
     if place.is_section and not rest:
         return _merge_section(data, {key: value}, place, tables, path)
     if place.is_section:

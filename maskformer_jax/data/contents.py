@@ -12,6 +12,8 @@ from maskformer_jax.data.schema import Label, Schema, Targets
 from maskformer_jax.data.sources import check_is_there, datasets, dead_links, printable
 from maskformer_jax.errors import InputError
 
+# Of names that are listed in a message.
+MOST_NAMES = 12
 KINDS = {"numeric": "fiub", "integer": "iu", "boolean": "b"}
 
 
@@ -58,9 +60,17 @@ def label_fields(schema: Schema, name: str) -> Iterator[Field]:
         yield from _object_fields(schema, label.of)
 
 
-def labels_there(file: h5py.File, schema: Schema) -> tuple[str, ...]:
-    """Names of the labels whose datasets and fields are all in the file."""
-    return tuple(name for name in schema.labels if not _missing(file, label_fields(schema, name)))
+def labels_missing(file: h5py.File, schema: Schema) -> dict[str, str]:
+    """Labels of which a dataset or a field is not in the file -> the first of those."""
+    there = {name: data.dtype.names or () for name, data in datasets(file).items()}
+    found: dict[str, str] = {}
+    for label in schema.labels:
+        for dataset, name, _ in label_fields(schema, label):
+            if dataset not in there:
+                found.setdefault(label, f"no dataset `{dataset}`")
+            elif name not in there[dataset]:
+                found.setdefault(label, f"no field `{name}` of `{dataset}`")
+    return found
 
 
 def check_fields(file: h5py.File, schema: Schema, labels: Sequence[str]) -> None:
@@ -177,12 +187,13 @@ def _missing(file: h5py.File, fields: Iterable[Field]) -> list[str]:
 
 
 def _names(absent: Sequence[str], there: Sequence[str], nothing: str = "none") -> str:
-    """The names that are absent, each with the nearest there is, and all that there are."""
+    """The names that are absent, each with the nearest there is, and the first that there are."""
     listed, there = [], list(map(printable, there))
     for name in absent:
         near = difflib.get_close_matches(name, there, 1)
         listed.append(f"`{name}`" + (f" (nearest: `{near[0]}`)" if near else ""))
-    return f"{', '.join(listed)}; it has: {', '.join(there) or nothing}"
+    more = f" and {len(there) - MOST_NAMES} more" if len(there) > MOST_NAMES else ""
+    return f"{', '.join(listed)}; it has: {', '.join(there[:MOST_NAMES]) or nothing}{more}"
 
 
 def _check_filters(file: h5py.File, name: str) -> None:

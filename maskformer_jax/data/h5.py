@@ -13,7 +13,7 @@ from maskformer_jax.data.contents import (
     check_fields,
     check_shapes,
     has_classes,
-    labels_there,
+    labels_missing,
 )
 from maskformer_jax.data.labels import class_index, real_objects
 from maskformer_jax.data.schema import Schema
@@ -93,7 +93,7 @@ class JetFile:
             the file, at least 1.
         chunk_rows: rows that are compressed together; 1 where the file is not chunked.
         labels: names of the labels that the file has.
-        missing: names of those that it lacks.
+        missing: those that it lacks -> what of it is not there.
         others: files that its datasets are linked to.
     """
 
@@ -129,10 +129,8 @@ class JetFile:
     def _look(self, truth: str) -> None:
         """Compares the file with the schema."""
         schema, file = self.schema, self._file
-        self.labels = tuple(schema.labels)
-        if truth == "optional":
-            self.labels = labels_there(file, schema)
-        self.missing = tuple(name for name in schema.labels if name not in self.labels)
+        self.missing = labels_missing(file, schema) if truth == "optional" else {}
+        self.labels = tuple(name for name in schema.labels if name not in self.missing)
         check_fields(file, schema, self.labels)
         places = {*self.labels, *(schema.labels[name].of for name in self.labels)}
         self._objects = [name for name in schema.objects if name in places]

@@ -1,6 +1,6 @@
 """Everything that is measured on a test file, section by section and task by task."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from maskformer_jax.data import JetFile
@@ -99,17 +99,18 @@ class Tally:
         return Result(label, self._jets, sections, test_file, left_out)
 
 
-def left_out(setting: Setting, missing: Sequence[str], jet_fields: Sequence[str]) -> list[str]:
+def left_out(setting: Setting, missing: Mapping[str, str], jet_fields: Sequence[str]) -> list[str]:
     """What the configuration asks for and the evaluation does not have, a line each.
 
     Args:
         setting: of the test file.
-        missing: labels that the file lacks.
+        missing: labels that the file lacks -> what of them.
         jet_fields: fields of the jets in the file.
     """
     options, lines = setting.config.evaluation, []
     if missing:
-        lines.append(f"not in the file, and left out with all that needs it: {', '.join(missing)}")
+        reasons = ", ".join(f"{label} ({reason})" for label, reason in missing.items())
+        lines.append(f"not in the file, and left out with all that needs it: {reasons}")
     if options.fields.jet_pt not in jet_fields:
         lines.append(
             f"the jets have no field `{options.fields.jet_pt}`, so curves against pT are empty; "

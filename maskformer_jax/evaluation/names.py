@@ -58,10 +58,12 @@ def spoken(class_name: str) -> str:
 def jets_in_formula(class_name: str) -> str:
     """A class of jets in a picture, before `s`, `rejection` or `efficiency`.
 
-    >>> jets_in_formula("ujets"), jets_in_formula("cjets")
-    ('light-jet', '$c$-jet')
+    >>> jets_in_formula("ujets"), jets_in_formula("cjets"), jets_in_formula("h__b")
+    ('light-jet', '$c$-jet', 'h__b-jet')
     """
-    return f"{SPOKEN[class_name]}-jet" if class_name in SPOKEN else f"${short(class_name)}$-jet"
+    if class_name in SPOKEN or not class_name.isalnum():
+        return f"{spoken(class_name)}-jet"
+    return f"${short(class_name)}$-jet"
 
 
 def probability(class_name: str, of_jets: bool) -> str:
@@ -100,7 +102,16 @@ def fraction_symbols(fractions: Mapping[str, float], symbol: str = "f_{}") -> li
     ['f_c = 0.1']
     """
     shown = list(fractions.items())[: 1 if len(fractions) == 2 else None]
-    return [f"{symbol.format(short(name))} = {value:g}" for name, value in shown]
+    return [f"{symbol.format(_subscript(short(name)))} = {value:g}" for name, value in shown]
+
+
+def _subscript(name: str) -> str:
+    """A name as a subscript, where one of several signs that may not stand there is none.
+
+    >>> _subscript("c"), _subscript("h__b")
+    ('c', 'h b')
+    """
+    return " ".join(re.findall(r"[^\W_]+", name))
 
 
 def in_words(*keys: str) -> dict[str, str]:

@@ -23,14 +23,19 @@ class WeightedGradient(NamedTuple):
     """Result of one evaluation of the losses and their gradients.
 
     Attributes:
-        losses: the unweighted losses.
+        sums: the unweighted losses as sums.
         gradient: the update direction, shaped like the parameters.
         weighting_state: state of the method after this step.
     """
 
-    losses: Float[Array, " K"]
+    sums: LossSums
     gradient: PyTree
     weighting_state: PyTree
+
+    @property
+    def losses(self) -> Float[Array, " K"]:
+        """The unweighted losses; zero for one that nothing was counted for."""
+        return self.sums.mean()
 
 
 class CheaperWeights(NamedTuple):
@@ -81,7 +86,7 @@ def with_weights_of(
         return sums, _pull_sum(params, method, state, sums_of_batch(sums), pull)
 
     sums, gradient = micro_batches.add_up(pull_back, parts)
-    return WeightedGradient(sums.mean(), gradient, state)
+    return WeightedGradient(sums, gradient, state)
 
 
 def _pull_sum(
@@ -133,4 +138,4 @@ def by_representation(
         return here, _pull_sum(params, method, weigh(sums, gramian), sums, pull)
 
     (sums, gramian), gradient = micro_batches.add_up(pull_back, parts)
-    return WeightedGradient(sums.mean(), gradient, weigh(sums, gramian))
+    return WeightedGradient(sums, gradient, weigh(sums, gramian))

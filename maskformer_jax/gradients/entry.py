@@ -108,7 +108,7 @@ def _in_one_pass(
         return sums, pull(weights * micro_batches.cotangents(sums_here.count))
 
     sums, gradient = micro_batches.add_up(pull_back, parts)
-    return WeightedGradient(sums.mean(), gradient, weigh(sums)[1])
+    return WeightedGradient(sums, gradient, weigh(sums)[1])
 
 
 def _loss_by_loss(
@@ -136,7 +136,7 @@ def _loss_by_loss(
         first = gradients_of(parts=parts)
         sums = first.sums
     gradient, state = method.update(first.gradients, state, params, losses=sums.mean(), **extra)
-    return WeightedGradient(sums.mean(), gradient, state)
+    return WeightedGradient(sums, gradient, state)
 
 
 def _halves(parts: Parts) -> Iterator[Parts]:

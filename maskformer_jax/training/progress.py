@@ -98,14 +98,13 @@ class Reporter:
         if step.number == 1 or step.number % self._every == 0:
             values = self._values(step.metrics)
             self._log.write(step.number, values)
-            self._bar.show_losses(values["loss/total"], self._by_loss(step.metrics.losses))
+            self._bar.show_losses(values["loss/total"], self._losses(step.metrics))
 
     def _values(self, metrics: StepMetrics) -> dict[str, float]:
         losses, weights = np.asarray(metrics.losses), np.asarray(metrics.weights)
+        named = {"loss": self._losses(metrics), "weight": self._by_loss(weights)}
         values = {
-            f"{kind}/{loss}": value
-            for kind, array in {"loss": losses, "weight": weights}.items()
-            for loss, value in self._by_loss(array).items()
+            f"{kind}/{x}": value for kind, found in named.items() for x, value in found.items()
         }
         values["loss/total"] = float(weights @ losses)
         if metrics.gramian is not None:
@@ -115,6 +114,11 @@ class Reporter:
         values["gradient_norm"] = float(metrics.gradient_norm)
         values["learning_rate"] = float(metrics.learning_rate)
         return values | self._bar.pace()._asdict()
+
+    def _losses(self, metrics: StepMetrics) -> dict[str, float]:
+        """Those that something was counted for."""
+        found = zip(self._by_loss(metrics.losses).items(), metrics.counted, strict=True)
+        return dict(pair for pair, counted in found if counted)
 
     def _by_loss(self, values: ArrayLike) -> dict[str, float]:
         values = np.asarray(values).tolist()

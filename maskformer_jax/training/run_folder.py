@@ -31,6 +31,8 @@ from maskformer_jax.training import manifest
 
 CONFIG_FILE = "config.yaml"
 BASELINE_FILE = "baseline.npz"
+# Option of a file of jets -> its fingerprint.
+Jets = Mapping[str, Mapping[str, int]]
 # Names in a file of jets, which leave the network as it is.
 NAMES = (
     *("data.*_file", "data.jets.dataset", "data.*.*.dataset", "data.*.*.valid"),
@@ -99,7 +101,7 @@ def _clear(run: Path) -> list[Path]:
     return left
 
 
-def complete(run: Path, config: Config, jets: Mapping[str, Mapping[str, int]]) -> None:
+def complete(run: Path, config: Config, jets: Jets) -> None:
     """Writes the manifest and the resolved configuration: a folder that has it can be continued.
 
     Args:
@@ -137,12 +139,17 @@ def load_resumed(argv: Sequence[str]) -> Config:
     return configuration.load_saved(Path(run) / CONFIG_FILE, rest)
 
 
-def check_is_continued(run: Path, config: Config) -> None:
-    """Raises InputError if the folder is damaged, or anything but `RESUMED` has changed."""
+def check_is_continued(run: Path, config: Config) -> Jets:
+    """The fingerprints of the jets of a run, in whose folder nothing but `RESUMED` has changed.
+
+    Raises:
+        InputError: the folder is damaged, or something else has changed.
+    """
     check_path(run)
     refuse_links(run)
-    manifest.read(run)
+    jets = manifest.read(run)
     check_unchanged(run, config, RESUMED, "resumed")
+    return jets
 
 
 def check_unchanged(run: Path, config: Config, but: Sequence[str], done: str) -> None:
@@ -162,15 +169,16 @@ def check_unchanged(run: Path, config: Config, but: Sequence[str], done: str) ->
             )
 
 
-def check_jets(run: Path, jets: Mapping[str, Mapping[str, int]]) -> None:
+def check_jets(run: Path, jets: Jets, jets_now: Jets) -> None:
     """Raises InputError if a file holds other jets than at the beginning of a run.
 
     Args:
         run: the folder.
-        jets: option of a file of jets -> its fingerprint.
+        jets: option of a file of jets -> its fingerprint at the beginning.
+        jets_now: the same today.
     """
-    for name, before in manifest.read(run).items():
-        now = jets.get(name, {})
+    for name, before in jets.items():
+        now = jets_now.get(name, {})
         changed = [f"{key} {before[key]}, now {now.get(key)}" for key in before
                    if before[key] != now.get(key)]  # fmt: skip
         if changed:

@@ -22,6 +22,7 @@ class StepMetrics(NamedTuple):
 
     Attributes:
         losses: unweighted losses of the batch before the update.
+        counted: whether there was anything to count for each; its loss is zero otherwise.
         weights: weights of the losses in the update.
         gramian: inner products of the gradients of the losses where the method compares
             them, from its last renewal; none for a method that has no task gradients.
@@ -32,6 +33,7 @@ class StepMetrics(NamedTuple):
     """
 
     losses: Float[Array, " K"]
+    counted: Bool[Array, " K"]
     weights: Float[Array, " K"]
     gramian: Float[Array, "K K"] | None
     residual: Float[Array, ""] | None
@@ -119,11 +121,12 @@ def build(
             more = {"losses_after": state.losses_after}
         else:
             more = _renewal(weighting, state.step, batch, labels, spread)
-        losses, gradient, weighting_state = gradients.weighted_gradient(
+        sums, gradient, weighting_state = gradients.weighted_gradient(
             *(sums_of, state.params, weighting, state.weighting_state, parts),
             backward=backward,
             **more,
         )
+        losses = sums.mean()
         updates, optimiser_state = optimiser.update(gradient, state.optimiser_state, state.params)
         params = optax.apply_updates(state.params, updates)
         gradient_norm = optax.tree.norm(gradient)
@@ -142,6 +145,7 @@ def build(
         kept = jax.tree.map(partial(jnp.where, finite), proposed, state)
         metrics = StepMetrics(
             losses=losses,
+            counted=sums.count > 0,
             weights=weighting_state.weights,
             gramian=getattr(weighting_state, "gramian", None),
             residual=getattr(weighting_state, "residual", None),

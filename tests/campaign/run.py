@@ -77,7 +77,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--short", action="store_true", help="as few trials as the tests make")
     add("--hours", type=float, default=1.75, help="no trial begins later")
     add("--seed", type=int, default=0, help="of all draws")
-    add("--only", type=int, metavar="INDEX", help="repeat this trial of the kinds")
+    add("--only", type=int, nargs="+", metavar="INDEX", help="repeat these trials of the kinds")
     add("--output", type=Path, default=ROOT / "runs" / "campaign", help="where the record goes")
     add("--document", action="store_true", help="write the table into docs/reliability.md")
     return parser.parse_args(argv)
@@ -86,20 +86,20 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 def remaining(name: str, options: argparse.Namespace, first: int) -> Iterator[dict[str, Any]]:
     """Makes the trials of a kind that are not in the record yet, as lines for it."""
     kind = module(name)
-    number = kind.SHORT if options.short else kind.FULL
-    if options.only is not None:
-        first, number = options.only, options.only + 1
+    spans = [(first, kind.SHORT if options.short else kind.FULL)]
+    if options.only:
+        spans = [(index, index + 1) for index in options.only]
     commit = _git("describe", "--always", "--dirty")
-    if first >= number:
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        for index, trial in enumerate(
-            kind.trials(number, options.seed, Path(folder), first), first
-        ):
-            done = trial._replace(note=trial.note[:LONGEST_NOTE])._asdict()
-            now = datetime.now(UTC).date().isoformat()
-            yield {"kind": name, "seed": options.seed, "index": index, **done,
-                   "date": now, "commit": commit}  # fmt: skip
+    for start, end in spans:
+        if start >= end:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            found = kind.trials(end, options.seed, Path(folder), start)
+            for index, trial in enumerate(found, start):
+                done = trial._replace(note=trial.note[:LONGEST_NOTE])._asdict()
+                now = datetime.now(UTC).date().isoformat()
+                head = {"kind": name, "seed": options.seed, "index": index}
+                yield head | done | {"date": now, "commit": commit}
 
 
 def read(record: Path, seed: int) -> dict[str, dict[int, dict[str, Any]]]:

@@ -51,6 +51,11 @@ RESULTS = [
     ("model: {norm: {learnt: false}}", "model: {norm: {name: batch_norm}}", [], "model.norm", {"name": "batch_norm", "momentum": 0.9}),
     ("model: {norm: {learnt: false}}", "model: {norm: {name: layer_norm}}", [], "model.norm.learnt", False),
     (OBJECTS, "tasks: {hadrons: {kind: classification, label: x}}", [], HADRONS, {"label": "x", "kind": "classification", "class_weights": None}),
+    # Null drops an entry of the maps of transforms, targets and discriminants.
+    ("data: {streams: {tracks: {transforms: {z0: {name: log}}}}}", "data: {streams: {tracks: {transforms: {z0: null}}}}", [], f"{TRACKS}.transforms", {"d0": D0}),
+    ("", "", [f"--{TRACKS}.transforms.d0", "null"], f"{TRACKS}.transforms", {}),
+    ("", "", [f"--{TRACKS}.transforms", "{d0: null, z0: {name: log}}"], f"{TRACKS}.transforms", {"z0": {"name": "log", "scale": 1.0}}),
+    (OBJECTS, "tasks: {hadrons: {losses: {regression: {targets: {a: {}, b: {}}}}}}", [f"--{HADRONS}.losses.regression.targets.a", "none"], f"{HADRONS}.losses.regression.targets", {"b": {"name": "identity"}}),
     # Transforms.
     ("", "", [], f"{TRACKS}.transforms.d0", D0),
     ("data: {streams: {tracks: {transforms: {d0: {scale: 0.1}}}}}", "", [], f"{TRACKS}.transforms.d0", {"name": "asinh", "scale": 0.1}),

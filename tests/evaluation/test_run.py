@@ -188,7 +188,8 @@ def test_each_label_that_is_missing_costs_what_needs_it(run, make_tables, write_
     fields = [name for name in tables["truth_hadrons"].dtype.names if name != "pt"]
     tables["truth_hadrons"] = tables["truth_hadrons"][fields]
     report = evaluate(run, write_tables(tables), tmp_path / "out")
-    sentence = "left out with all that needs it: hadrons.regression"
+    reason = "no field `pt` of `truth_hadrons`"
+    sentence = f"left out with all that needs it: hadrons.regression ({reason})"
     assert report.index(sentence) < report.index("Jets by flavour")
     for suffix in ("md", "csv", "tex", "html"):
         assert sentence in (tmp_path / "out" / f"tables.{suffix}").read_text()

@@ -1,5 +1,6 @@
 """The loop: learning, exact resumption, signals, and what it does when something goes wrong."""
 
+import contextlib
 import os
 import signal
 
@@ -11,6 +12,8 @@ import pytest
 from maskformer_jax import config as configuration
 from maskformer_jax.errors import InputError
 from maskformer_jax.training import loop, validation
+from maskformer_jax.training.logging import MetricsLog
+from maskformer_jax.training.progress import Dispatched, ProgressBar, Reporter
 
 STEPS = 8  # two epochs of 70 jets in batches of 20
 
@@ -51,6 +54,20 @@ def test_one_batch_is_overfitted(training):
             )
         )
     assert np.all(np.asarray(losses[-1]) < 0.6 * np.asarray(losses[0]))
+
+
+def test_a_loss_that_nothing_was_counted_for_is_not_logged(training, tmp_path):
+    batch, labels = next(training.loader.iterator())
+    labels = labels | {"hadrons": jax.tree.map(np.zeros_like, labels["hadrons"])}
+    state = jax.device_put(jax.tree.map(np.array, training.trainer.state))
+    state, metrics = training.trainer.step(state, batch, labels)
+    with ProgressBar(20, 0) as bar, contextlib.closing(MetricsLog(tmp_path, 0)) as log:
+        report = Reporter(tmp_path, log, bar, 1, training.trainer)
+        report.dispatched(Dispatched(1, metrics, batch, labels, 20), state.params)
+        report.flush(state.params)
+    [line] = training.log(tmp_path)
+    absent = {name for name in training.model.losses if f"loss/{name}" not in line}
+    assert absent == {"mask_ce", "mask_dice", "regression"} and line["loss/total"] > 0
 
 
 @pytest.mark.parametrize(("number", "stop_at"), [(signal.SIGTERM, 3), (signal.SIGINT, 6)])

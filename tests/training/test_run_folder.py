@@ -58,10 +58,10 @@ def test_what_may_change(run, tiny_with, option, may, done):
     ],
 )
 def test_other_jets_are_refused(run, name, now):
-    run_folder.check_jets(run, JETS)
+    run_folder.check_jets(run, JETS, JETS)
     jets = {**JETS, name: now} if now else {k: v for k, v in JETS.items() if k != name}
     with pytest.raises(InputError, match=f"`{name}` holds other jets than when"):
-        run_folder.check_jets(run, jets)
+        run_folder.check_jets(run, JETS, jets)
 
 
 def test_two_trainings_exclude_each_other(tmp_path):
