@@ -77,11 +77,17 @@ def read_log(run: Path) -> list[dict[str, float]]:
         InputError: a line is damaged.
     """
     path = run / LOG_FILE
-    lines = path.read_text().split("\n")[:-1] if path.exists() else []
     try:
-        return [{**line, "step": int(line["step"])} for line in map(json.loads, lines)]
-    except (ValueError, TypeError, KeyError) as error:
+        lines = path.read_text().split("\n")[:-1] if path.exists() else []
+        return [_numbers(json.loads(line)) for line in lines]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{path}: damaged log ({error}); remove the run folder") from error
+
+
+def _numbers(line: dict[str, float]) -> dict[str, float]:
+    if not all(type(value) in (int, float) for value in line.values()):
+        raise ValueError("a value is no number")
+    return {**line, "step": int(line["step"])}
 
 
 def cut_back(path: Path, step: int) -> None:

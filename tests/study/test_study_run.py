@@ -242,7 +242,9 @@ def test_cost_and_time_left(argv, tmp_path):
     assert "0 of 2 runs" in progress.table(runs, study.tests)
 
 
-@pytest.mark.parametrize("line", [b'{"step": ', b'{"step\xf3": 2}', b'{"stop": 2}', b"3"])
+@pytest.mark.parametrize(
+    "line", [b'{"step": ', b'{"step\xf3": 2}', b'{"stop": 2}', b"3", b'{"step": "x"}']
+)
 def test_a_damaged_log_is_named(line, tmp_path):
     (tmp_path / "metrics.jsonl").write_bytes(b'{"step": 1}\n%b\n{"step": 3}\n' % line)
     with pytest.raises(InputError, match=r"metrics\.jsonl: damaged log \(.*\); remove the run"):

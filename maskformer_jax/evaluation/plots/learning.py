@@ -45,7 +45,7 @@ def log_of(run: Path) -> Log:
         for name, value in line.items():
             found.setdefault(name, []).append((line["step"], value))
     steps, epochs = np.transpose(found.pop("epoch", [(1, 1)]))
-    scale = steps[-1] / epochs[-1]
+    scale = steps[-1] / max(epochs[-1], 1)
     unit = "epoch" if scale > 1 else "step"
     return Log({name: np.transpose(x) / [[scale], [1]] for name, x in found.items()}, unit)
 
