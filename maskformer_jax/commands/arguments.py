@@ -3,7 +3,7 @@
 import argparse
 from typing import Any, NoReturn
 
-from maskformer_jax.errors import InputError
+from maskformer_jax.errors import InputError, nearest
 
 
 class Parser(argparse.ArgumentParser):
@@ -11,6 +11,17 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *args: Any, **options: Any):
         super().__init__(*args, allow_abbrev=False, **options)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As of the parent; what is missing may have been written wrong."""
+        try:
+            return super().parse_known_args(args, namespace)
+        except InputError as error:
+            own = [name.removeprefix("--") for name in self._option_string_actions]
+            given = [word.partition("=")[0].removeprefix("--") for word in args or ()]
+            hints = [nearest(name, own) for name in given if name not in own and "." not in name]
+            hint = next(filter(None, hints), "") if "did you mean" not in str(error) else ""
+            raise InputError(f"{error}{hint}") from error
 
     def error(self, message: str) -> NoReturn:
         """Raises InputError with the message."""

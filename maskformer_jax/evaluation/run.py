@@ -76,7 +76,7 @@ def evaluate_trained(trained: Trained, test_file: Path, folder: Path, label: str
             summary.append(f"no event display: {reason}")
         with held(folder, WRITES):
             refuse_links(folder)
-            rate = write_predictions(trained, file, folder / FILE_NAME, [tally, *takers])
+            rate = write_predictions(trained, file, folder / FILE_NAME, [tally, *takers], label)
             chosen = [event for display in takers for event in display.events]
             events = Events(units(trained.config.evaluation.fields), label, chosen)
             write_events(events, folder)
@@ -89,7 +89,7 @@ def evaluate_trained(trained: Trained, test_file: Path, folder: Path, label: str
             result = tally.result(label, str(test_file.resolve()), summary)
             write_results(result, folder)
             write_tables(own_tables(result), folder)
-            with stage("drawing"):
+            with stage(f"{label}: drawing"):
                 draw_plots([result], folder, trained.config.plot)
     return Evaluated(result, written)
 
@@ -152,7 +152,7 @@ def measure(
             raise InputError(f"{test_file} has none of the truth labels, so nothing is measured")
         path = output_dir / FILE_NAME if keep_predictions else None
         with held(output_dir, WRITES):
-            write_predictions(trained, file, path, [tally])
+            write_predictions(trained, file, path, [tally], trained.config.name)
             result = tally.result(trained.config.name, str(test_file.resolve()))
             write_results(result, output_dir)
 
@@ -162,6 +162,7 @@ def write_predictions(
     file: JetFile,
     path: Path | None,
     takers: Sequence[Tally | EventDisplay],
+    title: str,
 ) -> float:
     """Streams a file through the model into a prediction file and the metrics.
 
@@ -170,6 +171,7 @@ def write_predictions(
         file: test file.
         path: the prediction file; none: no such file.
         takers: each is given all jets.
+        title: of the run, on the terminal.
 
     Returns:
         Jets per second, all included, after the first batch, which waits for compilation and
@@ -181,9 +183,9 @@ def write_predictions(
             output = stack.enter_context(PredictionFile(path, trained, jets_of(trained, file)))
             takers = [output, *takers]
         chunks = predict_file(trained, file)
-        with stage(f"{trained.config.name}: {COMPILING}"):
+        with stage(f"{title}: {COMPILING}"):
             first = next(chunks)
-        shown = stack.enter_context(bar(jets_of(trained, file), "jets", trained.config.name))
+        shown = stack.enter_context(bar(jets_of(trained, file), "jets", title))
         for chunk in itertools.chain([first], chunks):
             for taker in takers:
                 taker.add(chunk)
