@@ -86,7 +86,7 @@ class WholeRun:
         """What a training goes on from in a copy of the run folder."""
         found = []
 
-        def restore(config, run, trainer, loader, batches, *, resume):
+        def restore(config, run, trainer, loader, batches, **options):
             state, iterator = jax.device_put(trainer.state), loader.iterator()
             checkpoints = Checkpoints(run, 3)
             with contextlib.closing(checkpoints):
