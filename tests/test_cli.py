@@ -295,7 +295,7 @@ COMMANDS = [
     (["train", "--config", "data"], 2, "data: a folder, not a file; files in it: none"),
     (["train", "--config", "quickstart"], 2, "the sample comes with a clone only"),
     (["evaluate"], 2, "the following arguments are required: --run, --test_file"),
-    (["evaluate", "--run", "R", "--test", "F"], 2, "arguments are required: --test_file"),
+    (["evaluate", "--run", "R", "--test", "F"], 2, "are required: --test_file; did you mean `te"),
     (["study"], 2, "the following arguments are required: PART"),
     (["study", "report", "--report", "R", "--config", "study/smoke"], 2, "no option `report`"),
     (["simulate", "inspect", "F", "--comp", "F"], 2, "unrecognized arguments: --comp F"),

@@ -109,7 +109,8 @@ def kind_of(path):
 @pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda path: path.stem)
 def test_every_shipped_file_loads(path):
     # An overlay of streams says nothing of them alone, nor statements of models.
-    bases = {"linear_inputs": "maskformer.yaml", "thesis_claims": "study/thesis.yaml"}
+    study = dict.fromkeys(("thesis_claims", "thesis_values"), "study/thesis.yaml")
+    bases = {"linear_inputs": "maskformer.yaml", **study}
     base = [f"--config={CONFIGS / name}" for stem, name in bases.items() if stem == path.stem]
     load([*base, f"--config={path}"], kind_of(path), tables=configuration.tables())
 
