@@ -6,7 +6,7 @@ import sys
 from maskformer_jax import __version__
 from maskformer_jax.errors import InputError, known
 from maskformer_jax.extras import MissingExtra
-from maskformer_jax.program import COMMANDS, Stopped, call_of, leave_at_signals
+from maskformer_jax.program import COMMANDS, Stopped, call_of, end, leave_at_signals
 
 HELP = f"""Multi-task jet flavour tagging; COMMAND --help says more.
 
@@ -38,14 +38,11 @@ def main(argv: list[str]) -> int:
         known(command, COMMANDS, "command")
         return importlib.import_module(f"maskformer_jax.commands.{command}").main(rest)
     except (InputError, MissingExtra, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return end(2, f"error: {error}")
     except FloatingPointError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        return end(1, f"error: {error}")
     except Stopped as stop:
-        print("stopped; run the same command again to continue", file=sys.stderr)
-        return 128 + stop.number
+        return end(128 + stop.number, str(stop))
 
 
 def run(*command: str) -> int:

@@ -76,7 +76,7 @@ def _load(options: argparse.Namespace) -> StudyConfig:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Makes the runs of a study; 1 where one failed, 128 and the signal where one stopped it."""
+    """Makes the runs of a study; 1 where one failed."""
     study = _load(options)
     if options.workers < 1:
         raise InputError(f"`--workers` must be at least 1; got {options.workers}")
@@ -94,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
         outcome = run.make(runs, todo)
     print(f"\n{progress.table(runs, study.tests)}")
     code = outcome.exit_code()
-    if not (outcome.signal or options.train_only):
+    if not options.train_only:
         seeds = ["--seeds", *map(str, options.seeds)] if options.seeds else []
         print(f"report: {call_of('study')} report {shlex.join([*options.overrides, *seeds])}")
     return code
@@ -120,7 +120,7 @@ def report(options: argparse.Namespace) -> int:
 
 
 def interactions(options: argparse.Namespace) -> int:
-    """Compares the gradients of the tasks; 1 where a training failed, 128 and a signal as `run`."""
+    """Compares the gradients of the tasks; 1 where a training failed."""
     from maskformer_jax.study import run
     from maskformer_jax.study.interactions import compare, plan_runs
 

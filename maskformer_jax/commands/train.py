@@ -1,7 +1,7 @@
 """`maskformer train --config FILE [--section.field=value ...]`, or `--resume RUN`."""
 
 from maskformer_jax import config as configuration
-from maskformer_jax.program import call_of
+from maskformer_jax.program import Stopped, call_of
 from maskformer_jax.training.run_folder import RESUMED, load_resumed
 
 RESUME = "--resume"
@@ -23,8 +23,7 @@ def main(argv: list[str]) -> int:
     outcome, run = train(config, resume=resume), config.output_dir
     if not outcome.finished:
         again = f"{call_of('train')} {RESUME} {run}"
-        print(f"stopped at step {outcome.step}; continue with: {again}")
-        return 128 + outcome.signal
+        raise Stopped(outcome.signal, f" at step {outcome.step}; continue with: {again}")
     next_one = f"{call_of('evaluate')} --run {run} --test_file FILE"
     print(f"{outcome.step} steps; evaluate with: {next_one}")
     return 0

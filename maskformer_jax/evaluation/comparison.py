@@ -75,7 +75,8 @@ def evaluate_runs(
         alike = {name: getattr(reference, name) for name in ("evaluation", "plot")}
         config = dataclasses.replace(trained.config, **alike)
         own = output_dir / (name if several else "") if output_dir else _results_folder(run)
-        evaluated = evaluate_trained(trained._replace(config=config), test_file, own, label)
+        trained = trained._replace(config=config)
+        evaluated = evaluate_trained(trained, test_file, own, label, warn=run == runs[0])
         draw_logs([run], [label], own, config.plot)
         results.append(evaluated.result)
         summaries.append(evaluated.summary)

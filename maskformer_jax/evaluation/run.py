@@ -45,7 +45,9 @@ class Evaluated(NamedTuple):
     summary: str
 
 
-def evaluate_trained(trained: Trained, test_file: Path, folder: Path, label: str) -> Evaluated:
+def evaluate_trained(
+    trained: Trained, test_file: Path, folder: Path, label: str, *, warn: bool = True
+) -> Evaluated:
     """Writes predictions, metrics, curves, tables and plots of a run on a test file.
 
     A file without any truth gives the predictions only.
@@ -55,6 +57,7 @@ def evaluate_trained(trained: Trained, test_file: Path, folder: Path, label: str
         test_file: HDF5 file in the layout of its configuration.
         folder: where everything goes, created if needed.
         label: of the network in pictures and tables.
+        warn: of what the test file can't mean.
 
     Raises:
         InputError: something about the file, the folder or the label is wrong.
@@ -65,7 +68,8 @@ def evaluate_trained(trained: Trained, test_file: Path, folder: Path, label: str
     with _opened(trained, test_file) as file:
         options = trained.config.evaluation
         field, number = options.fields.jet_pt, options.max_jets
-        summarise(file, trained.scaling, field, number).warn(file.path)
+        if warn:
+            summarise(file, trained.scaling, field, number).warn(file.path)
         setting = setting_of(trained, file)
         tally, takers, jets = Tally(setting), [], jets_of(trained, file)
         summary = left_out(setting, file.missing, file.read(0, 1).jets.dtype.names)

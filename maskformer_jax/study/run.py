@@ -15,7 +15,7 @@ import jax
 from maskformer_jax import experiment, files
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.run import measure
-from maskformer_jax.program import Stopped, stopped_by_signals
+from maskformer_jax.program import Stopped
 from maskformer_jax.study import progress
 from maskformer_jax.study.plan import Run
 from maskformer_jax.training.run_folder import CONFIG_FILE
@@ -37,12 +37,15 @@ class Outcome(NamedTuple):
     signal: int = 0
 
     def exit_code(self) -> int:
-        """Of the program, which says what went wrong: 1, or 128 and the signal."""
+        """Of the program, which says what went wrong.
+
+        Raises:
+            Stopped: by a signal.
+        """
         for name, reason in self.failed.items():
             print(f"error: {name}: {reason}", file=sys.stderr)
         if self.signal:
-            print("stopped; run the same command again to continue", file=sys.stderr)
-            return 128 + self.signal
+            raise Stopped(self.signal)
         return 1 if self.failed else 0
 
 
@@ -71,17 +74,16 @@ def make(runs: Sequence[Run], todo: Todo) -> Outcome:
     """
     outcome = Outcome({}, [])
     try:
-        with stopped_by_signals():
-            for number, run in enumerate(runs, start=1):
-                try:
-                    with claim(run.folder) as mine:
-                        if mine:
-                            _make(run, f"[{number}/{len(runs)}] {run.name}", runs, todo)
-                        else:
-                            outcome.elsewhere.append(run.name)
-                except FAILURES as error:
-                    outcome.failed[run.name] = " ".join(str(error).split())
-                    print(f"{run.name} failed: {outcome.failed[run.name]}", flush=True)
+        for number, run in enumerate(runs, start=1):
+            try:
+                with claim(run.folder) as mine:
+                    if mine:
+                        _make(run, f"[{number}/{len(runs)}] {run.name}", runs, todo)
+                    else:
+                        outcome.elsewhere.append(run.name)
+            except FAILURES as error:
+                outcome.failed[run.name] = " ".join(str(error).split())
+                print(f"{run.name} failed: {outcome.failed[run.name]}", flush=True)
     except Stopped as stop:
         return outcome._replace(signal=stop.number)
     return outcome

@@ -11,10 +11,11 @@ from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import NamedTuple
 
+from maskformer_jax.program import Stopped, leave_at_signals, stopped_by_signals
 from maskformer_jax.progress import bar
 from maskformer_jax.study import progress
 from maskformer_jax.study.plan import Run
-from maskformer_jax.study.run import Outcome, Stopped, Todo, make, stopped_by_signals
+from maskformer_jax.study.run import Outcome, Todo, make
 
 SECONDS_BETWEEN_LOOKS = 2.0
 
@@ -71,7 +72,11 @@ def make_in_parallel(
             process.terminate()
     for process in processes:
         process.join()
-    failed = {x.name: f"ended with exit code {x.exitcode}" for x in processes if x.exitcode}
+    failed = {
+        x.name: f"ended with exit code {x.exitcode}"
+        for x in processes
+        if x.exitcode and not stopped
+    }
     elsewhere: list[str] = []
     while not results.empty():
         outcome = results.get()
@@ -83,6 +88,7 @@ def make_in_parallel(
 
 def _work(runs: Sequence[Run], todo: Todo, place: Place, log: Path, results: SimpleQueue) -> None:
     """What a worker does, before it knows of any device."""
+    leave_at_signals()
     os.setpgrp()  # Ctrl-C is for the parent, which passes it on once.
     with log.open("a") as file:
         os.dup2(file.fileno(), sys.stdout.fileno())

@@ -10,6 +10,7 @@ model.
 import errno
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -258,6 +259,6 @@ def _not_written(run: Path, error: Exception) -> InputError:
     # Tensorstore wraps the reason into the specification of the array.
     full = os.strerror(errno.ENOSPC)
     reason = full if full in text else text[:MOST_OF_A_REASON]
-    return InputError(
-        f"no checkpoint could be written in {run / 'checkpoints'}, earlier ones are kept: {reason}"
-    )
+    named = re.search(f"[\"']({re.escape(str(run.absolute()))}[^\"']*)", text)
+    where = named[1] if named else run / "checkpoints"
+    return InputError(f"{where}: no checkpoint could be written, earlier ones are kept: {reason}")

@@ -164,6 +164,8 @@ def train(
     start, per_epoch = int(current.step), loader.steps_per_epoch
     total, saved = settings.epochs * per_epoch, start
     monitor = validation.monitored(settings.monitor, trainer.tasks)
+    if start == total:
+        print(f"{run} is already finished")
     jets_done = round(start / per_epoch * loader.jets_per_epoch)
     log = MetricsLog(run, start)
     recorder = Recorder(

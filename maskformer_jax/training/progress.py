@@ -183,7 +183,10 @@ class ProgressBar:
 
     def __init__(self, jets: int, done: int):
         # It is shown at the first step, which waits for compilation.
-        self._bar = bar(jets, "jets", disable=False, initial=done, delay=1e-9)
+        # In the log of a batch system it leaves standard error to what goes wrong.
+        place = sys.stderr if sys.stderr.isatty() else sys.stdout
+        options = {"disable": False, "file": place, "initial": done, "delay": 1e-9}
+        self._bar = bar(jets, "jets", **options)
         self._begun = False
         self._since, self._cpu, self._jets = time.perf_counter(), time.process_time(), 0
 

@@ -169,12 +169,8 @@ def test_a_model_that_fails_does_not_stop_the_others(argv, tmp_path, monkeypatch
     assert "default, seed 0: the loss of mask_ce is not finite" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("where", ["train", "between"])
-def test_a_signal_stops_the_study(argv, tmp_path, monkeypatch, capsys, where):
+def test_a_signal_stops_the_study(argv, tmp_path, monkeypatch, capsys):
     def train(config, resume):
-        if where == "between":
-            os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(10)
         return loop.Outcome(False, signal.SIGTERM, 3)
 
     monkeypatch.setattr(run.experiment, "train", train)
