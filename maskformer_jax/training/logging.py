@@ -77,8 +77,8 @@ def read_log(run: Path) -> list[dict[str, float]]:
         InputError: a line is damaged.
     """
     path = run / LOG_FILE
-    lines = path.read_text().split("\n")[:-1] if path.exists() else []
     try:
+        lines = path.read_text().split("\n")[:-1] if path.exists() else []
         return [{**line, "step": int(line["step"])} for line in map(json.loads, lines)]
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path}: damaged log ({error}); remove the run folder") from error
