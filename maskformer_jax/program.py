@@ -64,9 +64,10 @@ def leave_at_signals() -> None:
     """
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
+    # First, since a signal that meets a handler alone is lost.
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     for number in _caught():
         signal.signal(number, _leave_it_to_the_thread)
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     threading.Thread(target=_leave, args=(reader,), daemon=True).start()
 
 

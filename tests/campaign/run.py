@@ -30,6 +30,8 @@ KINDS = (
     "fuzz",
     "configurations",
     "attacks",
+    "kills",
+    "signals",
 )
 DOCUMENT = ROOT / "docs" / "reliability.md"
 MARKERS = ("<!-- figures -->", "<!-- end of figures -->")
