@@ -47,9 +47,13 @@ from maskformer_jax.weighting._rows import inner_products as inner_products
 from maskformer_jax.weighting._sdmgrad import sdmgrad as sdmgrad
 from maskformer_jax.weighting._static import static as static
 from maskformer_jax.weighting._stch import stch as stch
+from maskformer_jax.weighting._task_grads import value_and_task_grads as value_and_task_grads
 from maskformer_jax.weighting._trimmed_mean import trimmed_mean as trimmed_mean
 from maskformer_jax.weighting._upgrad import upgrad as upgrad
 from maskformer_jax.weighting._uw import uw as uw
+from maskformer_jax.weighting.shared_parameters import Reach as Reach
+from maskformer_jax.weighting.shared_parameters import find_reach as find_reach
+from maskformer_jax.weighting.shared_parameters import find_shared as find_shared
 
 # Their weights depend on the losses that they weight.
 _following = partial(Method, family="loss", weights_follow_losses=True)
