@@ -32,8 +32,7 @@ def test_readme_names_every_method_with_its_file():
     rows = re.findall(r"^\| `(\w+)` \|.*\[(\w+)\.py\]\((.*?)\)", README, re.MULTILINE)
     assert [name for name, _, _ in rows] == list(METHODS)
     for name, stem, path in rows:
-        factory = METHODS[name].factory
-        assert stem == f"_{getattr(factory, 'func', factory).__name__}"
+        assert stem == f"_{METHODS[name].__name__}"
         assert (ROOT / path).is_file() and path.endswith(f"/{stem}.py")
 
 
