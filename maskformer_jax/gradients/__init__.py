@@ -4,7 +4,6 @@
 """
 
 from maskformer_jax.gradients.cheaper_weights import CheaperWeights as CheaperWeights
-from maskformer_jax.gradients.cheaper_weights import WeightedGradient as WeightedGradient
 from maskformer_jax.gradients.entry import Weighting as Weighting
 from maskformer_jax.gradients.entry import weighted_gradient as weighted_gradient
 from maskformer_jax.gradients.micro_batches import Backward as Backward
@@ -15,7 +14,8 @@ from maskformer_jax.gradients.micro_batches import SumsOf as SumsOf
 from maskformer_jax.gradients.micro_batches import gradients_of_losses as gradients_of_losses
 from maskformer_jax.gradients.micro_batches import losses as losses
 from maskformer_jax.gradients.micro_batches import stacked as stacked
-from maskformer_jax.gradients.reverse_pass import fill_rows as fill_rows
-from maskformer_jax.gradients.reverse_pass import gradients_by_loss as gradients_by_loss
-from maskformer_jax.gradients.shared_parameters import Reach as Reach
-from maskformer_jax.gradients.shared_parameters import find_reach as find_reach
+from maskformer_jax.weighting import Reach as Reach
+from maskformer_jax.weighting import find_reach as find_reach
+from maskformer_jax.weighting.passes import WeightedGradient as WeightedGradient
+from maskformer_jax.weighting.reverse_pass import fill_rows as fill_rows
+from maskformer_jax.weighting.reverse_pass import gradients_by_loss as gradients_by_loss

@@ -11,31 +11,13 @@ from typing import NamedTuple
 import jax
 from jaxtyping import Array, Float, PyTree
 
-from maskformer_jax.gradients import micro_batches, reverse_pass
+from maskformer_jax.gradients import micro_batches
 from maskformer_jax.gradients.micro_batches import Backward, LossSums, Parts, SumsOf
-from maskformer_jax.gradients.reverse_pass import Pullback
 from maskformer_jax.weighting import TaskState, Weighting, inner_products
+from maskformer_jax.weighting.passes import WeightedGradient, pull_sum
+from maskformer_jax.weighting.reverse_pass import Pullback, gradients_at_representation
 
 SumsAndGramian = tuple[LossSums, Float[Array, "K K"]]
-
-
-class WeightedGradient(NamedTuple):
-    """Result of one evaluation of the losses and their gradients.
-
-    Attributes:
-        sums: the unweighted losses as sums.
-        gradient: the update direction, shaped like the parameters.
-        weighting_state: state of the method after this step.
-    """
-
-    sums: LossSums
-    gradient: PyTree
-    weighting_state: PyTree
-
-    @property
-    def losses(self) -> Float[Array, " K"]:
-        """The unweighted losses; zero for one that nothing was counted for."""
-        return self.sums.mean()
 
 
 class CheaperWeights(NamedTuple):
@@ -86,19 +68,14 @@ def with_weights_of(
         return sums, _pull_sum(params, method, state, sums_of_batch(sums), pull)
 
     sums, gradient = micro_batches.add_up(pull_back, parts)
-    return WeightedGradient(sums, gradient, state)
+    return WeightedGradient(sums.mean(), gradient, state, sums)
 
 
 def _pull_sum(
     params: PyTree, method: Weighting, state: TaskState, sums: LossSums, pull: Pullback
 ) -> PyTree:
-    return reverse_pass.sum_of_gradients(
-        pull,
-        tuple(micro_batches.cotangents(sums.count)),
-        state.weights,
-        method.own(state, sums.mean()),
-        method.is_shared(params),
-    )
+    starts = tuple(micro_batches.cotangents(sums.count))
+    return pull_sum(method, state, params, sums.mean(), pull, starts)
 
 
 def _at_representation(
@@ -116,7 +93,7 @@ def _at_representation(
     def of_part(part: PyTree) -> tuple[SumsAndGramian, Pullback]:
         sums, pull = micro_batches.sums_and_pullback(sums_of, params, part)
         starts = micro_batches.cotangents(counts_of_batch(sums.count))
-        rows = reverse_pass.gradients_at_representation(pull, tuple(starts))
+        rows = gradients_at_representation(pull, tuple(starts))
         return (sums, inner_products(rows, rows)), pull
 
     return of_part
@@ -138,4 +115,4 @@ def by_representation(
         return here, _pull_sum(params, method, weigh(sums, gramian), sums, pull)
 
     (sums, gramian), gradient = micro_batches.add_up(pull_back, parts)
-    return WeightedGradient(sums, gradient, weigh(sums, gramian))
+    return WeightedGradient(sums.mean(), gradient, weigh(sums, gramian), sums)

@@ -1,6 +1,6 @@
 """What a training step calls: losses in, one update direction out, by the way the method needs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -10,8 +10,15 @@ import optax
 from jaxtyping import Array, Bool, PyTree
 
 from maskformer_jax.gradients import cheaper_weights, micro_batches
-from maskformer_jax.gradients.cheaper_weights import CheaperWeights, WeightedGradient
+from maskformer_jax.gradients.cheaper_weights import CheaperWeights
 from maskformer_jax.gradients.micro_batches import Backward, LossSums, Parts, SumsOf
+from maskformer_jax.weighting.passes import (
+    TaskGradients,
+    Weighted,
+    WeightedGradient,
+    in_one_pass,
+    loss_by_loss,
+)
 
 Method = optax.GradientTransformationExtraArgs
 
@@ -50,6 +57,8 @@ def weighted_gradient(
 ) -> WeightedGradient:
     """Losses of a batch, their gradients combined by the method, and its state after that.
 
+    Beside them, as `aux`, come the losses as sums.
+
     Args:
         sums_of: `sums_of(params, part)`, the losses of a part one by one.
         params: of the network.
@@ -65,13 +74,14 @@ def weighted_gradient(
     method, cheaper = weighting.method, weighting.cheaper
     arguments = (sums_of, params, method, state, parts)
     if weighting.scalarise:
-        return _in_one_pass(*arguments, **extra)
+        return in_one_pass(method, state, _weighted(sums_of, params, parts), **extra)
 
     def renew() -> WeightedGradient:
         if cheaper is not None and cheaper.at_representation:
             return cheaper_weights.by_representation(*arguments)
-        two = weighting.two_batches
-        return _loss_by_loss(*arguments, backward=backward, two_batches=two, **extra)
+        how = {"backward": backward, "two_batches": weighting.two_batches}
+        given = _task_gradients(sums_of, params, parts, **how)
+        return loss_by_loss(method, state, params, given, **extra)
 
     def weigh() -> PyTree:
         by = {"at_representation": cheaper.at_representation, "backward": backward}
@@ -85,58 +95,38 @@ def weighted_gradient(
     return jax.lax.cond(due, renew, lambda: cheaper_weights.with_weights_of(*arguments))
 
 
-def _in_one_pass(
-    sums_of: SumsOf, params: PyTree, method: Method, state: PyTree, parts: Parts, **extra: Any
-) -> WeightedGradient:
-    """One backward pass, for a method that needs nothing but the losses.
+def _weighted(sums_of: SumsOf, params: PyTree, parts: Parts) -> Weighted:
+    """One backward pass with weights that follow from the losses.
 
-    Such a method is a scalarisation S(L) with weights w = dS/dL. Applied to the identity as
-    gradients it returns w, and w is the cotangent of the only backward pass. Where several parts
-    are used, forward passes over all of them come first, if w depends on the losses.
+    Where several parts are used, forward passes over all of them come first, if they do.
     """
 
-    def weigh(sums: LossSums) -> tuple[Array, PyTree]:
-        identity = jnp.eye(sums.total.shape[0], dtype=sums.total.dtype)
-        return method.update(identity, state, losses=sums.mean(), **extra)
+    def weighted(weights_of: Callable[[Array], Array]) -> tuple[Array, PyTree, LossSums]:
+        sums_of_batch = micro_batches.known_before(micro_batches.stacked_of(sums_of, params), parts)
 
-    sums_of_batch = micro_batches.known_before(micro_batches.stacked_of(sums_of, params), parts)
+        def pull_back(part: PyTree) -> tuple[LossSums, PyTree]:
+            sums, pull = micro_batches.sums_and_pullback(sums_of, params, part)
+            sums_here = sums_of_batch(sums)
+            weights = weights_of(sums_here.mean())
+            return sums, pull(weights * micro_batches.cotangents(sums_here.count))
 
-    def pull_back(part: PyTree) -> tuple[LossSums, PyTree]:
-        sums, pull = micro_batches.sums_and_pullback(sums_of, params, part)
-        sums_here = sums_of_batch(sums)
-        weights, _ = weigh(sums_here)
-        return sums, pull(weights * micro_batches.cotangents(sums_here.count))
+        sums, gradient = micro_batches.add_up(pull_back, parts)
+        return sums.mean(), gradient, sums
 
-    sums, gradient = micro_batches.add_up(pull_back, parts)
-    return WeightedGradient(sums, gradient, weigh(sums)[1])
+    return weighted
 
 
-def _loss_by_loss(
-    sums_of: SumsOf,
-    params: PyTree,
-    method: Method,
-    state: PyTree,
-    parts: Parts,
-    *,
-    backward: Backward,
-    two_batches: bool,
-    **extra: Any,
-) -> WeightedGradient:
-    """K gradients from one forward pass, pulled back together, then combined.
-
-    With `two_batches` the method gets `task_grads_2` too: the gradients on the second half of the
-    parts, those on the first being `task_grads`.
-    """
+def _task_gradients(
+    sums_of: SumsOf, params: PyTree, parts: Parts, *, backward: Backward, two_batches: bool
+) -> TaskGradients:
+    """K gradients from one forward pass, of two batches those on each half of the parts."""
     gradients_of = partial(micro_batches.gradients_of_losses, sums_of, params, backward=backward)
-    if two_batches:
-        first, second = (gradients_of(parts=x) for x in _halves(parts))
-        extra = {**extra, "task_grads_2": second.gradients}
-        sums = LossSums(*map(jnp.add, first.sums, second.sums))
-    else:
-        first = gradients_of(parts=parts)
-        sums = first.sums
-    gradient, state = method.update(first.gradients, state, params, losses=sums.mean(), **extra)
-    return WeightedGradient(sums, gradient, state)
+    if not two_batches:
+        found = gradients_of(parts=parts)
+        return TaskGradients(found.sums.mean(), found.gradients, aux=found.sums)
+    first, second = (gradients_of(parts=x) for x in _halves(parts))
+    sums = LossSums(*map(jnp.add, first.sums, second.sums))
+    return TaskGradients(sums.mean(), first.gradients, second.gradients, sums)
 
 
 def _halves(parts: Parts) -> Iterator[Parts]:

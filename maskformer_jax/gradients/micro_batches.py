@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
-from maskformer_jax.gradients.reverse_pass import Pullback, fill_rows, gradients_by_loss
+from maskformer_jax.weighting.reverse_pass import Pullback, fill_rows, gradients_by_loss
 
 
 class LossSums(NamedTuple):

@@ -107,8 +107,7 @@ def build(
     return Weighting(
         method=method,
         scalarise=entry.family == "loss",
-        second_forward="losses_after" in entry.needs
-        and config.weighting.options.get("second_forward") is not False,
+        second_forward="losses_after" in method.needs,
         two_batches=two_batches,
         cheaper=None if cheaper == CheaperWeights() else cheaper,
     )

@@ -17,8 +17,8 @@ BY_NAME = {"values": dict[str, float], "names": list[str], "name": str}
 def _options(method: Method) -> type:
     shared = () if method.family == "loss" else (SharedOptions,)
     base = {"base_options": chosen_by("base", "methods", options=True)}
-    left_out = ("num_tasks", "methods", "options", *method.from_caller)
-    found = options_of(method.factory, *shared, leave_out=left_out, choices=base)
+    left_out = ("num_tasks", *method.from_caller)
+    found = options_of(method, *shared, leave_out=left_out, choices=base)
     forms, made = method.per_loss, []
     for f in dataclasses.fields(found):
         annotation = _by_name(f.type, forms[f.name]) if forms.get(f.name) in BY_NAME else f.type

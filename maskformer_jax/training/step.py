@@ -121,12 +121,11 @@ def build(
             more = {"losses_after": state.losses_after}
         else:
             more = _renewal(weighting, state.step, batch, labels, spread)
-        sums, gradient, weighting_state = gradients.weighted_gradient(
+        losses, gradient, weighting_state, sums = gradients.weighted_gradient(
             *(sums_of, state.params, weighting, state.weighting_state, parts),
             backward=backward,
             **more,
         )
-        losses = sums.mean()
         updates, optimiser_state = optimiser.update(gradient, state.optimiser_state, state.params)
         params = optax.apply_updates(state.params, updates)
         gradient_norm = optax.tree.norm(gradient)

@@ -9,8 +9,6 @@ one line with the option, the rule and the value, and TypeError for an option th
 What a docstring says under `Raises` comes on top.
 """
 
-from functools import partial
-
 from maskformer_jax.weighting._aligned_mtl import aligned_mtl as aligned_mtl
 from maskformer_jax.weighting._cagrad import cagrad as cagrad
 from maskformer_jax.weighting._config import config as config
@@ -32,8 +30,9 @@ from maskformer_jax.weighting._imtl_g import imtl_g as imtl_g
 from maskformer_jax.weighting._imtl_l import imtl_l as imtl_l
 from maskformer_jax.weighting._krum import krum as krum
 from maskformer_jax.weighting._losses import Weighting as Weighting
+from maskformer_jax.weighting._method import METHODS as METHODS
 from maskformer_jax.weighting._method import Method as Method
-from maskformer_jax.weighting._method import in_order
+from maskformer_jax.weighting._method import options_in_order as options_in_order
 from maskformer_jax.weighting._mgda import mgda as mgda
 from maskformer_jax.weighting._moco import moco as moco
 from maskformer_jax.weighting._modo import modo as modo
@@ -47,50 +46,51 @@ from maskformer_jax.weighting._rows import inner_products as inner_products
 from maskformer_jax.weighting._sdmgrad import sdmgrad as sdmgrad
 from maskformer_jax.weighting._static import static as static
 from maskformer_jax.weighting._stch import stch as stch
+from maskformer_jax.weighting._step import Step as Step
+from maskformer_jax.weighting._step import StepLog as StepLog
+from maskformer_jax.weighting._step import StepState as StepState
+from maskformer_jax.weighting._step import weighted_step as weighted_step
+from maskformer_jax.weighting._task_grads import value_and_task_grads as value_and_task_grads
 from maskformer_jax.weighting._trimmed_mean import trimmed_mean as trimmed_mean
 from maskformer_jax.weighting._upgrad import upgrad as upgrad
 from maskformer_jax.weighting._uw import uw as uw
+from maskformer_jax.weighting.shared_parameters import Reach as Reach
+from maskformer_jax.weighting.shared_parameters import find_reach as find_reach
+from maskformer_jax.weighting.shared_parameters import find_shared as find_shared
 
-# Their weights depend on the losses that they weight.
-_following = partial(Method, family="loss", weights_follow_losses=True)
-
-METHODS = {
-    "equal": Method(equal, "loss"),
-    "static": Method(static, "loss", per_loss={"weights": "values"}),
-    "gls": _following(gls, per_loss={"focus": "names"}),
-    "rlw": Method(rlw, "loss"),
-    "uw": Method(uw, "loss", from_caller=("optimiser",)),
-    "stch": _following(stch, per_loss={"preference": "values"}, from_caller=("steps_per_epoch",)),
-    "famo": _following(famo, needs=("losses_after",), per_loss={"min_losses": "values"}),
-    "dwa": Method(dwa, "loss", from_caller=("steps_per_epoch",)),
-    "aligned_mtl": Method(aligned_mtl, "gramian"),
-    "pcgrad": Method(pcgrad, "gramian"),
-    "cagrad": Method(cagrad, "gramian"),
-    "nash_mtl": Method(nash_mtl, "gramian"),
-    "gradvac": Method(gradvac, "gramian"),
-    "gradnorm": Method(gradnorm, "gradient", from_caller=("steps_per_epoch", "norm_params")),
-    "mgda": Method(mgda, "gramian"),
-    "imtl_g": Method(imtl_g, "gramian"),
-    "imtl_l": Method(imtl_l, "loss", from_caller=("optimiser",)),
-    "upgrad": Method(upgrad, "gramian"),
-    "dualproj": Method(dualproj, "gramian"),
-    "config": Method(config, "gramian"),
-    "fairgrad": Method(fairgrad, "gramian"),
-    "graddrop": Method(graddrop, "gradient", per_loss={"leak": "values"}),
-    "db_mtl": Method(db_mtl, "gradient"),
-    "excess_mtl": Method(excess_mtl, "gradient"),
-    "sdmgrad": Method(sdmgrad, "gradient", needs=("task_grads_2",)),
-    "modo": Method(modo, "gradient", needs=("task_grads_2",)),
-    "moco": Method(moco, "gradient"),
-    "pcd": Method(pcd, "gramian", per_loss={"primary": "name"}),
-    "krum": Method(krum, "gramian"),
-    "trimmed_mean": Method(trimmed_mean, "gradient"),
-    "random": Method(rlw, "loss"),
-    "cosmos": _following(cosmos, per_loss={"weights": "values"}),
-    "pbi": _following(pbi, per_loss={"weights": "values", "reference": "values"}),
-}
-# A method on top of another one, which it finds in the table.
-METHODS["cr_mogm"] = Method(
-    partial(cr_mogm, methods=METHODS), "gramian", per_loss={"base_options": "base_options"}
+METHODS.update(
+    equal=equal,
+    static=static,
+    gls=gls,
+    rlw=rlw,
+    uw=uw,
+    stch=stch,
+    famo=famo,
+    dwa=dwa,
+    aligned_mtl=aligned_mtl,
+    pcgrad=pcgrad,
+    cagrad=cagrad,
+    nash_mtl=nash_mtl,
+    gradvac=gradvac,
+    gradnorm=gradnorm,
+    mgda=mgda,
+    imtl_g=imtl_g,
+    imtl_l=imtl_l,
+    upgrad=upgrad,
+    dualproj=dualproj,
+    config=config,
+    fairgrad=fairgrad,
+    graddrop=graddrop,
+    db_mtl=db_mtl,
+    excess_mtl=excess_mtl,
+    sdmgrad=sdmgrad,
+    modo=modo,
+    moco=moco,
+    pcd=pcd,
+    krum=krum,
+    trimmed_mean=trimmed_mean,
+    random=rlw,
+    cosmos=cosmos,
+    pbi=pbi,
+    cr_mogm=cr_mogm,
 )
-options_in_order = partial(in_order, METHODS)

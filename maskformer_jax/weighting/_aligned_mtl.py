@@ -11,6 +11,7 @@ from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._gradients import from_gramian
 from maskformer_jax.weighting._gramian import Gramian, Vector, reciprocal
 from maskformer_jax.weighting._losses import Weighting, plain
+from maskformer_jax.weighting._method import method
 
 SCALES = ("min", "median", "rmse")
 
@@ -37,6 +38,7 @@ def weights(gramian: Gramian, *, preference: Sequence[float], scale: str) -> Vec
     return jnp.einsum("ki,i->k", vectors, stretch * project, precision="highest")
 
 
+@method("gramian")
 def aligned_mtl(
     num_tasks: int,
     *,

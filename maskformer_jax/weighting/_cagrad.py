@@ -10,6 +10,7 @@ from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._gradients import from_gramian
 from maskformer_jax.weighting._gramian import Gramian, Vector, dot, reciprocal, split
 from maskformer_jax.weighting._losses import Weighting
+from maskformer_jax.weighting._method import method
 from maskformer_jax.weighting._solvers import cone, solved
 
 RESCALE = {"none": lambda c: 1.0, "1+c2": lambda c: 1.0 + c**2, "1+c": lambda c: 1.0 + c}
@@ -49,6 +50,7 @@ def _towards_the_worst(gramian: Gramian, c: float) -> tuple[Vector, Float[Array,
     return jnp.where(dropped, 0.0, z * size * inverse), jnp.where(dropped, 0.0, found.residual)
 
 
+@method("gramian")
 def cagrad(
     num_tasks: int,
     *,

@@ -154,6 +154,10 @@ def losses(
     given = jnp.asarray(given)
     if given.shape != (count,):
         raise ValueError(f"`losses` must have shape ({count},); got shape {given.shape}")
-    if lowest is not None and not isinstance(given, jax.core.Tracer) and (given < lowest).any():
-        raise ValueError(f"`losses` of {method} must be at least {lowest:g}; got {given}")
+    if lowest is not None and not isinstance(given, jax.core.Tracer):
+        # They may be constants of a function that is being traced.
+        with jax.ensure_compile_time_eval():
+            too_small = bool((given < lowest).any())
+        if too_small:
+            raise ValueError(f"`losses` of {method} must be at least {lowest:g}; got {given}")
     return given

@@ -10,6 +10,7 @@ from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._gradients import from_gramian
 from maskformer_jax.weighting._gramian import Gramian, Vector, cosines, norms, pinv_dot, reciprocal
 from maskformer_jax.weighting._losses import Weighting, plain
+from maskformer_jax.weighting._method import method
 
 
 def weights(gramian: Gramian, *, preference: Sequence[float]) -> Vector:
@@ -30,6 +31,7 @@ def weights(gramian: Gramian, *, preference: Sequence[float]) -> Vector:
     return jnp.where(meaningful, values * total * (longest * reciprocal(lengths)), 0.0)
 
 
+@method("gramian")
 def config(
     num_tasks: int, *, preference: Sequence[float] | None = None, **options: Any
 ) -> Weighting:

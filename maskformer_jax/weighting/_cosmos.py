@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._losses import Weighting, from_losses, plain
+from maskformer_jax.weighting._method import method
 
 # Below this length losses have no direction.
 SHORTEST = 1e-12
@@ -26,6 +27,7 @@ def cosmos_weights(
     return r - lam * across * per_length
 
 
+@method("loss", weights_follow_losses=True, per_loss={"weights": "values"})
 def cosmos(num_tasks: int, *, lam: float, weights: Sequence[float] | None = None) -> Weighting:
     """Weighted sum of the losses less lam times the cosine between losses and weights.
 

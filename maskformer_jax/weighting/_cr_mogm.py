@@ -11,6 +11,7 @@ from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._gradients import from_gramian
 from maskformer_jax.weighting._gramian import Gramian, Vector
 from maskformer_jax.weighting._losses import Weighting, Weights
+from maskformer_jax.weighting._method import METHODS, method
 
 
 class CRMOGMState(NamedTuple):
@@ -40,10 +41,10 @@ def weights(
     return values, CRMOGMState(values, residual, jnp.ones((), bool), base_state)
 
 
+@method("gramian", per_loss={"base_options": "base_options"})
 def cr_mogm(
     num_tasks: int,
     *,
-    methods: Mapping[str, Any],
     base: str,
     base_options: Mapping[str, Any] | None = None,
     a: float = 0.9,
@@ -57,8 +58,7 @@ def cr_mogm(
 
     Args:
         num_tasks: number of tasks K.
-        methods: table of methods by name, as `METHODS`, which fills it in.
-        base: name of a method of family `gramian` in that table, other than this one.
+        base: name of a method of family `gramian`, other than this one.
         base_options: options of the base, but for those that are said of all parameters
             (`shared`, `own_weights`, `granularity`); none: its defaults.
         a: weight of the past, from 0 (the base itself) to below 1.
@@ -82,12 +82,10 @@ def cr_mogm(
     Beyond, NeurIPS 2022.
     """
     check.num_tasks(num_tasks)
-    is_table = isinstance(methods, Mapping)
-    check.option(is_table, "methods", "be a table of methods", methods)
     known = [
         name
-        for name, method in methods.items()
-        if method.family == "gramian" and not method.needs and name != "cr_mogm"
+        for name, entry in METHODS.items()
+        if entry.family == "gramian" and not entry.needs and name != "cr_mogm"
     ]
     check.option(base in known, "base", f"be one of {', '.join(known)}", base)
     given = {} if base_options is None else base_options
@@ -96,7 +94,7 @@ def cr_mogm(
     own = given.keys() & {"shared", "own_weights", "granularity"}
     check.option(not own, "base_options", "leave what is said of all parameters out", sorted(own))
     check.below_one("a", a)
-    inner = methods[base](num_tasks, **given)
+    inner = METHODS[base](num_tasks, **given)
 
     def initial() -> CRMOGMState:
         ones, zero = jnp.ones(num_tasks, jnp.float32), jnp.zeros((), jnp.float32)

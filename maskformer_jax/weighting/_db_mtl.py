@@ -10,6 +10,7 @@ from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting import _rows
 from maskformer_jax.weighting._gradients import from_gradients
 from maskformer_jax.weighting._losses import Weighting
+from maskformer_jax.weighting._method import method
 
 EPS = 1e-8
 
@@ -36,6 +37,7 @@ def own_inverse_loss(
     return 1.0 / (losses + EPS)
 
 
+@method("gradient")
 def db_mtl(
     num_tasks: int,
     *,

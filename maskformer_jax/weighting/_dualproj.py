@@ -11,6 +11,7 @@ from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._gradients import from_gramian
 from maskformer_jax.weighting._gramian import Gramian, Vector, dot, reciprocal, split
 from maskformer_jax.weighting._losses import Weighting
+from maskformer_jax.weighting._method import method
 from maskformer_jax.weighting._solvers import nonnegative, solved
 
 
@@ -25,6 +26,7 @@ def weights(gramian: Gramian, *, preference: Sequence[float]) -> tuple[Vector, F
     return preference + found.values * largest * reciprocal(unit.lengths), found.residual
 
 
+@method("gramian")
 def dualproj(
     num_tasks: int, *, preference: Sequence[float] | None = None, **options: Any
 ) -> Weighting:

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int32
 
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._losses import Weighting, add_to_mean, floored, from_losses
+from maskformer_jax.weighting._method import method
 
 
 class DWAState(NamedTuple):
@@ -46,6 +47,7 @@ def weights(
     return values, DWAState(values, optax.safe_increment(state.step), current, last, before)
 
 
+@method("loss", from_caller=("steps_per_epoch",))
 def dwa(
     num_tasks: int, *, temperature: float = 2.0, steps_per_epoch: int | None = None
 ) -> Weighting:

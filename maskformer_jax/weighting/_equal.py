@@ -2,9 +2,11 @@
 
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._losses import Weighting
+from maskformer_jax.weighting._method import method
 from maskformer_jax.weighting._static import static
 
 
+@method("loss")
 def equal(num_tasks: int) -> Weighting:
     """Sum of the losses, S = sum_k L_k: every weight is one.
 

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._gradients import from_gradients
 from maskformer_jax.weighting._losses import Weighting
+from maskformer_jax.weighting._method import method
 from maskformer_jax.weighting._options import OWN_WEIGHTS
 from maskformer_jax.weighting._rows import weighted_sum, wide, zero_rows
 
@@ -43,6 +44,7 @@ def excess_risks(grads: PyTree, squares: PyTree) -> Float[Array, " K"]:
     return sum(jax.tree.leaves(jax.tree.map(risks, grads, squares))).astype(jnp.float32)
 
 
+@method("gradient")
 def excess_mtl(
     num_tasks: int, *, step_size: float = 0.01, warmup_steps: int = 0, **options: Any
 ) -> Weighting:

@@ -11,6 +11,7 @@ from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._gradients import from_gramian
 from maskformer_jax.weighting._gramian import Gramian, Vector, equilibrate, norms
 from maskformer_jax.weighting._losses import Weighting
+from maskformer_jax.weighting._method import method
 from maskformer_jax.weighting._options import OWN_WEIGHTS
 from maskformer_jax.weighting._solvers import bargain, solved
 
@@ -38,6 +39,7 @@ def weights(
     return jnp.where(present, values, 0.0), residual
 
 
+@method("gramian")
 def fairgrad(
     num_tasks: int,
     *,

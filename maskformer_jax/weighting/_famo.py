@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int32, PyTree
 
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._losses import Weighting, from_losses
+from maskformer_jax.weighting._method import method
 
 
 class FAMOState(NamedTuple):
@@ -48,6 +49,9 @@ def move(
     return jax.tree.map(stays, (state.logits, state.optimiser), found)
 
 
+@method(
+    "loss", weights_follow_losses=True, needs=("losses_after",), per_loss={"min_losses": "values"}
+)
 def famo(
     num_tasks: int,
     *,
@@ -117,7 +121,7 @@ def famo(
         losses_after: Float[Array, " K"] | None = None,
     ) -> tuple[Float[Array, " K"], FAMOState]:
         """The weights after the move of m."""
-        after = losses if losses_after is None or not second_forward else losses_after
+        after = losses if losses_after is None else losses_after
         shape = jnp.shape(after)
         check.option(shape == (num_tasks,), "losses_after", f"have shape ({num_tasks},)", shape)
         logits, moved = move(state, log_distance(jnp.asarray(after)), optimiser)
@@ -127,5 +131,6 @@ def famo(
         step = optax.safe_increment(state.step)
         return values, FAMOState(values, logits, log_losses, step, moved)
 
-    by = {"lowest": min(0.0, *smallest), "needs": ("losses_after",)}
+    needs = ("losses_after",) if second_forward else ()
+    by = {"lowest": min(0.0, *smallest), "needs": needs}
     return from_losses("famo", num_tasks, initial, weights, **by)

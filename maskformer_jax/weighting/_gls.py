@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._losses import Weighting, from_losses, plain
+from maskformer_jax.weighting._method import method
 
 
 def weights(
@@ -36,6 +37,7 @@ def check_focus(num_tasks: int, focus: Sequence[int] | None) -> list[int]:
     return tasks
 
 
+@method("loss", weights_follow_losses=True, per_loss={"focus": "names"})
 def gls(num_tasks: int, *, focus: Sequence[int] | None = None, eps: float = 1e-8) -> Weighting:
     """Geometric mean of the losses: S = (prod_k L_k)^(1/K).
 

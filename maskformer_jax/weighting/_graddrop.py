@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, PyTree, UInt32
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._gradients import from_gradients
 from maskformer_jax.weighting._losses import Weighting
+from maskformer_jax.weighting._method import method
 from maskformer_jax.weighting._rows import sum_dtype
 
 
@@ -46,6 +47,7 @@ def drop_signs(grads: Float[Array, "K ..."], leak: Sequence[float], key: Array) 
     return (passing + kept).astype(grads.dtype)
 
 
+@method("gradient", per_loss={"leak": "values"})
 def graddrop(
     num_tasks: int, *, leak: float | Sequence[float] = 0.0, seed: int = 0, **options: Any
 ) -> Weighting:

@@ -121,8 +121,7 @@ def from_gramian(
         return own(state.weights, state.method, losses)
 
     def is_shared(tree: PyTree) -> list[bool]:
-        everything = jax.tree.map(lambda _: True, tree)
-        return jax.tree.leaves(everything if chosen.shared is None else chosen.shared)
+        return jax.tree.leaves(_options.shared_leaves(tree, chosen.shared))
 
     functions = {"weights": of_gramian, "weigh": weigh, "own": own_of, "is_shared": is_shared}
     if many:

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._gradients import from_gradients
 from maskformer_jax.weighting._losses import Weighting
+from maskformer_jax.weighting._method import method
 from maskformer_jax.weighting._rows import row_norms, weighted_sum
 
 INITIAL = ("first_step", "first_epoch")
@@ -44,6 +45,7 @@ def training_rates(losses: Float[Array, " K"], initial: Float[Array, " K"]) -> F
     return jnp.where(mean == 0, 1.0, ratios / jnp.where(mean == 0, 1.0, mean))
 
 
+@method("gradient", from_caller=("steps_per_epoch", "norm_params"))
 def gradnorm(
     num_tasks: int,
     *,

@@ -11,6 +11,7 @@ from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._gradients import from_gramian
 from maskformer_jax.weighting._gramian import Gramian, Vector, cosines, reciprocal
 from maskformer_jax.weighting._losses import Weighting
+from maskformer_jax.weighting._method import method
 from maskformer_jax.weighting._pcgrad import random_orders, sum_of_units
 
 # A cosine of 1 would take an infinitely long correction.
@@ -77,6 +78,7 @@ def weights(
     return values, GradVacState(values, targets, key)
 
 
+@method("gramian")
 def gradvac(num_tasks: int, *, beta: float = 0.01, seed: int = 0, **options: Any) -> Weighting:
     """The sum of the task gradients after each has been turned towards the others.
 

@@ -5,6 +5,7 @@ import optax
 from jaxtyping import Array, Float
 
 from maskformer_jax.weighting._losses import Weighting, from_learnt
+from maskformer_jax.weighting._method import method
 
 
 def derivatives(
@@ -15,6 +16,7 @@ def derivatives(
     return scale, scale * losses - 1
 
 
+@method("loss", from_caller=("optimiser",))
 def imtl_l(
     num_tasks: int, *, init: float = 0.0, optimiser: optax.GradientTransformation | None = None
 ) -> Weighting:

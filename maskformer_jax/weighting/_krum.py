@@ -9,6 +9,7 @@ from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._gradients import from_gramian
 from maskformer_jax.weighting._gramian import Gramian, Vector
 from maskformer_jax.weighting._losses import Weighting, plain
+from maskformer_jax.weighting._method import method
 
 
 def scores(gramian: Gramian, n_byzantine: int) -> Vector:
@@ -30,6 +31,7 @@ def weights(gramian: Gramian, *, n_byzantine: int, n_selected: int) -> Vector:
     return jnp.zeros(len(gramian), gramian.dtype).at[order[:n_selected]].set(1 / n_selected)
 
 
+@method("gramian")
 def krum(num_tasks: int, *, n_byzantine: int, n_selected: int = 1, **options: Any) -> Weighting:
     """The mean of the task gradients that lie closest to others.
 

@@ -1,7 +1,7 @@
 """What a method is, `from_losses` for those that need nothing else, and their common state."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,14 +31,21 @@ class Weighting(optax.GradientTransformationExtraArgs):
             the shared parameters get `state.weights`.
         own: `own(state, losses=None)`, weights of the parameters that one task alone reaches.
         is_shared: `is_shared(params)`, True or False for each leaf.
+        family, needs: as of the factory, `Method`.
+        num_tasks: number of tasks K.
+        names: of the losses, sorted, where an option was given by them; none: it was not.
     """
 
     weights: Weights | None = None
     weigh: Callable[..., PyTree] | None = None
     own: Callable[..., Float[Array, " K"]] | None = None
     is_shared: Callable[[PyTree], list[bool]] | None = None
+    family: str | None = None
+    needs: tuple[str, ...] = ()
+    num_tasks: int | None = None
+    names: tuple[str, ...] | None = None
 
-    def __new__(cls, init: Callable, update: Callable, **more: Callable):
+    def __new__(cls, init: Callable, update: Callable, **more: Any):
         weighting = super().__new__(cls, init, update)
         vars(weighting).update(more)
         return weighting
@@ -118,7 +125,7 @@ def from_losses(
         values, after = weights(losses, state, **needed)
         return weighted_sum(task_grads, values), cast_like(after, state)
 
-    return Weighting(lambda params: separate(initial()), update)
+    return Weighting(lambda params: separate(initial()), update, needs=needs)
 
 
 class LearntState(NamedTuple):

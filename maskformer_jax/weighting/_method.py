@@ -1,22 +1,24 @@
-"""An entry of the table of methods, and options written by the losses' names."""
+"""What a method is beside its function, and options written by the losses' names."""
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
+from functools import wraps
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from maskformer_jax.weighting._losses import Weighting
+from maskformer_jax.weighting._options import SharedOptions
 
 PerLoss = Literal["values", "names", "name", "base_options"]
+Family = Literal["loss", "gramian", "gradient"]
 
 
-@dataclass(frozen=True)
-class Method:
-    """A weighting method: its factory, and what it needs.
+@runtime_checkable
+class Method(Protocol):
+    """The factory of a weighting method, and what the method needs.
 
     Attributes:
-        factory: `factory(num_tasks, **options)` returns an optax transformation whose `update`
-            takes leaves `[K, ...]` and returns leaves `[...]`.
         family: `loss` needs the losses alone, `gramian` the inner products of the task gradients,
             `gradient` the task gradients themselves. The last two take `SharedOptions` as well.
         needs: arguments of `update` beyond the losses: `losses_after`, the losses of the previous
@@ -25,39 +27,108 @@ class Method:
             that they weight: these must be known before the backward pass.
         per_loss: options that say something of each loss, see `options_in_order`: `values` (one per
             loss), `names` (some losses), `name` (one of them), or `base_options` (options of the
-            method that `base` names). `preference` of the methods on gradients comes on top.
-        from_caller: options that only the caller can know, and no configuration can hold; `shared`
-            of the methods on gradients comes on top.
+            method that `base` names).
+        from_caller: options that only the caller can know, and no configuration can hold.
     """
 
-    factory: Callable[..., Weighting]
-    family: Literal["loss", "gramian", "gradient"]
-    needs: tuple[str, ...] = ()
-    weights_follow_losses: bool = False
-    per_loss: Mapping[str, PerLoss] = field(default_factory=dict)
-    from_caller: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.family != "loss":
-            object.__setattr__(self, "per_loss", {"preference": "values", **self.per_loss})
-            object.__setattr__(self, "from_caller", ("shared", *self.from_caller))
+    __name__: str
+    family: Family
+    needs: tuple[str, ...]
+    weights_follow_losses: bool
+    per_loss: Mapping[str, PerLoss]
+    from_caller: tuple[str, ...]
 
     def __call__(self, num_tasks: int, **options: Any) -> Weighting:
-        """The method for `num_tasks` tasks.
-
-        Args:
-            num_tasks: number of tasks K.
-            **options: those of the factory.
-
-        Raises:
-            ValueError: an option breaks its rule.
-            TypeError: an option is unknown.
-        """
-        return self.factory(num_tasks, **options)
+        """The method for `num_tasks` tasks."""
 
 
-def in_order(
-    methods: Mapping[str, Method], method: str, options: Mapping[str, Any], losses: Sequence[str]
+class Methods(dict[str, Method]):
+    """Methods by name; a name that is none of them is met with the nearest."""
+
+    def __missing__(self, name: str) -> Method:
+        raise KeyError(f"no method is called {name!r}{_nearest(name, self)}")
+
+
+# Filled where all of them are imported.
+METHODS = Methods()
+
+
+def method(
+    family: Family,
+    *,
+    needs: tuple[str, ...] = (),
+    weights_follow_losses: bool = False,
+    per_loss: Mapping[str, PerLoss] | None = None,
+    from_caller: tuple[str, ...] = (),
+) -> Callable[[Callable[..., Weighting]], Method]:
+    """Says what a factory makes; arguments as of `Method`.
+
+    The factory then shows `SharedOptions` in its signature, and takes mappings by the names of the
+    losses for options of one value per loss, in the order of the sorted names.
+    """
+    of_each = dict(per_loss or {})
+    if family != "loss":
+        of_each, from_caller = {"preference": "values", **of_each}, ("shared", *from_caller)
+
+    def describe(factory: Callable[..., Weighting]) -> Method:
+        signature = _with_shared_options(factory, family)
+
+        @wraps(factory)
+        def make(num_tasks: int, **options: Any) -> Weighting:
+            for name in options.keys() - signature.parameters.keys():
+                hint = _nearest(name, signature.parameters)
+                raise TypeError(f"{factory.__name__} has no option {name!r}{hint}")
+            names = _names_in(options, of_each)
+            ordered = options_in_order(factory.__name__, options, names) if names else options
+            made = factory(num_tasks, **ordered)
+            known = {"family": family, "num_tasks": num_tasks, "needs": needs, "names": names}
+            vars(made).update({**known, **vars(made)})
+            return made
+
+        make.__signature__ = signature
+        make.family, make.needs, make.per_loss, make.from_caller = (
+            family,
+            needs,
+            of_each,
+            from_caller,
+        )
+        make.weights_follow_losses = weights_follow_losses
+        return make
+
+    return describe
+
+
+def _with_shared_options(factory: Callable, family: Family) -> inspect.Signature:
+    """The signature of a factory; one on gradients ends in the options that all of them have."""
+    signature = inspect.signature(factory)
+    if family == "loss":
+        return signature
+    kind = inspect.Parameter.KEYWORD_ONLY
+    shared = [
+        inspect.Parameter(f.name, kind, default=f.default, annotation=f.type)
+        for f in fields(SharedOptions)
+        if f.name not in signature.parameters
+    ]
+    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    return signature.replace(parameters=[*own, *shared])
+
+
+def _names_in(options: Mapping[str, Any], of_each: Mapping[str, PerLoss]) -> tuple | None:
+    """Names of the losses, sorted, where a value per loss comes as a mapping."""
+    for option, form in of_each.items():
+        value = options.get(option)
+        if form == "values" and isinstance(value, Mapping):
+            return tuple(sorted(value))
+    return None
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    near = difflib.get_close_matches(str(name), list(names), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def options_in_order(
+    method: str, options: Mapping[str, Any], losses: Sequence[str]
 ) -> dict[str, Any]:
     """Options of a method as its factory takes them, in the order of the losses.
 
@@ -65,15 +136,14 @@ def in_order(
     by their names. What has the factory's form already, such as a list in order, stays as it is.
 
     Args:
-        methods: the table of methods.
-        method: name of one of them.
+        method: its name.
         options: of that method.
         losses: names of all losses, in order.
 
     Raises:
         ValueError: a name is no loss, or a loss has no value.
     """
-    forms = methods[method].per_loss
+    forms = METHODS[method].per_loss
     ordered = dict(options)
     for option in forms.keys() & options.keys():
         value, form = options[option], forms[option]
@@ -83,8 +153,8 @@ def in_order(
             ordered[option] = [_index(option, name, losses) for name in value]
         elif form == "name":
             ordered[option] = _index(option, value, losses)
-        elif isinstance(value, Mapping) and options.get("base") in methods:
-            ordered[option] = in_order(methods, options["base"], value, losses)
+        elif isinstance(value, Mapping) and options.get("base") in METHODS:
+            ordered[option] = options_in_order(options["base"], value, losses)
     return ordered
 
 
@@ -107,7 +177,5 @@ def _index(option: str, name: Any, losses: Sequence[str]) -> Any:
 
 def _check_name(option: str, name: Any, losses: Sequence[str]) -> None:
     if name not in losses:
-        near = difflib.get_close_matches(str(name), losses, n=1)
-        meant = f"; did you mean {near[0]!r}?" if near else ""
-        known = ", ".join(losses)
-        raise ValueError(f"`{option}` names {name!r}, which is none of the losses {known}{meant}")
+        known, hint = ", ".join(losses), _nearest(name, losses)
+        raise ValueError(f"`{option}` names {name!r}, which is none of the losses {known}{hint}")

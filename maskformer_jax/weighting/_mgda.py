@@ -10,6 +10,7 @@ from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._gradients import from_gramian
 from maskformer_jax.weighting._gramian import Gramian, Vector, norms, reciprocal, split
 from maskformer_jax.weighting._losses import Weighting
+from maskformer_jax.weighting._method import method
 from maskformer_jax.weighting._options import LOSS_EPS
 from maskformer_jax.weighting._solvers import SolverState, cone, solver_state
 
@@ -51,6 +52,7 @@ def weights(
     return values, SolverState(values, residual)
 
 
+@method("gramian")
 def mgda(
     num_tasks: int,
     *,

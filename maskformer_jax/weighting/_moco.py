@@ -11,6 +11,7 @@ from maskformer_jax.weighting import _rows
 from maskformer_jax.weighting._gradients import from_gradients
 from maskformer_jax.weighting._gramian import reciprocal
 from maskformer_jax.weighting._losses import Weighting
+from maskformer_jax.weighting._method import method
 from maskformer_jax.weighting._solvers import project_simplex
 
 # beta, gamma, rho of each variant.
@@ -31,6 +32,7 @@ class MoCoState(NamedTuple):
     step: Int[Array, ""]
 
 
+@method("gradient")
 def moco(
     num_tasks: int,
     *,

@@ -8,10 +8,12 @@ from jaxtyping import PyTree
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._gradients import from_gradients
 from maskformer_jax.weighting._losses import Weighting, WeightsState, equal_weights
+from maskformer_jax.weighting._method import method
 from maskformer_jax.weighting._rows import check_second, inner_products, weighted_sum_of_two
 from maskformer_jax.weighting._solvers import project_simplex
 
 
+@method("gradient", needs=("task_grads_2",))
 def modo(num_tasks: int, *, gamma: float = 0.1, rho: float = 0.1, **options: Any) -> Weighting:
     """Gradients of two batches, weighted towards their shortest convex combination.
 

@@ -12,6 +12,7 @@ from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._gradients import from_gramian
 from maskformer_jax.weighting._gramian import Gramian, Vector, dot, equilibrate, norms, reciprocal
 from maskformer_jax.weighting._losses import Weighting
+from maskformer_jax.weighting._method import method
 from maskformer_jax.weighting._solvers import bargain
 
 
@@ -81,6 +82,7 @@ def weights(
     return found, NashMTLState(found, residual, alpha, clip, state.count + 1)
 
 
+@method("gramian")
 def nash_mtl(
     num_tasks: int,
     *,

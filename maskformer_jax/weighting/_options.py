@@ -35,8 +35,9 @@ class SharedOptions:
     Attributes:
         own_weights: factor of the gradients of parameters that one task alone reaches: `one`, or
             the `weights` of the tasks; none: by the method's definition.
-        shared: True for each shared parameter, as a tree like the parameters; none: all are. The
-            update of the others adds up two batches where the method is given two.
+        shared: True for each shared parameter, as a tree like the parameters, the beginning of such
+            a tree, or a function of a parameter's key path; none: all are. The update of the others
+            adds up two batches where the method is given two.
         granularity: one set of weights for the whole `model`, or one for each `module` (child of
             the model), `layer` (tensors with the same parent) or `tensor`. Gramian methods only.
         normalise: what the gradients are divided by first: nothing, their length (`l2`), or the
@@ -55,8 +56,9 @@ class SharedOptions:
         check.one_of("normalise", self.normalise, NORMALISATIONS)
         check.one_of("granularity", self.granularity, GRANULARITIES)
         check.one_of("own_weights", self.own_weights, (None, *OWN_WEIGHTS))
-        for leaf in jax.tree.leaves(self.shared):
-            check.option(isinstance(leaf, bool), "shared", "be a tree of True and False", leaf)
+        for leaf in () if callable(self.shared) else jax.tree.leaves(self.shared):
+            is_bool = isinstance(leaf, bool) or str(getattr(leaf, "dtype", "")) == "bool"
+            check.option(is_bool, "shared", "be a tree of True and False", leaf)
 
 
 def scales_of(num_tasks: int, options: SharedOptions) -> Scales:
@@ -77,22 +79,35 @@ def scales_of(num_tasks: int, options: SharedOptions) -> Scales:
     return scales
 
 
-def keep(tree: PyTree, shared: PyTree | None, *, others: bool = False) -> PyTree:
-    """`tree` with nothing in place of the leaves that are not shared, or, for `others`, that are.
-
-    Args:
-        tree: parameters or their gradients.
-        shared: True or False for each leaf, as a tree of the same form; none: all are shared.
-        others: keep those that are not shared.
+def shared_leaves(tree: PyTree, shared: PyTree | None) -> PyTree:
+    """True or False for each leaf of `tree`, as the option `shared` says.
 
     Raises:
         ValueError: `shared` has another form.
     """
     if shared is None:
-        return jax.tree.map(lambda _: None, tree) if others else tree
-    same = jax.tree.structure(shared) == jax.tree.structure(tree)
-    check.option(same, "shared", "be a tree like the parameters", jax.tree.structure(shared))
-    return jax.tree.map(lambda leaf, is_shared: leaf if is_shared != others else None, tree, shared)
+        return jax.tree.map(lambda _: True, tree)
+    if callable(shared):
+        return jax.tree_util.tree_map_with_path(lambda path, _: bool(shared(path)), tree)
+    try:
+        return jax.tree.map(lambda x, part: jax.tree.map(lambda _: bool(x), part), shared, tree)
+    except ValueError as error:
+        found = jax.tree.structure(shared)
+        raise ValueError(
+            f"`shared` must be a tree like the parameters, or its beginning; got {found}"
+        ) from error
+
+
+def keep(tree: PyTree, shared: PyTree | None, *, others: bool = False) -> PyTree:
+    """`tree` with nothing in place of the leaves that are not shared, or, for `others`, that are.
+
+    Args:
+        tree: parameters or their gradients.
+        shared: the option.
+        others: keep those that are not shared.
+    """
+    chosen = shared_leaves(tree, shared)
+    return jax.tree.map(lambda leaf, is_shared: leaf if is_shared != others else None, tree, chosen)
 
 
 def merge(a: PyTree, b: PyTree) -> PyTree:

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._losses import Weighting, from_losses, plain
+from maskformer_jax.weighting._method import method
 
 # Rounds off the length |p| at 0: sqrt(|p|^2 + EPS) has a derivative there.
 EPS = 1e-12
@@ -24,6 +25,7 @@ def pbi_weights(
     return q + theta * across / jnp.sqrt(jnp.sum(across**2) + EPS)
 
 
+@method("loss", weights_follow_losses=True, per_loss={"weights": "values", "reference": "values"})
 def pbi(
     num_tasks: int,
     *,

@@ -11,6 +11,7 @@ from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._gradients import from_gramian
 from maskformer_jax.weighting._gramian import Gramian, Unit, Vector, dot, norms, reciprocal, split
 from maskformer_jax.weighting._losses import Weighting
+from maskformer_jax.weighting._method import method
 from maskformer_jax.weighting._solvers import nonnegative
 
 
@@ -82,6 +83,7 @@ def _project(
     return jnp.where(exists, values, 0.0), residual
 
 
+@method("gramian", per_loss={"primary": "name"})
 def pcd(
     num_tasks: int,
     *,

@@ -10,6 +10,7 @@ from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._gradients import from_gramian
 from maskformer_jax.weighting._gramian import Gramian, Vector, cosines, norms, reciprocal
 from maskformer_jax.weighting._losses import Weighting
+from maskformer_jax.weighting._method import method
 
 
 class PCGradState(NamedTuple):
@@ -73,6 +74,7 @@ def weights(
     return values, PCGradState(values, key)
 
 
+@method("gramian")
 def pcgrad(num_tasks: int, *, seed: int = 0, **options: Any) -> Weighting:
     """The sum of the task gradients after each has lost what conflicts with the others.
 

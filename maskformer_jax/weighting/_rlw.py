@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, UInt32
 
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._losses import Weighting, from_losses
+from maskformer_jax.weighting._method import method
 
 Key = UInt32[Array, "2"]
 
@@ -67,6 +68,7 @@ def weights(
     return values, RLWState(values, key)
 
 
+@method("loss")
 def rlw(
     num_tasks: int,
     *,

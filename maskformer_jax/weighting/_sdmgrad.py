@@ -11,6 +11,7 @@ from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._gradients import from_gradients
 from maskformer_jax.weighting._gramian import Vector, norms
 from maskformer_jax.weighting._losses import Weighting
+from maskformer_jax.weighting._method import method
 from maskformer_jax.weighting._rows import check_second, inner_products, weighted_sum_of_two
 from maskformer_jax.weighting._solvers import project_simplex
 
@@ -51,6 +52,7 @@ def descend(
     return solution, change
 
 
+@method("gradient", needs=("task_grads_2",))
 def sdmgrad(
     num_tasks: int,
     *,

@@ -7,9 +7,11 @@ from jaxtyping import PyTree
 
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._losses import Weighting, WeightsState
+from maskformer_jax.weighting._method import method
 from maskformer_jax.weighting._rows import weighted_sum
 
 
+@method("loss", per_loss={"weights": "values"})
 def static(num_tasks: int, *, weights: Sequence[float]) -> Weighting:
     """Weighted sum of the losses with weights chosen by hand: S = sum_k w_k L_k.
 

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int32
 
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._losses import Weighting, add_to_mean, floored, from_losses, plain
+from maskformer_jax.weighting._method import method
 
 
 class STCHState(NamedTuple):
@@ -59,6 +60,12 @@ def nadir_weights(
     return values, STCHState(values, optax.safe_increment(state.step), nadir)
 
 
+@method(
+    "loss",
+    weights_follow_losses=True,
+    per_loss={"preference": "values"},
+    from_caller=("steps_per_epoch",),
+)
 def stch(
     num_tasks: int,
     *,

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, PyTree
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._gradients import from_gradients
 from maskformer_jax.weighting._losses import Weighting, WeightsState, equal_weights
+from maskformer_jax.weighting._method import method
 from maskformer_jax.weighting._rows import wide
 
 
@@ -26,6 +27,7 @@ def in_order(values: Float[Array, "K ..."]) -> list[Float[Array, "..."]]:
     return rows
 
 
+@method("gradient")
 def trimmed_mean(num_tasks: int, *, trim: int, **options: Any) -> Weighting:
     """For each entry of the parameters the mean of the gradients between the extremes.
 

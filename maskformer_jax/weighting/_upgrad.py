@@ -12,6 +12,7 @@ from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._gradients import from_gramian
 from maskformer_jax.weighting._gramian import Gramian, Vector, dot, reciprocal, split
 from maskformer_jax.weighting._losses import Weighting
+from maskformer_jax.weighting._method import method
 from maskformer_jax.weighting._solvers import nonnegative, solved
 
 
@@ -33,6 +34,7 @@ def weights(
     return preference + added * reciprocal(unit.lengths), found.residual.max()
 
 
+@method("gramian")
 def upgrad(
     num_tasks: int, *, preference: Sequence[float] | None = None, **options: Any
 ) -> Weighting:

@@ -15,9 +15,8 @@ from maskformer_jax.gradients import (
     find_reach,
     gradients_by_loss,
     gradients_of_losses,
-    reverse_pass,
 )
-from maskformer_jax.weighting import inner_products
+from maskformer_jax.weighting import inner_products, reverse_pass
 
 WIDTH, EXAMPLES, LAYERS = 3, 8, 7
 

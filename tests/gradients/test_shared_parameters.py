@@ -108,8 +108,14 @@ def test_last_layer_is_looked_for_where_a_method_takes_norms_there(
         del batch, labels
         return [LossSums(task * output, jnp.ones(())) for task in range(6)]
 
-    given, params = [], {key: {"kernel": jnp.ones(())} for key in ("late", "own", "shared")}
-    monkeypatch.setattr(method, "make", lambda *arguments, **known: given.append(known))
+    make, given = method.make, []
+    params = {key: {"kernel": jnp.ones(())} for key in ("late", "own", "shared")}
+
+    def noted(*arguments, **known):
+        given.append(known)
+        return make(*arguments, **known)
+
+    monkeypatch.setattr(method, "make", noted)
     model = tiny.model._replace(apply=apply, params=params, terms=terms)
     config = tiny_with(f"--weighting.name={name}")
     method.build(config, model, optax.sgd(1.0), steps_per_epoch=1)

@@ -77,7 +77,6 @@ ROWS = [
             ({"base": "equal"}, r"`base` must be one of .*'equal'"),
             ({"base": "cr_mogm"}, r"`base` must be one of .*'cr_mogm'"),
             ({"base": None}, r"`base` must .*None"),
-            ({"methods": None}, r"`methods` must be a table of methods; got None"),
             ({"base": ["config"]}, r"`base` must .*\['config'\]"),
             ({"base_options": {"preference": [1.0]}}, r"`preference` must hold 4 finite values"),
             ({"base_options": [1.0]}, r"`base_options` must map .*1.0"),

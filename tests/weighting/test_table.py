@@ -35,7 +35,7 @@ def test_methods_on_gradients_need_no_losses_before_the_backward_pass():
 @pytest.mark.parametrize("name", METHODS)
 def test_options_with_a_value_per_loss_are_in_the_table(name):
     entry = METHODS[name]
-    parameters = [*inspect.signature(entry.factory).parameters.values()]
+    parameters = [*inspect.signature(entry).parameters.values()]
     lists = {p.name for p in parameters if "Sequence" in str(p.annotation)}
     assert lists - {"preference"} <= set(entry.per_loss)
     assert entry.family != "loss" or lists <= set(entry.per_loss)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from maskformer_jax.gradients import reverse_pass
+from maskformer_jax.weighting import reverse_pass
 
 ONES = (jnp.ones(()),) * 3
 WEIGHTS, OWN = jnp.asarray([0.5, -2.0, 3.0]), jnp.asarray([1.0, 10.0, 0.25])

@@ -36,7 +36,8 @@ Rule = Callable[[JaxprEqn, Sequence[Any]], Sequence[Any]]
 
 # Stands for values that are not computed, since they lie behind the representation.
 NOT_COMPUTED = object()
-# Names of `jax.checkpoint`'s primitive.
+# Names of the primitives of `jax.jit` and `jax.checkpoint`, in one version or another.
+JIT = ("jit", "pjit")
 CHECKPOINT = ("checkpoint", "remat", "remat2")
 
 
@@ -184,7 +185,7 @@ def walk(jaxpr: Jaxpr, consts: Iterable[Any], inputs: Iterable[Any], rule: Rule)
     for equation in jaxpr.eqns:
         operands = [read(x) for x in equation.invars]
         inner = equation.params.get("jaxpr")
-        if equation.primitive.name == "jit":
+        if equation.primitive.name in JIT:
             results = walk(inner.jaxpr, inner.consts, operands, rule)
         elif equation.primitive.name in CHECKPOINT:
             results = walk(inner, (), _when_reached(operands), rule)
@@ -213,7 +214,9 @@ def _when_reached(operands: Sequence[Any]) -> list[Any]:
 
 def _bind(equation: JaxprEqn, *operands: Array) -> Sequence[Array]:
     params = equation.primitive.get_bind_params(equation.params)
-    results = equation.primitive.bind(*operands, **params)
+    # Older versions of JAX give functions apart.
+    functions, params = params if isinstance(params, tuple) else ((), params)
+    results = equation.primitive.bind(*functions, *operands, **params)
     return results if equation.primitive.multiple_results else [results]
 
 
