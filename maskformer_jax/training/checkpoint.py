@@ -194,14 +194,14 @@ class Checkpoints:
         Raises:
             InputError: the last save could not be written.
         """
-        try:
-            self._last.wait_until_finished()
-            self._best.wait_until_finished()
-        except Exception as error:
-            raise _not_written(self.run, error) from error
-        finally:
-            self._last.close()
-            self._best.close()
+        managers, failures = (self._last, self._best), []
+        for each in [x.wait_until_finished for x in managers] + [x.close for x in managers]:
+            try:
+                each()
+            except Exception as error:  # a full disk may be met by all of them
+                failures.append(error)
+        if failures:
+            raise _not_written(self.run, failures[0]) from failures[0]
 
 
 def restore_params(run: Path, params: Tree) -> Tree:

@@ -32,6 +32,8 @@ KINDS = (
     "attacks",
     "kills",
     "signals",
+    "disks",
+    "together",
 )
 DOCUMENT = ROOT / "docs" / "reliability.md"
 MARKERS = ("<!-- figures -->", "<!-- end of figures -->")
