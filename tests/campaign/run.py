@@ -34,6 +34,7 @@ KINDS = (
     "signals",
     "disks",
     "together",
+    "memory",
 )
 DOCUMENT = ROOT / "docs" / "reliability.md"
 MARKERS = ("<!-- figures -->", "<!-- end of figures -->")
