@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from campaign.processes import Case, Moment, case, chosen, difference, run, state
+from campaign.processes import Case, Moment, case, chosen, difference, run, state, undisturbed
 from campaign.trial import Trial, draws
 
 KIND = "kills of trainings, resumed ones, evaluations and studies"
@@ -47,22 +47,15 @@ TRIES = 4
 
 def trials(number: int, seed: int, folder: Path, first: int = 0) -> Iterator[Trial]:
     """See `campaign.trial`."""
-    expected: dict[str, Any] = {}
     for index in range(first, number):
         name, place = SHARES[index % len(SHARES)], folder / f"kill_{index}"
-        yield _trial(case(), name, seed, index, place, expected)
+        yield _trial(case(), name, seed, index, place)
         shutil.rmtree(place)
 
 
-def _trial(
-    here: Case, name: str, seed: int, index: int, place: Path, expected: dict[str, Any]
-) -> Trial:
+def _trial(here: Case, name: str, seed: int, index: int, place: Path) -> Trial:
     draw, what = draws(seed, index), name
     begun = {"resume": "train", "evaluate": "train"}.get(name)
-    # One place for all trials of a command, since paths are in what is left.
-    if name not in expected:
-        expected[name] = undisturbed(here, name, place)
-        shutil.rmtree(place)
     place.mkdir()
     words, notes = here.words(name, place), []
     if begun:
@@ -77,19 +70,10 @@ def _trial(
             return Trial(what, False, "; ".join(notes))
         words = here.again(name, place)
     ended = run(words)
-    differs = difference(expected[name], state(place))
+    differs = difference(undisturbed(name), state(place))
     held = ended.code == 0 and ended.is_clean() and not differs
     notes += [f"at last {ended.code}", *ended.said] + ([f"differs: {differs}"] if differs else [])
     return Trial(what, held, "; ".join(notes))
-
-
-def undisturbed(here: Case, name: str, place: Path) -> dict[str, Any]:
-    """What a command leaves, with what it needs before."""
-    place.mkdir()
-    for each in ["train", name] if name == "evaluate" else [name.replace("resume", "train")]:
-        ended = run(here.words(each, place))
-        assert ended.code == 0, ended.said
-    return state(place)
 
 
 def _at(phase: str, draw: Any, phases: dict[str, tuple] = TRAINING) -> tuple[str, int, float]:

@@ -183,6 +183,19 @@ def state(place: Path) -> dict[str, Any]:
     return found
 
 
+@functools.cache
+def undisturbed(name: str) -> dict[str, Any]:
+    """What a command leaves, with what it needs before; made once in a process."""
+    here = case()
+    place = here.folder / f"undisturbed_{name}"
+    place.mkdir()
+    first = {"evaluate": ["train", "evaluate"], "resume": ["train"]}
+    for each in first.get(name, [name]):
+        ended = run(here.words(each, place))
+        assert ended.code == 0, ended.said
+    return state(place)
+
+
 def _without_pace(line: str) -> dict[str, Any]:
     return {key: value for key, value in json.loads(line).items() if key not in Pace._fields}
 

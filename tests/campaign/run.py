@@ -32,6 +32,9 @@ KINDS = (
     "attacks",
     "kills",
     "signals",
+    "disks",
+    "together",
+    "memory",
 )
 DOCUMENT = ROOT / "docs" / "reliability.md"
 MARKERS = ("<!-- figures -->", "<!-- end of figures -->")

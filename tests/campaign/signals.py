@@ -5,10 +5,8 @@ import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from campaign.kills import undisturbed
-from campaign.processes import Case, Ended, Moment, case, difference, run, state
+from campaign.processes import Case, Ended, Moment, case, difference, run, state, undisturbed
 from campaign.trial import Trial
 
 KIND = "patterns of signals"
@@ -41,19 +39,13 @@ ENDS = ("stopped", "stopped; run the same command again to continue")
 
 def trials(number: int, seed: int, folder: Path, first: int = 0) -> Iterator[Trial]:
     """See `campaign.trial`; nothing is drawn."""
-    expected: dict[str, Any] = {}
     for index, pattern in itertools.islice(enumerate(PATTERNS), first, number):
-        yield _trial(case(), *pattern, folder / f"signal_{index}", expected)
+        yield _trial(case(), *pattern, folder / f"signal_{index}")
         shutil.rmtree(folder / f"signal_{index}")
 
 
-def _trial(
-    here: Case, when: str, number: int, seconds: float | None, place: Path, expected: dict[str, Any]
-) -> Trial:
+def _trial(here: Case, when: str, number: int, seconds: float | None, place: Path) -> Trial:
     name, *moment = MOMENTS[when]
-    if name not in expected:
-        expected[name] = undisturbed(here, name, place)
-        shutil.rmtree(place)
     place.mkdir()
     if name == "evaluate":
         run(here.words("train", place))
@@ -61,7 +53,7 @@ def _trial(
     ended = run(here.words(name, place), Moment(*moment, twice, seconds or 0.0))
     last = run(here.again(name, place))
     partial = [path.name for path in place.rglob("*") if ".partial" in path.name]
-    differs = difference(expected[name], state(place))
+    differs = difference(undisturbed(name), state(place))
     held = _is_right(ended, number, place) and last == Ended(0, []) and not (differs or partial)
     named = signal.Signals(number).name
     what = f"{named} in {when}" + ("" if seconds is None else f", again after {seconds} s")

@@ -5,6 +5,7 @@ import shutil
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 from maskformer_jax.errors import InputError
@@ -143,6 +144,21 @@ def test_the_first_checkpoint_is_read_back(tmp_path):
     run = tmp_path / "lr[0.1]"
     with pytest.raises(InputError, match="no checkpoint could be written"):
         save(run, 1)
+
+
+def test_a_disk_that_is_full_twice_is_one_error(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path, 1)
+    closed = []
+
+    def fail(manager, *rest):
+        closed.append(manager)
+        raise ValueError(f"'{tmp_path}/checkpoints/last/1/d' failed: No space left on device")
+
+    for name in ("wait_until_finished", "close"):
+        monkeypatch.setattr(ocp.CheckpointManager, name, fail)
+    with pytest.raises(InputError, match=r"last/1/d: no checkpoint .* kept: No space left on dev"):
+        checkpoints.close()
+    assert len(closed) == 4
 
 
 def test_a_changed_position_of_the_loader_is_damage(tmp_path, capsys):
