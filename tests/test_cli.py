@@ -134,6 +134,8 @@ def test_a_finished_run_is_resumed_to_no_effect(run, capsys):
 TRAIN_MISTAKES = [
     (["--data.train_file={0}/nothing.h5"], "nothing.h5: no such file"),
     (["--data.val_file={0}/nothing.h5"], "nothing.h5: no such file"),
+    (["--data.val_file={0}"], ": a folder, not an HDF5 file"),
+    (["--output_dir={0}/text.h5"], "text.h5 is a file, not a folder"),
     (["--data.train_file={0}/text.h5"], "text.h5"),
     (["--data.train_file={0}/no_tracks.h5"], "`tracks`"),
     (["--data.train_file={0}/empty.h5"], "empty.h5"),

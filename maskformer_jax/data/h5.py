@@ -236,6 +236,8 @@ class _Table:
 
 
 def _open(path: Path) -> h5py.File:
+    if path.is_dir():
+        raise InputError(f"{path}: a folder, not an HDF5 file")
     if not path.is_file():
         # Shipped configurations name these.
         sample = path.parts[:2] == ("data", "sample")

@@ -116,10 +116,15 @@ def fit_baseline(file: JetFile, config: BaselineConfig, num_jets: int | None = N
         for row, name in enumerate((config.signal, config.background)):
             own = labels[start:stop][jet] == names.index(name)
             counts[row] += np.bincount(cell[own], minlength=BINS**2)
-    if not counts.sum(axis=1).all():
+    empty = [
+        name
+        for name, count in zip((config.signal, config.background), counts.sum(axis=1), strict=True)
+        if not count
+    ]
+    if empty:
         raise InputError(
-            f"{file.path}: {config.signal} or {config.background} have no track in {stop} jets, "
-            "so that there is no baseline"
+            f"{file.path}: no track of {' or '.join(empty)} in {stop} jets, so that there is no "
+            "baseline; `--evaluation.baseline null` does without one"
         )
     smooth = _smooth(counts.reshape(2, BINS, BINS)) + PRIOR_ENTRIES
     density = smooth / smooth.sum(axis=(1, 2), keepdims=True)

@@ -209,8 +209,8 @@ class Checkpoints:
 def _give_memory_back() -> None:
     """What is free goes back to the system, where malloc is that of glibc.
 
-    A save works in threads of its own, each with an arena that keeps what it once held: 0.19 MB for
-    each checkpoint of 20,000 steps without this, 0.07 MB with it.
+    A save works in threads of its own, each with an arena that keeps what it once held: a tiny
+    training had 611 MB after 40 checkpoints without this, 469 MB with it.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

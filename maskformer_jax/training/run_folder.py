@@ -25,7 +25,7 @@ from maskformer_jax.config import Config
 from maskformer_jax.configuration import dump, plain
 from maskformer_jax.data import NORMALISATION_FILE
 from maskformer_jax.errors import InputError
-from maskformer_jax.files import LOCK_FILE, refuse_links, write_whole
+from maskformer_jax.files import LOCK_FILE, is_held, refuse_links, write_whole
 from maskformer_jax.program import call_of
 from maskformer_jax.training import manifest
 
@@ -70,7 +70,11 @@ def check_path(run: Path) -> None:
 def check_is_free(run: Path) -> None:
     """Raises InputError if `run` is no folder, or holds anything but what is as good as nothing."""
     check_path(run)
+    if run.exists() and not run.is_dir():
+        raise InputError(f"`output_dir` {run} is a file, not a folder")
     if run.exists() and not is_abandoned(run):
+        if is_held(run / LOCK_FILE):
+            raise InputError(f"another process trains in {run}; choose another --output_dir")
         raise InputError(
             f"`output_dir` {run} is not empty: choose another, or continue it with "
             f"`{call_of('train')} --resume {run}`"

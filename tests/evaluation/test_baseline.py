@@ -119,7 +119,7 @@ def test_field_that_is_not_finite_is_named_with_its_row(options, opened, make_ta
 def test_file_without_light_jets_is_refused(options, opened, make_tables):
     tables = make_tables()
     tables["jets"]["flavour_label"] = 0
-    with pytest.raises(InputError, match="bjets or ujets have no track in 60 jets"):
+    with pytest.raises(InputError, match="no track of ujets in 60 jets, so that"):
         fit_baseline(opened(tables), options)
 
 

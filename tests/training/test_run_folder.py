@@ -70,6 +70,10 @@ def test_two_trainings_exclude_each_other(tmp_path):
         with pytest.raises(InputError, match="another process"), held(run, "trains in"):
             pass
         (run / "metrics.jsonl").write_text("")
+        with pytest.raises(InputError, match="another process"):
+            run_folder.check_is_free(run)
+    with pytest.raises(InputError, match="is not empty"):
+        run_folder.check_is_free(run)
     assert [path.name for path in run.iterdir()] == ["metrics.jsonl"]
 
 

@@ -203,7 +203,10 @@ def _counts(runs: Sequence[Run], main: Any, ratio: Any) -> None:
     first = runs[0][1]
     if first.kind == "scores":
         bins = np.flatnonzero(np.any([curve.points.value for _, curve in runs], axis=0))
-        main.set(yscale="log", xlim=(edges[bins[0]], edges[bins[-1] + 1]))
+        main.set_yscale("log")
+        low, high = edges[bins[0]], edges[bins[-1] + 1]
+        if low < high:  # not where all scores are the same
+            main.set_xlim(low, high)
         return
     # The room for the legend keeps it off the curves.
     main.set_ylim(0, main.dataLim.y1 * (1.12 + LEGEND_LINE * (len(runs) + 1)))
