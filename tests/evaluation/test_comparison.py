@@ -50,7 +50,9 @@ def evaluated(monkeypatch):
     """What each run was evaluated with, and where its results would have gone."""
     calls = []
 
-    def evaluate_trained(trained, test_file, folder, label):
+    def evaluate_trained(trained, test_file, folder, label, warn):
+        # What the test file is like is said once.
+        assert warn == (not calls)
         calls.append(
             (trained.config.evaluation.discriminants["b"].backgrounds["cjets"], folder, label)
         )
