@@ -45,7 +45,9 @@ def forward(
 
     def pair(params: PyTree) -> tuple[PyTree, PyTree]:
         found = losses_fn(params, *data, **more)
-        return found if has_aux else (found, None)
+        losses, aux = found if has_aux else (found, None)
+        # An OrderedDict would keep an order of its own.
+        return dict(losses) if isinstance(losses, Mapping) else losses, aux
 
     found, pull, aux = jax.vjp(pair, params, has_aux=True)
     if isinstance(found, jax.Array) and found.ndim == 1:
@@ -58,6 +60,10 @@ def forward(
     rule = "return a vector of losses, or scalars by name (with `has_aux` in a pair)"
     shapes = [jnp.shape(leaf) for leaf in leaves]
     check.option(leaves != [] and not any(shapes), "losses_fn", rule, f"shapes {shapes}")
+    is_flat = not isinstance(found, Mapping) or len(leaves) == len(found)
+    check.option(
+        is_flat, "losses_fn", "return one scalar under each name", f"{len(leaves)} of them"
+    )
 
     def pull_apart(cotangents: Any) -> PyTree:
         cast = [x.astype(leaf.dtype) for x, leaf in zip(cotangents, leaves, strict=True)]

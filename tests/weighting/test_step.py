@@ -1,6 +1,7 @@
 """The step of every method is the one written by hand; its parts on functions that are known."""
 
 import inspect
+from collections import OrderedDict
 
 import jax
 import jax.numpy as jnp
@@ -89,6 +90,8 @@ def test_gradients_of_losses_by_name_of_an_array_and_in_chunks_are_the_same():
         values, rows = way(params, x)
         close(values, vector(params, x))
         close(rows, expected)
+    turned = value_and_task_grads(lambda p, x: OrderedDict(reversed(losses(p, x).items())))
+    close(turned(params, x), (vector(params, x), expected))
     (values, aux), rows = value_and_task_grads(losses_of, has_aux=True)(params, x)
     close((values, aux, rows), (vector(params, x), losses_of(params, x)[1], expected))
 
@@ -171,9 +174,14 @@ WRONG = [
     (lambda: run(losses_of, "equal"), "`losses_fn` must return 4 losses; got 5"),
     (lambda: run(lambda p, x: x, "equal"), "`losses_fn` must return a vector of losses"),
     (lambda: run(losses, "equal", K + 1), "`losses_fn` must return 5 losses; got 4"),
+    (lambda: run(nested, "equal"), "`losses_fn` must return one scalar under each name; got 4"),
     (lambda: run(losses, "modo"), "`second` must be the data of an independent batch"),
     (lambda: run(losses, "mgda", second=(1.0,)), "`second` must be left out"),
 ]
+
+
+def nested(params, x):
+    return {"all": losses(params, x)}
 
 
 def run(losses_fn, name, num_tasks=K, **more):
