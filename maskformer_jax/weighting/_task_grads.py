@@ -61,9 +61,8 @@ def forward(
     shapes = [jnp.shape(leaf) for leaf in leaves]
     check.option(leaves != [] and not any(shapes), "losses_fn", rule, f"shapes {shapes}")
     is_flat = not isinstance(found, Mapping) or len(leaves) == len(found)
-    check.option(
-        is_flat, "losses_fn", "return one scalar under each name", f"{len(leaves)} of them"
-    )
+    rule = "return one scalar under each name"
+    check.option(is_flat, "losses_fn", rule, len(leaves))
 
     def pull_apart(cotangents: Any) -> PyTree:
         cast = [x.astype(leaf.dtype) for x, leaf in zip(cotangents, leaves, strict=True)]
