@@ -14,6 +14,13 @@ from maskformer_jax.types import Objects
 LOG_SINK = -2.0
 
 
+def products(tokens: Float[Array, "N S E"], states: Float[Array, "N L E"]) -> Float[Array, "N S L"]:
+    """Of every token with every state, over sqrt(E), in float32."""
+    tokens = tokens.astype(states.dtype)
+    found = jnp.einsum("bqe,ble->bql", tokens, states, preferred_element_type=jnp.float32)
+    return found / jnp.sqrt(jnp.float32(states.shape[-1]))
+
+
 class ConstituentMeans(nnx.Module):
     """Properties of objects as weighted means of inputs of their constituents.
 
@@ -52,10 +59,7 @@ class ConstituentMeans(nnx.Module):
         values: Float[Array, "N L T"],
         own: Bool[Array, "N S L"],
     ) -> Float[Array, "N S T"]:
-        keys = self.key(states)
-        tokens = self.token(queries).astype(keys.dtype)
-        product = jnp.einsum("bqe,ble->bql", tokens, keys, preferred_element_type=jnp.float32)
-        logits = product / jnp.sqrt(jnp.float32(keys.shape[-1]))
+        logits = products(self.token(queries), self.key(states))
         if mask_logits is not None:
             logits += jax.nn.log_sigmoid(mask_logits)
         logits = jnp.concatenate([jnp.where(own, logits, -jnp.inf), self.sink(queries)], axis=-1)
@@ -115,14 +119,7 @@ class ObjectHeads(nnx.Module):
         if self.mask_token is None:
             return None
         tokens = self.mask_token(self.query_norm(queries), key_of(key, "mask_token"))
-        embedding = self.constituent_norm(states)
-        logits = jnp.einsum(
-            "bqe,ble->bql",
-            tokens.astype(embedding.dtype),
-            embedding,
-            preferred_element_type=jnp.float32,
-        )
-        return logits / jnp.sqrt(jnp.float32(states.shape[-1]))
+        return products(tokens, self.constituent_norm(states))
 
     def __call__(
         self,

@@ -103,16 +103,8 @@ class ObjectsTask:
         targets = losses_.regression.targets if losses_.regression is not None else {}
 
         def decoder(rngs: nnx.Rngs) -> Decoder:
-            heads = ObjectHeads(
-                width,
-                widths,
-                len(self.classes),
-                len(targets),
-                has_masks,
-                self._means(),
-                style,
-                rngs,
-            )
+            sizes = (len(self.classes), len(targets), has_masks, self.means)
+            heads = ObjectHeads(width, widths, *sizes, style, rngs)
             return Decoder(
                 width,
                 self.queries,
