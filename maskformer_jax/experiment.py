@@ -65,7 +65,7 @@ def train(
     if not resume:
         run_folder.check_is_free(run)
         return _train(config, run, build(config, kinds))
-    with held(run, "trains in"):
+    with held(run, run_folder.TRAINS):
         jets = run_folder.check_is_continued(run, config)
         return _train(config, run, build(config, kinds), jets)
 
@@ -120,7 +120,7 @@ def _train(
     make = partial(loop.train, config, run, trainer, loader, validation_batches, at_epoch_end=draw)
     if resume:
         return make(resume=True)
-    with held(run, "trains in"):
+    with held(run, run_folder.TRAINS):
         _create_run(config, run, train_file, scaling, fingerprints)
         return make()
 

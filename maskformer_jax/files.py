@@ -126,14 +126,6 @@ def hold(path: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def is_held(path: Path) -> bool:
-    """Whether another process holds a lock; what a dead one left is removed."""
-    if not path.is_file():
-        return False
-    with hold(path) as mine:
-        return not mine
-
-
 def _lock(path: Path) -> int | None:
     """An open and locked file; none if another process has locked it."""
     while True:

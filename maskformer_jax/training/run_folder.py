@@ -25,11 +25,13 @@ from maskformer_jax.config import Config
 from maskformer_jax.configuration import dump, plain
 from maskformer_jax.data import NORMALISATION_FILE
 from maskformer_jax.errors import InputError
-from maskformer_jax.files import LOCK_FILE, is_held, refuse_links, write_whole
+from maskformer_jax.files import LOCK_FILE, held, refuse_links, write_whole
 from maskformer_jax.program import call_of
 from maskformer_jax.training import manifest
 
 CONFIG_FILE = "config.yaml"
+# What a training does to its folder, in which it is alone.
+TRAINS = "trains in"
 BASELINE_FILE = "baseline.npz"
 # Option of a file of jets -> its fingerprint.
 Jets = Mapping[str, Mapping[str, int]]
@@ -73,8 +75,9 @@ def check_is_free(run: Path) -> None:
     if run.exists() and not run.is_dir():
         raise InputError(f"`output_dir` {run} is a file, not a folder")
     if run.exists() and not is_abandoned(run):
-        if is_held(run / LOCK_FILE):
-            raise InputError(f"another process trains in {run}; choose another --output_dir")
+        if (run / LOCK_FILE).exists():
+            with held(run, TRAINS):
+                pass  # a lock that a dead process left
         raise InputError(
             f"`output_dir` {run} is not empty: choose another, or continue it with "
             f"`{call_of('train')} --resume {run}`"
