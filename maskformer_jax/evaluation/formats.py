@@ -103,17 +103,19 @@ def _index(pd: Any, labels: Any, groups: Any, text: Callable[[str], str], name: 
 
 def to_markdown(table: Table) -> str:
     """A GitHub table: the best bold."""
+    text = "" if table.is_empty else _pipes(table)
     notes = html_text(" ".join(notes_of(table)))
-    if not table.rows:
-        return f"### {html_text(table.title)}\n\n{notes}\n"
+    return "\n\n".join(filter(None, [f"### {html_text(table.title)}", text, notes])) + "\n"
+
+
+def _pipes(table: Table) -> str:
     frame = _frame(table, markdown_text, "**{}**")
     frame.columns = ["<br>".join(filter(None, c)) if isinstance(c, tuple) else c for c in frame]
     lead = frame.index.nlevels
     frame = frame.reset_index(names=[" ", markdown_text(table.corner)][-lead:])
     sides = (*["left"] * lead, *["right"] * len(table.columns))
     options = {"index": False, "disable_numparse": True, "colalign": sides}
-    text = "" if table.is_empty else frame.to_markdown(tablefmt="pipe", **options)
-    return "\n\n".join(filter(None, [f"### {html_text(table.title)}", text, notes])) + "\n"
+    return frame.to_markdown(tablefmt="pipe", **options)
 
 
 def to_csv(tables: Sequence[Table]) -> str:

@@ -122,7 +122,9 @@ def made(kind: Any, data: Any) -> Any:
         return None if data is None else made(inside[0], data)
     if hasattr(kind, "array_type"):
         of = next(x for x in (float, int, bool) if x.__name__ in kind.dtypes[0])
-        return np.array(data, of)
+        # Lists that are empty have lost the shape of what they would hold.
+        empty = [int(size) if size.isdigit() else 0 for size in kind.dim_str.split()]
+        return np.array(data, of) if data else np.zeros(empty, of)
     if origin in (dict, Mapping):
         return {key: made(inside[1], item) for key, item in data.items()}
     if origin in (list, Sequence):

@@ -166,8 +166,8 @@ class Points(NamedTuple):
     high: Float[np.ndarray, " V"]
 
     @staticmethod
-    def with_error(x: np.ndarray, value: np.ndarray, error: np.ndarray) -> "Points":
-        """Points with standard errors, the same on both sides."""
+    def with_error(x: np.ndarray, value: np.ndarray, error: np.ndarray | float) -> "Points":
+        """Points with standard errors, the same on both sides; NaN: without."""
         return Points(x, value, value - error, value + error)
 
     @property

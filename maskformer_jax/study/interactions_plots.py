@@ -71,8 +71,7 @@ def _figures(records: Records) -> dict[str, Any]:
 def _line(values: pd.Series, label: str, title: str = "", mark: float = math.nan) -> Curve:
     """A smoothed curve for a panel."""
     curve = smooth(values)
-    nothing = np.full(len(curve), math.nan)
-    points = Points(curve.index.to_numpy(), curve.to_numpy(), nothing, nothing)
+    points = Points.with_error(curve.index.to_numpy(), curve.to_numpy(), math.nan)
     options = {"x_label": "training step", "y_label": label, "mark": mark}
     return Curve("", "", "line", points, title, **options)
 

@@ -5,11 +5,12 @@ import re
 
 import numpy as np
 import pytest
+from jaxtyping import Float
 from made_up_results import made_up
 
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.quantities import against_constant, number, percent, rejection
-from maskformer_jax.evaluation.result_files import read_results, write_results
+from maskformer_jax.evaluation.result_files import made, read_results, write_results
 from maskformer_jax.evaluation.results import CONSTANT, FEW, LOWER, UPPER, Quantity
 from maskformer_jax.tasks.confusion import fraction
 
@@ -96,3 +97,8 @@ def test_what_is_no_better_than_a_constant_is_marked(better, value, remark):
     assert against_constant(found, 1.0) == Quantity(value, 0.1, better=better, remark=remark)
     limit = Quantity(0.5, better=better, remark=UPPER)
     assert against_constant(limit, 1.0) is limit and against_constant(None, 1.0) is None
+
+
+def test_a_list_that_is_empty_is_an_array_of_its_own_shape():
+    assert made(Float[np.ndarray, "T 2"], []).shape == (0, 2)
+    assert made(Float[np.ndarray, " T"], []).shape == (0,)

@@ -197,8 +197,7 @@ def _stretch(panel: Any, along: tuple, across: tuple) -> float:
 
 
 def _draw_angles(panel: Any, event: Event, view: View) -> None:
-    # An empty list has lost its shape in a file.
-    deta, dphi = event.directions.reshape(-1, 2).T
+    deta, dphi = event.directions.T
     pt = np.where(np.isfinite(event.track_pt), event.track_pt, 2.0)
     area = 22 * np.clip(pt, 0.5, 400) ** 0.6
     for chosen, filled in ((view.slot >= 0, True), (view.slot < 0, False)):

@@ -91,9 +91,8 @@ def _curves(log: Log, names: Mapping[str, str], smooth: bool = True) -> dict[str
         x, y = log.values[name]
         width = max(1, round(SMOOTHED * len(x))) if smooth else 1
         x, y = (np.convolve(v, np.ones(width) / width, "valid") for v in (x, y))
-        nothing = np.full(len(x), np.nan)
         words = {"x_label": log.unit, "y_label": label, "note": "" if smooth else "validation"}
-        curves[label] = Curve("", label, "line", Points(x, y, nothing, nothing), **words)
+        curves[label] = Curve("", label, "line", Points.with_error(x, y, np.nan), **words)
     return curves
 
 
