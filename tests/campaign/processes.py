@@ -165,7 +165,8 @@ def state(place: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path in sorted(place.rglob("*")):
         name = str(path.relative_to(place))
-        if "tensorboard" in name or path.is_dir():
+        # Learning curves are drawn when a training has taken long enough.
+        if "tensorboard" in name or path.name.startswith("learning_") or path.is_dir():
             continue
         if path.parts[-2:] == ("summary", "metadata"):
             found[name] = unseal(json.loads(path.read_text()))
