@@ -30,7 +30,8 @@ FOOTNOTES = {
     "passes; of a share, that all entries count.",
     UPPER: "A number after < is an upper limit at 95 % confidence: no entry counts.",
     FEW: f"† Fewer than {FEW_JETS} background jets pass.",
-    CONSTANT: "‡ No better than a constant prediction would be, by twice the error.",
+    CONSTANT: "‡ No better than a prediction without the network, such as a constant, by twice the "
+    "error.",
 }
 SIGNS = {FEW: "†", CONSTANT: "‡"}
 BEST = "Bold is the best, where it is so by more than the error of its difference to the next."

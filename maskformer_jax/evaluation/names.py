@@ -17,6 +17,8 @@ WORDS = {
     "median": "median",
     "half_width_68": "half 68 % width",
     "mean": "mean",
+    "correlation": "correlation",
+    "rank_correlation": "rank correlation",
     "std": "std. dev.",
     "tpr": "TPR",
     "fpr": "FPR",

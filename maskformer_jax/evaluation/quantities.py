@@ -14,6 +14,10 @@ from maskformer_jax.evaluation.results import (
 )
 from maskformer_jax.tasks.confusion import Fraction
 
+# Standard error of half the distance between the 16 % and 84 % quantiles of normal values, in units
+# of the width over the root of their number.
+WIDTH_ERROR = 0.96
+
 # Chance of seeing no jet at all pass where the true rate is the quoted limit.
 LIMIT_PROB = 0.05
 

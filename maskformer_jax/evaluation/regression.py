@@ -3,10 +3,12 @@
 import math
 from typing import NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
 from maskformer_jax.data.schema import Targets
+from maskformer_jax.evaluation import learnt
 from maskformer_jax.evaluation.binned_efficiency import jet_pt
 from maskformer_jax.evaluation.cells import with_error
 from maskformer_jax.evaluation.distributions import (
@@ -16,8 +18,9 @@ from maskformer_jax.evaluation.distributions import (
     round_up,
     spread,
 )
+from maskformer_jax.evaluation.learnt import Scaled, mask_means
 from maskformer_jax.evaluation.names import in_words, singular
-from maskformer_jax.evaluation.quantities import against_constant, count, number, percent
+from maskformer_jax.evaluation.quantities import WIDTH_ERROR, count, number, percent
 from maskformer_jax.evaluation.residuals import Residual, definitions, formula, residuals, units
 from maskformer_jax.evaluation.results import Curve, Part, Quantity, Table, table_of
 from maskformer_jax.evaluation.section import MEV_PER_GEV, Chunk, Setting
@@ -28,9 +31,9 @@ from maskformer_jax.types import JETS
 # A matched object is a hadron when its probability of being none is below this.
 NONE_PROB_CUT = 0.5
 
-# Standard errors of a median, and of half the distance between the 16 % and 84 % quantiles, of
-# normal values, in units of the width over the root of their number.
-MEDIAN_ERROR, WIDTH_ERROR = math.sqrt(math.pi / 2), 0.96
+# Standard error of the median of normal values, in units of the width over the root of their
+# number.
+MEDIAN_ERROR = math.sqrt(math.pi / 2)
 HALF_WIDTH = "half_width_68"
 WIDTHS, MOMENTS = in_words("median", HALF_WIDTH), in_words("mean", "std")
 OUTLIERS = (
@@ -49,18 +52,27 @@ Cells = dict[str, Quantity | None]
 
 
 class _Entries(NamedTuple):
-    """Entries one after the other: whether they are found, truth, prediction, pT [GeV]."""
+    """Entries one after the other.
+
+    Attributes:
+        found: whether they are.
+        true: in the units of the file.
+        predicted: likewise.
+        pt: [GeV].
+        scaled: in the space of the loss.
+    """
 
     found: Bool[np.ndarray, " H"]
     true: Float[np.ndarray, "H R"]
     predicted: Float[np.ndarray, "H R"]
     pt: Float[np.ndarray, " H"]
+    scaled: Scaled
 
 
 class RegressionSection:
     """Residuals of true objects that are found, or of jets or constituents.
 
-    An object is found when it is matched to one with p_none < 0.5. An entry takes 45 bytes with
+    An object is found when it is matched to one with p_none < 0.5. An entry takes 125 bytes with
     five targets, since quantiles need them all.
     """
 
@@ -72,10 +84,10 @@ class RegressionSection:
             task: a regression, or of objects.
             label: the targets, whose transforms say which residuals are formed.
         """
-        self._config, self._task, self._label = setting.config, task.name, label
+        self._config, self._task, self._label = setting.config, task, label
         targets: Targets = setting.schema.labels[label]
         self._of, self._targets = targets.of, list(targets.transforms)
-        self._is_object = targets.of in setting.schema.objects
+        self._schema, self._is_object = setting.schema, targets.of in setting.schema.objects
         self._definitions = definitions(targets.transforms)
         fields = setting.config.evaluation.fields
         self._units, self._mass = units(fields), fields.hadron_mass
@@ -89,7 +101,7 @@ class RegressionSection:
         pt = np.broadcast_to(jet_pt(chunk, self._config), shape[::-1]).T
         if self._is_object:
             valid, pt = chunk.labels[self._of].valid, self._object_pt(chunk, shape)
-            prob = chunk.predictions[self._task].get("class_prob")
+            prob = chunk.predictions[self._task.name].get("class_prob")
             if prob is not None:
                 found = prob[:, : shape[1], -1] < NONE_PROB_CUT
             values = values[0], values[1][:, : shape[1]]
@@ -98,9 +110,28 @@ class RegressionSection:
         else:
             valid = chunk.records.streams[self._of].index >= 0
         valid = valid & np.isfinite(values[0]).any(axis=-1)
+        scaled = Scaled(*(x[valid] for x in self._scaled(chunk, shape)))
         with np.errstate(over="ignore"):
-            parts = (x[valid].astype(np.float32) for x in values)
-            self._parts.append(_Entries(found[valid], *parts, pt[valid].astype(np.float32)))
+            parts = [x[valid].astype(np.float32) for x in (*values, pt)]
+            self._parts.append(_Entries(found[valid], *parts, scaled))
+
+    def _scaled(self, chunk: Chunk, shape: tuple[int, ...]) -> Scaled:
+        """What the loss sees, each `[N, M, ...]`."""
+        true, given = chunk.labels[self._label], chunk.predictions[self._task.name]
+        called, constituents = np.zeros(shape, np.int8), np.zeros(shape, np.int16)
+        means = np.full(true.shape, math.nan, np.float32)
+        if not self._is_object:
+            return Scaled(true, given["values"], called, means, constituents)
+        number = shape[1]
+        if "class_prob" in given:
+            called = given["class_prob"][:, :number, :-1].argmax(axis=-1).astype(np.int8)
+        if "mask_index" in given:
+            constituents = chunk.labels[self._of].masks.sum(axis=-1, dtype=np.int16)
+            inputs = self._task.options.losses.regression.means
+            fields = [inputs.get(name, name) for name in self._targets]
+            stream = chunk.records.streams[self._schema.objects[self._of].of]
+            means = mask_means(stream, given["mask_index"], number, fields)
+        return Scaled(true, given["regression"][:, :number], called, means, constituents)
 
     def _object_pt(self, chunk: Chunk, shape: tuple[int, ...]) -> Float[np.ndarray, "N M"]:
         pt, name = np.full(shape, math.nan), self._config.evaluation.fields.hadron_pt
@@ -120,8 +151,6 @@ class RegressionSection:
             values = self._residuals(entries, definition)
             found = spread(values)
             widths[name], moments[name] = _quantities(found, "" if definition.normalised else unit)
-            constant = self._of_constant(entries, definition)
-            widths[name][HALF_WIDTH] = against_constant(widths[name][HALF_WIDTH], constant)
             if entries.found.any():
                 curves.append(
                     Curve(
@@ -134,7 +163,9 @@ class RegressionSection:
                         note=with_error(found.median, found.half_width_68),
                     )
                 )
+        scaled = Scaled(*(x[entries.found] for x in entries.scaled))
         tables = [self._found(entries)] if self._is_object else []
+        tables += learnt.tables(scaled, self._targets, self._of)
         for name, words, columns, cells, notes in (
             ("residual_widths", "median and half of the 68 % width", WIDTHS, widths, ()),
             ("residual_moments", "mean and standard deviation", MOMENTS, moments, (OUTLIERS,)),
@@ -178,21 +209,12 @@ class RegressionSection:
         return sorted(curves, key=lambda curve: not math.isfinite(curve.mark))
 
     def _all(self) -> _Entries:
-        return _Entries(*(np.concatenate(parts) for parts in zip(*self._parts, strict=True)))
+        return jax.tree.map(lambda *parts: np.concatenate(parts), *self._parts)
 
     def _residuals(self, entries: _Entries, definition: Residual) -> Float[np.ndarray, " N"]:
         column = self._targets.index(definition.target)
         found = entries.found
         return residuals(entries.predicted[found, column], entries.true[found, column], definition)
-
-    def _of_constant(self, entries: _Entries, definition: Residual) -> float:
-        """Width of the residuals, were the median of the true values predicted for all."""
-        true = entries.true[entries.found, self._targets.index(definition.target)]
-        true = true[definition.admits(true)]
-        if not len(true):
-            return math.nan
-        constant = np.full_like(true, np.median(true))
-        return spread(residuals(constant, true, definition)).half_width_68
 
     def _edges(self, entries: _Entries, definition: Residual) -> Float[np.ndarray, " E"]:
         limits = definition.edges

@@ -72,16 +72,19 @@ def make_chunk(jets, pt_field="pt", seed=0):
         ],
         axis=-1,
     )
+    predicted = true * [1.1, 1.2, 1.0] + [0, 0, 0.01]
     hadrons = np.full((jets, 3), np.nan, [(pt_field, "f4")])
     hadrons[pt_field][:, :2] = np.where(valid, true[..., 0], np.nan)
     return Chunk(
         records=SimpleNamespace(
             jets=np.zeros(jets, [("pt_btagJes", "f4")]), objects={"hadrons": hadrons}
         ),
-        labels={"hadrons": SimpleNamespace(valid=valid)},
-        predictions={"hadrons": {"class_prob": np.stack([1 - none, none], axis=-1)}},
+        labels={"hadrons": SimpleNamespace(valid=valid), LABEL: true},
+        predictions={
+            "hadrons": {"class_prob": np.stack([1 - none, none], axis=-1), "regression": predicted}
+        },
         counts={},
-        predicted={LABEL: true * [1.1, 1.2, 1.0] + [0, 0, 0.01]},
+        predicted={LABEL: predicted},
         true={LABEL: true},
     )
 
@@ -120,15 +123,6 @@ def test_hadrons_whose_object_is_less_likely_none_count(section):
     assert widths.get("deta_absolute", "median").value == pytest.approx(-0.01, rel=1e-4)
 
 
-def test_a_target_that_is_predicted_by_a_constant_is_marked(setting):
-    section, chunk = make_section(setting), make_chunk(300)
-    chunk.predicted[LABEL][..., 2] = 0.02
-    section.add(chunk)
-    table = section.part().table("residual_widths")
-    remarks = {name: table.get(name, "half_width_68").remark for name in table.rows}
-    assert {name for name, remark in remarks.items() if remark} == {"deta", "deta_absolute"}
-
-
 def curves(section, figure):
     return {c.name: c.points for c in section.part().curves if c.figure == figure}
 
@@ -164,10 +158,8 @@ def test_a_file_without_pt_has_no_response(setting):
 
 
 def test_nothing_found(setting):
-    nothing = make_chunk(20)._replace(
-        predictions={"hadrons": {"class_prob": np.broadcast_to([0.1, 0.9], (20, 2, 2))}}
-    )
-    section = make_section(setting)
+    section, nothing = make_section(setting), make_chunk(20)
+    nothing.predictions["hadrons"]["class_prob"] = np.broadcast_to([0.1, 0.9], (20, 2, 2))
     section.add(nothing)
     part = section.part()
     share = part.table("hadrons_found").get("found", "share")
@@ -186,9 +178,9 @@ def test_jets_and_constituents_without_padding_and_nan(edges_config, make_settin
     records = SimpleNamespace(jets=jets, streams={"tracks": SimpleNamespace(index=index)})
     pt, d0 = np.array([[1e3], [2e3], [4e3]]), np.ones((3, 2, 1))
     d0[2, 1] = np.nan
-    chunk = Chunk(
-        records, {}, {}, {}, {"energy": 1.5 * pt, "size": 0.5 * d0}, {"energy": pt, "size": d0}
-    )
+    predicted, true = {"energy": 1.5 * pt, "size": 0.5 * d0}, {"energy": pt, "size": d0}
+    values = {name: {"values": x} for name, x in predicted.items()}
+    chunk = Chunk(records, true, values, {}, predicted, true)
     for section in (energy, size):
         section.add(chunk)
     part = energy.part()
