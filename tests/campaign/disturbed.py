@@ -54,8 +54,9 @@ def main() -> None:
     moment = json.loads(moment)
     sys.path[0] = str(ROOT)
     sys.argv = [script, *rest]
-    # A process in the background may have been started to ignore it.
+    # A process in the background, or under nohup, has been started to ignore them.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if moment["target"]:
         wrap(moment)
     else:
