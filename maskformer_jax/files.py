@@ -96,6 +96,9 @@ def held(folder: Path, done: str) -> Iterator[None]:
         with hold(folder / LOCK_FILE) as mine:
             if not mine:
                 raise InputError(f"another process {done} {folder}; choose another --output_dir")
+            with writing(folder):
+                for left in folder.glob(".*.partial"):
+                    left.unlink()  # by a process that was killed
             yield
     finally:
         with contextlib.suppress(OSError):

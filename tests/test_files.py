@@ -82,3 +82,11 @@ def test_a_partial_file_that_is_a_link_is_replaced(tmp_path):
     (tmp_path / f".a.json.{os.getpid()}.partial").symlink_to(tmp_path / "precious")
     write_whole(tmp_path / "a.json", b"{}")
     assert (tmp_path / "precious").read_text() == "thesis"
+
+
+def test_what_a_killed_writer_left_is_cleared(tmp_path):
+    (tmp_path / ".a.h5.1234.partial").write_bytes(b"half")
+    (tmp_path / "a.h5").write_bytes(b"whole")
+    with held(tmp_path, "writes to"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]

@@ -179,6 +179,9 @@ class Checkpoints:
         except NoneGoodError:
             found = Progress()
         if found.best_step == progress.best_step:
+            for earlier in self._best.all_steps():
+                if earlier != found.best_step:
+                    self._best.delete(earlier)  # a kill came before it went
             return progress
         lost = f"warning: the best checkpoint, of step {progress.best_step}, is not there"
         if progress.best_step != step:

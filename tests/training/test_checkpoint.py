@@ -94,6 +94,16 @@ def test_state_progress_and_position_come_back_exactly(tmp_path):
     assert position == 2
 
 
+def test_an_earlier_best_that_a_kill_left_goes(tmp_path):
+    best = tmp_path / "checkpoints" / "best"
+    save(tmp_path, 1, best=(1,))
+    shutil.copytree(best / "1", tmp_path / "1")
+    save(tmp_path, 2, best=(2,))
+    (tmp_path / "1").rename(best / "1")
+    restore(tmp_path, make_state(0))
+    assert [path.name for path in best.iterdir()] == ["2"]
+
+
 def lose(folder):
     shutil.rmtree(folder)
 
