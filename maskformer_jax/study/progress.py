@@ -14,7 +14,7 @@ from tabulate import tabulate
 from maskformer_jax.config import Config
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.result_files import CURVES_FILE, METRICS_FILE
-from maskformer_jax.files import write_whole
+from maskformer_jax.files import LOCK_FILE, write_whole
 from maskformer_jax.study.plan import Run
 from maskformer_jax.training.logging import LOG_FILE, read_log
 from maskformer_jax.training.manifest import marked, unmarked
@@ -71,7 +71,8 @@ def read_progress(run: Run, tests: Mapping[str, str]) -> Progress:
     ends = [line for line in _log(folder) if line.get("epoch")]
     total = epochs * ends[0]["step"] // ends[0]["epoch"] if ends else None
     step = last_checkpoint(folder)
-    trained = step > 0 and step == total
+    # A lock that is left: a kill came at the end, and the best checkpoint may not be there yet.
+    trained = step > 0 and step == total and not (folder / LOCK_FILE).exists()
     # With these options, on this file.
     done = (
         name

@@ -1,13 +1,11 @@
-"""Runs of a study: killed and continued, skipped, failed, shared among processes."""
+"""Runs of a study: skipped, failed, shared among processes; those that are killed: `campaign`."""
 
 import json
 import math
 import os
 import shutil
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import h5py
@@ -77,37 +75,12 @@ def undisturbed(argv, tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def killed(argv, tmp_path_factory):
-    """A study that was killed in the middle of its first model, and how far it was."""
-    folder = tmp_path_factory.mktemp("killed")
-    command = [sys.executable, str(ROOT / "study.py"), "run", *argv(folder)]
-    study, (first, _) = runs_of(argv, folder)
-    with (folder / "output.txt").open("w") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)
-        while process.poll() is None and not progress.last_checkpoint(first.folder):
-            time.sleep(0.005)
-        process.kill()
-        process.wait()
-    assert process.returncode == -signal.SIGKILL, (folder / "output.txt").read_text()
-    return folder, progress.read_progress(first, study.tests)
-
-
 def results(folder):
     return {
         path.relative_to(folder): path.read_bytes()
         for name in RESULTS
         for path in folder.rglob(name)
     }
-
-
-def test_a_killed_and_continued_study_equals_an_undisturbed_one(argv, killed, undisturbed):
-    folder, state = killed
-    assert 0 < state.step < 60 and not state.trained and state.evaluated == ()
-    make_default(argv, folder)
-    found, expected = results(folder), results(undisturbed)
-    assert len(expected) == 2 and found == expected
-    assert not list(folder.rglob("predictions.h5")) and not list(folder.rglob("*.png"))
 
 
 def files(folder):
@@ -127,6 +100,10 @@ def test_what_is_finished_is_left_alone(argv, undisturbed, monkeypatch, capsys):
     assert script.main(["status", *command, "--seeds", "0", "7"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines[:2] == [["model", "seed", "0", "seed", "7"], ["default", "done", "-"]]
+    (folder / ".lock").touch()  # as by a kill at the end of the training
+    study, (first, _) = runs_of(argv, undisturbed)
+    assert not progress.read_progress(first, study.tests).trained
+    (folder / ".lock").unlink()
 
 
 def test_other_test_jets_or_options_are_evaluated_anew(argv, undisturbed, monkeypatch):
