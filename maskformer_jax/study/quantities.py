@@ -90,8 +90,8 @@ def recognised(models: Models, task: str) -> Quantity:
     return Quantity(f"{_subject(table)} {WORDS['tpr']} [%]", measured, False)
 
 
-def _flavour(models: Models, task: str) -> Quantity:
-    table = _table(models, "objects", task, lambda table: table.name.endswith("_flavours"))
+def _of_own_class(models: Models, task: str) -> Quantity:
+    table = _table(models, "objects", task, lambda table: table.name.endswith("_classes"))
     row, label = next(iter(table.rows.items()))
     measured = cell(models, "objects", task, table.name, row, "share")
     return Quantity(f"{_subject(table)} of {label} [%]", measured, False)
@@ -127,7 +127,7 @@ def widths(models: Models, task: str) -> list[Quantity]:
             True,
         )
         for row, label in sorted(rows.items())
-        if not row.endswith("_short") and f"{row}_absolute" not in rows
+        if not row.endswith("_below_scale") and f"{row}_absolute" not in rows
     ]
 
 
@@ -154,7 +154,7 @@ QUANTITIES = {
     "tagging": lambda models, task: mean_rejections(models, task).values(),
     "vertexing": _vertices,
     "constituents": lambda models, task: filter(None, [mean_area(models, task)]),
-    "objects": lambda models, task: [recognised(models, task), _flavour(models, task)],
+    "objects": lambda models, task: [recognised(models, task), _of_own_class(models, task)],
     "regression": _narrowness,
 }
 
