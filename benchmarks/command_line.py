@@ -13,7 +13,7 @@ from typing import Any, get_args, get_origin
 
 from maskformer_jax.commands.arguments import Parser
 
-NAMES = ("data", "training", "scaling", "weights", "interactions", "report")
+NAMES = ("data", "training", "scaling", "weights", "report")
 NAMES += ("gpu", "aggregators", "toy", "export", "precision", "solvers")
 PARTS = {name: import_module(f"benchmarks.{name}").run for name in NAMES}
 SHARED = {

@@ -1,7 +1,7 @@
 """Puts what was measured into docs/performance.md: tables between two marks each, and plots."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,15 @@ WORDS = {
 }
 
 
-def run(runs: str = "runs", docs: str = "docs/performance.md") -> Iterator[dict[str, Table]]:
+def run(
+    runs: str = "runs", docs: str = "docs/performance.md", formats: Sequence[str] = ("png",)
+) -> Iterator[dict[str, Table]]:
     """Tables and plots of docs/performance.md, from the JSON files.
 
     Args:
         runs: folder of the JSON files
         docs: Markdown file with the marks, which is filled in
+        formats: of the plots: png, pdf, svg; png always comes along
     """
     folder, page = Path(runs), Path(docs)
     if not page.is_file():
@@ -38,7 +41,7 @@ def run(runs: str = "runs", docs: str = "docs/performance.md") -> Iterator[dict[
         tables |= load(str(folder / f"{name}.json"))
     before = page.read_text()
     names = [name for _, name, _ in MARKS.findall(before) if name in tables]
-    drawn = draw(tables, page.with_suffix(""))
+    drawn = draw(tables, page.with_suffix(""), formats)
     page.write_text(filled(before, tables, {plot: f"{page.stem}/{plot}.png" for plot in drawn}))
     rows = [[kind, ", ".join(x) or "none"] for kind, x in (("tables", names), ("plots", drawn))]
     yield {"report": Table(f"{page} is up to date", {"kind": "", "names": ""}, rows)}
@@ -64,13 +67,14 @@ def filled(page: str, tables: dict[str, Table], plots: dict[str, str]) -> str:
     return MARKS.sub(fill, page)
 
 
-def draw(tables: dict[str, Table], folder: Path) -> list[str]:
+def draw(tables: dict[str, Table], folder: Path, formats: Sequence[str]) -> list[str]:
     """Plots of the tables that there are, and their names."""
+    look = canvas.PlotConfig(formats=[*dict.fromkeys(["png", *formats])])
     folder.mkdir(parents=True, exist_ok=True)
     drawn = [name for name, (_, shown) in PLOTS.items() if tables.keys() >= set(shown)]
     with canvas.style():
         for name in drawn:
-            canvas.save(PLOTS[name][0](tables), folder / name, canvas.PlotConfig())
+            canvas.save(PLOTS[name][0](tables), folder / name, look)
     return drawn
 
 

@@ -29,7 +29,7 @@ def run(
     """Cost of a step: arithmetic, sizes, compilation, stages.
 
     Args:
-        parts: arithmetic, batch_size, tracks, width, tasks, devices, compilation, stages
+        parts: arithmetic, batch_size, tracks, width, tasks, compilation, stages
         files: FILE or LABEL=FILE; steps are timed on the first
     """
     at_least(1, batch_size=batch_size, repeats=repeats, steps=steps)
@@ -118,7 +118,6 @@ PARTS: dict[str, dict[str, Callable[[Settings], Table]]] = {
     "tracks": {"tracks": tracks},
     "width": {"width": width},
     "tasks": {"tasks": tasks},
-    "devices": {"devices": compilation.devices},
     "compilation": {"compilation": compilation.first_steps},
     "stages": {f"stages_{name}": partial(stages.stages, name) for name in METHODS},
 }

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 import optax
 from jaxtyping import Array, Float
@@ -19,11 +18,13 @@ from tqdm import tqdm
 from benchmarks.made import at_least, chosen
 from benchmarks.settings import options
 from benchmarks.tables import Table
+from maskformer_jax import canvas
 from maskformer_jax.weighting import METHODS
 
 STARTS = ((-8.5, 7.5), (-8.5, -5.0), (9.0, 9.0), (0.0, 0.0), (10.0, -8.0))
 LEARNING_RATE = 1e-3
 POINTS = 500  # of a trajectory, in a picture
+PANEL, TICKS = (1.9, 2.0), (-10, 0, 10)  # of the picture, sizes in inches
 REACHED = 0.2  # distance from the front; the plane shown is 20 wide
 # Both losses are above -21, and methods that divide by losses or take their logarithm need
 # positive ones: every method is told the losses plus 21. Their gradients are the same.
@@ -100,7 +101,7 @@ def run(
 
     Args:
         steps: of Adam with rate 1e-3
-        picture: of the trajectories; empty: none
+        picture: of the trajectories, as PNG, PDF or SVG by its ending; empty: none
     """
     at_least(POINTS, steps=steps)
     paths, rows, left_out = {}, [], []
@@ -120,35 +121,36 @@ def run(
 
 
 def draw(paths: dict[str, np.ndarray], output: Path) -> None:
-    """One panel per method: contours of the mean loss, the front, and the five trajectories."""
-    columns = min(7, len(paths))
-    rows = math.ceil(len(paths) / columns)
-    size = (1.7 * columns, 1.8 * rows + 0.2)
-    shared = {"sharex": True, "sharey": True, "squeeze": False}
-    figure, axes = plt.subplots(rows, columns, figsize=size, **shared)
-    grid = np.stack(np.meshgrid(np.linspace(-11, 11, 150), np.linspace(-11, 11, 150)), -1)
-    height = jax.jit(jax.vmap(jax.vmap(lambda x: losses(x).mean())))(grid)
-    pareto = np.asarray(front())
-    colours = plt.get_cmap("plasma")(np.linspace(0.0, 0.85, len(STARTS)))
-    contours = {"colors": "0.8", "linewidths": 0.4, "linestyles": "solid"}
-    for axis, (name, points) in zip(axes.flat, paths.items(), strict=False):
-        axis.contour(grid[..., 0], grid[..., 1], height, 12, **contours)
-        axis.plot(*pareto.T, color="0.45", linewidth=4, solid_capstyle="round", alpha=0.6)
-        for path, colour in zip(points, colours, strict=True):
-            axis.plot(*path.T, color=colour, linewidth=1.0)
-            axis.plot(*path[0], "o", color="black", markersize=2.5)
-            axis.plot(*path[-1], "*", color=colour, markersize=7, markeredgecolor="black", mew=0.4)
-        axis.set_title(name, fontsize=8, pad=3)
-        limits = {"xlim": (-11, 11), "ylim": (-11, 11), "aspect": "equal"}
-        axis.set(xticks=(-10, 0, 10), yticks=(-10, 0, 10), **limits)
-        axis.tick_params(labelsize=6, length=2)
-    for axis in axes.flat[len(paths) :]:
-        axis.set_axis_off()
-    for axis in axes.flat[max(len(paths) - columns, 0) : len(paths)]:
-        axis.tick_params(labelbottom=True)
-    figure.supxlabel("$x_1$", fontsize=8)
-    figure.supylabel("$x_2$", fontsize=8)
-    figure.tight_layout(pad=1.0, w_pad=0.3, h_pad=0.8)
+    """One panel per method: contours of the mean loss, the front, and the five trajectories.
+
+    Args:
+        paths: trajectories by method.
+        output: whose ending says the format.
+    """
+    look = canvas.PlotConfig(formats=[output.suffix[1:]])
     output.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(output, dpi=115)
-    plt.close(figure)
+    with canvas.style():
+        columns = math.ceil(math.sqrt(len(paths)))
+        rows = math.ceil(len(paths) / columns)
+        figure, cells = canvas.grid(columns, rows, PANEL, 0)
+        grid = np.stack(np.meshgrid(np.linspace(-11, 11, 150), np.linspace(-11, 11, 150)), -1)
+        height = jax.jit(jax.vmap(jax.vmap(lambda x: losses(x).mean())))(grid)
+        pareto = np.asarray(front())
+        for number, ((name, points), (axes, _)) in enumerate(
+            zip(paths.items(), cells, strict=False)
+        ):
+            axes.contour(*grid.T, height.T, 12, colors="0.8", linewidths=0.5, linestyles="solid")
+            axes.plot(*pareto.T, color="0.45", linewidth=5, solid_capstyle="round", alpha=0.6)
+            for path, colour in zip(points, canvas.COLOURS[1:], strict=False):
+                axes.plot(*path.T, color=colour, linewidth=1.5)
+                axes.plot(*path[0], "o", color="black", markersize=4)
+                axes.plot(*path[-1], "*", color=colour, markersize=11, markeredgecolor="black")
+            is_left, is_lowest = number % columns == 0, number >= len(paths) - columns
+            axes.set_title(name)
+            axes.set(xlim=(-11, 11), ylim=(-11, 11), aspect="equal", xticks=TICKS, yticks=TICKS)
+            axes.tick_params(labelleft=is_left, labelbottom=is_lowest, labelsize=canvas.SMALL)
+        for axes, _ in cells[len(paths) :]:
+            axes.remove()
+        figure.supxlabel("$x_1$")
+        figure.supylabel("$x_2$")
+        canvas.save(figure, output.with_suffix(""), look)

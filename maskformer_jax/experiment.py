@@ -128,7 +128,7 @@ def _train(
 def _drawing(config: Config, run: Path) -> Callable[[bool], None]:
     """Draws the learning curves, with at most a twentieth of the time of a training.
 
-    One that is shorter than `FIRST_PICTURE` leaves them to the evaluation.
+    One that is shorter than `FIRST_PICTURE` leaves them to `redraw`.
     """
     due = time.perf_counter() + FIRST_PICTURE
 

@@ -32,7 +32,7 @@ def made_up(label="model", light=100.0, auc=0.95, tpr=0.7, width=0.4, vertex=0.5
         "tagging": Part([numbers, b_tagging, c_tagging], [confusion], roc(light), roc(light / 2)),
         "vertexing": Part([vertices(kind, vertex) for kind in ("exclusive", "inclusive")]),
         "constituents": Part([origin(auc)]),
-        "objects": Part([valid(tpr), flavours(tpr)]),
+        "objects": Part([valid(tpr), object_classes(tpr)]),
         "regression": Part([widths(width)], curves=histograms(width)),
     }
     names = {"tagging": "jet_class", "constituents": "track_origin"}
@@ -61,7 +61,7 @@ def tagging(signal, other, light, points):
 
 
 def vertices(kind, value):
-    columns = {"efficiency": "efficiency", "with_vertex": "jets with vertex"}
+    columns = {"efficiency": "efficiency", "with_vertex": "vertex rate"}
     cells = {
         "bjets": {"efficiency": share(value), "with_vertex": share(0.7, "")},
         "ujets": {"with_vertex": share(0.2, "low")},
@@ -89,16 +89,16 @@ def valid(tpr):
     return table_of("valid_hadrons", "Hadron or none", rows, {"share": "share"}, cells)
 
 
-def flavours(value):
+def object_classes(value):
     rows = {"bc": "all hadrons", "b": "b hadrons", "c": "c hadrons"}
     cells = {name: {"share": share(value)} for name in rows}
-    return table_of("hadron_flavours", "Flavour of hadrons", rows, {"share": "share"}, cells)
+    return table_of("hadron_classes", "Hadron class", rows, {"share": "share"}, cells)
 
 
 def widths(width):
     rows = {
         "pt": "pt: (true - predicted)/true",
-        "Lxy_short": "Lxy: true - predicted, true <= 1 mm [mm]",
+        "Lxy_below_scale": "Lxy: true - predicted, true <= 1 mm [mm]",
         "deta": "deta: (true - predicted)/true",
         "deta_absolute": "deta: true - predicted",
     }
@@ -106,7 +106,7 @@ def widths(width):
         name: {
             "median": number(-0.01, 0.02, better="zero"),
             "half_width_68": number(
-                width, 0.01 * width, "mm" if name == "Lxy_short" else "", better="low"
+                width, 0.01 * width, "mm" if name == "Lxy_below_scale" else "", better="low"
             ),
         }
         for name in rows

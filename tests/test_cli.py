@@ -267,9 +267,9 @@ def test_a_mistake_in_evaluation_is_one_line(run, folder, capsys, more, message)
     assert not (folder / "never").exists()
 
 
-def test_a_missing_file_is_named_before_the_results_of_another(tmp_path, capsys):
+def test_a_missing_file_is_named_before_the_results_of_another(run, tmp_path, capsys):
     (tmp_path / "metrics.json").write_text('{"test_file": "/other.h5"}')
-    options = ["--run", str(tmp_path), "--test_file", "nope.h5", "--output_dir", str(tmp_path)]
+    options = ["--run", str(run), "--test_file", "nope.h5", "--output_dir", str(tmp_path)]
     assert evaluate.main(options) == 2
     assert capsys.readouterr().err == "error: nope.h5: no such file\n"
 

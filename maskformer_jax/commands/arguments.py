@@ -1,9 +1,22 @@
 """Options of the command lines that are not read from dataclasses."""
 
 import argparse
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from maskformer_jax.canvas import PlotConfig
 from maskformer_jax.errors import InputError, nearest
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What of a configuration pictures need.
+
+    Attributes:
+        plot: what all pictures have in common.
+    """
+
+    plot: PlotConfig = field(default_factory=PlotConfig)
 
 
 class Parser(argparse.ArgumentParser):

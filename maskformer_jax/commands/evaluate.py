@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from maskformer_jax.commands.arguments import Parser
-from maskformer_jax.errors import InputError
 from maskformer_jax.program import call_of
 
 
@@ -14,10 +13,6 @@ def main(argv: list[str]) -> int:
     from maskformer_jax.evaluation.comparison import evaluate_runs
     from maskformer_jax.training.compilation import use_cache
 
-    # Before the results of another file are found in its way.
-    if all(run.is_dir() for run in options.run) and not options.test_file.is_file():
-        what = "is no file" if options.test_file.exists() else "no such file"
-        raise InputError(f"{options.test_file}: {what}")
     use_cache()
     folder, labels = options.output_dir, options.label
     print(evaluate_runs(options.run, options.test_file, folder, overrides, labels))

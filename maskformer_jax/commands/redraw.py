@@ -1,25 +1,12 @@
 """`maskformer redraw RUN [RUN ...] [--plot.sample TEXT ...]`."""
 
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from maskformer_jax import configuration
-from maskformer_jax.canvas import PlotConfig
-from maskformer_jax.commands.arguments import Parser
+from maskformer_jax.commands.arguments import Parser, Pictures
 from maskformer_jax.errors import check
 from maskformer_jax.program import call_of
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """What of a configuration pictures need.
-
-    Attributes:
-        plot: what all pictures have in common.
-    """
-
-    plot: PlotConfig = field(default_factory=PlotConfig)
 
 
 def main(argv: list[str]) -> int:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from maskformer_jax import configuration
-from maskformer_jax.commands.arguments import Parser
+from maskformer_jax.commands.arguments import Parser, Pictures
 from maskformer_jax.program import call_of, stopped_by_signals
 from maskformer_jax.simulation.config import SimulationConfig
 
@@ -30,14 +30,16 @@ def _simulate(argv: list[str]) -> None:
 
 def _inspect(argv: list[str]) -> None:
     text = "Prints what is in a file and draws its inputs."
-    parser = Parser(prog=f"{call_of('simulate')} {INSPECT}", description=text)
+    more = "--plot.formats '[png, pdf, svg]' chooses the files, --plot.sample TEXT stands above."
+    parser = Parser(prog=f"{call_of('simulate')} {INSPECT}", description=text, epilog=more)
     parser.add_argument("file", type=Path, help="HDF5 file in the default layout")
     parser.add_argument("--compare", type=Path, help="another one, drawn as a dashed line")
     parser.add_argument(
         "--output_dir", type=Path, help="where plots go; default: FILE_inspection beside it"
     )
-    options = parser.parse_args(argv)
+    options, overrides = parser.parse_known_args(argv)
+    look = configuration.load(overrides, Pictures).plot
     from maskformer_jax.simulation.inspection import inspect_file
 
     folder = options.output_dir or options.file.parent / f"{options.file.stem}_inspection"
-    print(inspect_file(options.file, options.compare, folder))
+    print(inspect_file(options.file, options.compare, folder, look))

@@ -11,14 +11,23 @@ from maskformer_jax.evaluation.results import Points
 from maskformer_jax.evaluation.section import MEV_PER_GEV, Chunk
 from maskformer_jax.tasks.confusion import Fraction, fraction
 
+# What jets are binned in, by the options `fields.jet_*`, and its name on an axis.
+JET_AXES = {"pt": "Jet $p_T$ [GeV]", "eta": r"Jet $|\eta|$"}
+# Of |eta|, as far as any tracker sees.
+ETA_EDGES = np.linspace(0.0, 4.5, 19)
 
-def jet_pt(chunk: Chunk, config: Config) -> Float[np.ndarray, " N"]:
-    """Transverse momentum of the jets in GeV; NaN where the file has no such field."""
-    jets = chunk.records.jets
-    field = config.evaluation.fields.jet_pt
+
+def jet_edges(config: Config) -> dict[str, Float[np.ndarray, " X"]]:
+    """Edges of the bins in each of `JET_AXES`."""
+    return {"pt": np.asarray(config.evaluation.pt_edges, np.float64), "eta": ETA_EDGES}
+
+
+def of_jets(chunk: Chunk, config: Config, axis: str = "pt") -> Float[np.ndarray, " N"]:
+    """Transverse momentum of the jets in GeV, or |eta|; NaN where the file has no such field."""
+    jets, field = chunk.records.jets, getattr(config.evaluation.fields, f"jet_{axis}")
     if field not in jets.dtype.names:
         return np.full(len(jets), np.nan)
-    return jets[field] / MEV_PER_GEV
+    return jets[field] / MEV_PER_GEV if axis == "pt" else np.abs(jets[field])
 
 
 def binomial(

@@ -77,7 +77,6 @@ def evaluate_runs(
         own = output_dir / (name if several else "") if output_dir else _results_folder(run)
         trained = trained._replace(config=config)
         evaluated = evaluate_trained(trained, test_file, own, label, warn=run == runs[0])
-        draw_logs([run], [label], own, config.plot)
         results.append(evaluated.result)
         summaries.append(evaluated.summary)
     if None in results:

@@ -111,11 +111,12 @@ def left_out(setting: Setting, missing: Mapping[str, str], jet_fields: Sequence[
     if missing:
         reasons = ", ".join(f"{label} ({reason})" for label, reason in missing.items())
         lines.append(f"not in the file, and left out with all that needs it: {reasons}")
-    if options.fields.jet_pt not in jet_fields:
-        lines.append(
-            f"the jets have no field `{options.fields.jet_pt}`, so curves against pT are empty; "
-            "name it by `--evaluation.fields.jet_pt`"
-        )
+    for option, word in (("jet_pt", "pT"), ("jet_eta", "eta")):
+        if (field := getattr(options.fields, option)) not in jet_fields:
+            lines.append(
+                f"the jets have no field `{field}`, so curves against {word} are empty; "
+                f"name it by `--evaluation.fields.{option}`"
+            )
     jets = [task for task in setting.tasks if setting.axis(task) == "jets"]
     classified = [task for task in jets if task.options.kind == "classification"]
     tagged = {n for task in classified for n in fitting(setting, setting.classes(task))}

@@ -158,15 +158,15 @@ class ObjectsSection:
         words = in_words(*rates)
         valid = _shares(f"valid_{of}", title, words, list(rates.values()))
         words = {ALL: f"all {of}", **{name: f"{name} {of}" for name in self._classes}}
-        title = f"{one.capitalize()} flavour: {of} whose class has p > {PROB_CUT:g}"
-        flavours = _shares(f"{one}_flavours", title, words, class_accuracy(self._cut), NOTE)
+        title = f"{one.capitalize()} class: {of} whose own class has p > {PROB_CUT:g}"
+        classes = _shares(f"{one}_classes", title, words, class_accuracy(self._cut), NOTE)
         names = [*(f"{name} {one}" for name in self._classes), "none"]
         name, title = f"{self._task}_confusion", f"class of the {of}"
         confusions = [Confusion(name, title, names, self._likeliest.tolist(), BY_COST)]
         if self._masks.any():
             counts = self._masks.tolist()
             confusions.append(Confusion(f"{name}_by_masks", title, names, counts, BY_MASKS))
-        return Part([found, valid, flavours], confusions)
+        return Part([found, valid, classes], confusions)
 
 
 def _shares(
@@ -177,4 +177,4 @@ def _shares(
     for key, part in zip(words, parts, strict=True):
         better: Better = "low" if key in ("fpr", "fnr") else "high"
         cells[key] = {SHARE: percent(part, better), "of": count(part.total)}
-    return table_of(name, title, words, {SHARE: "share", "of": "of"}, cells, notes=notes)
+    return table_of(name, title, words, in_words(SHARE, "of"), cells, notes=notes)

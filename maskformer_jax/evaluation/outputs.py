@@ -145,13 +145,14 @@ def _objects(task: Task, schema: Schema, prefix: str, several: bool) -> Iterator
         return _in_file(chunk, of, chunk.predictions[task.name]["mask_index"].astype(np.int16))
 
     def logits(chunk: Chunk) -> np.ndarray:
-        return _masks_in_file(chunk, of, chunk.predictions[task.name]["mask_logits"], np.nan)
+        found = chunk.predictions[task.name]["mask_logits"].swapaxes(1, 2)
+        return _in_file(chunk, of, found).swapaxes(1, 2)
 
     def truth(chunk: Chunk) -> np.ndarray:
         found = np.zeros(chunk.predictions[task.name]["mask_logits"].shape, bool)
         if place in chunk.labels:
             found[:, : chunk.labels[place].masks.shape[1]] = chunk.labels[place].masks
-        return _masks_in_file(chunk, of, found, False)
+        return _in_file(chunk, of, found.swapaxes(1, 2)).swapaxes(1, 2)
 
     yield Output(of, f"{prefix}_MaskIndex", task.name, mask_index)
     masks = f"{OBJECT_MASKS}_{task.name}" if several else OBJECT_MASKS
@@ -174,20 +175,12 @@ def _float32(values: np.ndarray) -> np.ndarray:
 
 
 def _in_file(chunk: Chunk, place: str, values: np.ndarray) -> np.ndarray:
-    """Values of jets, or those `[N, width]` of constituents in the columns of the file."""
+    """Values of jets, or those `[N, width, ...]` of constituents in the columns of the file."""
     if place == JETS:
         return values
     table, index = chunk.records.streams[place]
     jet, slot = np.nonzero(index >= 0)
-    placed = np.full(table.shape, np.nan if values.dtype.kind == "f" else -1, values.dtype)
+    fill = {"f": np.nan, "b": False}.get(values.dtype.kind, -1)
+    placed = np.full((*table.shape, *values.shape[2:]), fill, values.dtype)
     placed[jet, index[jet, slot]] = values[jet, slot]
-    return placed
-
-
-def _masks_in_file(chunk: Chunk, place: str, masks: np.ndarray, fill: float) -> np.ndarray:
-    """Values `[N, M, width]` in the columns of the file."""
-    table, index = chunk.records.streams[place]
-    jet, slot = np.nonzero(index >= 0)
-    placed = np.full((*masks.shape[:2], table.shape[1]), fill, masks.dtype)
-    placed[jet, :, index[jet, slot]] = masks[jet, :, slot]
     return placed

@@ -26,8 +26,8 @@ def redraw(
     Args:
         runs: folders of evaluated runs, or of their results; several are compared.
         look: formats of the files, and what stands above the pictures.
-        output_dir: created if needed; none: where the results are, and of several `comparison`
-            there for the first.
+        output_dir: created if needed; none: where the results are, learning curves in the run
+            folder, and of several `comparison` beside the results of the first.
         labels: of the runs; none: those of the evaluation.
 
     Returns:
@@ -54,7 +54,8 @@ def redraw(
     if events is not None:
         files += draw_events(events._replace(label=results[0].label), place, look)
     names = [result.label for result in results]
-    return files + draw_logs(runs, names, place, look)
+    # Those of one run lie beside its log, where the training draws them.
+    return files + draw_logs(runs, names, output_dir or (place if several else runs[0]), look)
 
 
 def draw_logs(

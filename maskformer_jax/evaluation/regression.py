@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 
 from maskformer_jax.data.schema import Targets
 from maskformer_jax.evaluation import learnt
-from maskformer_jax.evaluation.binned_efficiency import jet_pt
+from maskformer_jax.evaluation.binned_efficiency import of_jets
 from maskformer_jax.evaluation.cells import with_error
 from maskformer_jax.evaluation.distributions import (
     Spread,
@@ -98,7 +98,7 @@ class RegressionSection:
         values = chunk.true[self._label], chunk.predicted[self._label]
         shape = values[0].shape[:-1]
         found = np.ones(shape, bool)
-        pt = np.broadcast_to(jet_pt(chunk, self._config), shape[::-1]).T
+        pt = np.broadcast_to(of_jets(chunk, self._config), shape[::-1]).T
         if self._is_object:
             valid, pt = chunk.labels[self._of].valid, self._object_pt(chunk, shape)
             prob = chunk.predictions[self._task.name].get("class_prob")
@@ -180,7 +180,7 @@ class RegressionSection:
         found = fraction(int(np.count_nonzero(entries.found)), len(entries.found))
         cells = {"found": {"share": percent(found), "of": count(found.total)}}
         title = f"True {self._of} whose object is more likely real than none, which have residuals"
-        rows, columns = {"found": f"{self._of} found"}, {"share": "share", "of": "of"}
+        rows, columns = {"found": f"{self._of} found"}, in_words("share", "of")
         return table_of(f"{self._of}_found", title, rows, columns, cells)
 
     def _response(self, entries: _Entries) -> list[Curve]:

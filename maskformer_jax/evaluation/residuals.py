@@ -48,7 +48,7 @@ def definitions(transforms: Mapping[str, TransformConfig]) -> dict[str, Residual
 
     - log, for positive quantities: normalised.
     - log1p, for lengths that may be zero: normalised above `scale`, where a ratio has a meaning,
-      and `<target>_short`, not normalised, from zero to `scale` (1 mm for Lxy).
+      and `<target>_below_scale`, not normalised, from zero to `scale` (1 mm for Lxy).
     - others, of either sign: normalised, and `<target>_absolute`, not normalised. The normalised
       one is ruled by entries whose true value happens to be close to zero: its standard deviation
       says little about the predictions, `<target>_absolute` does.
@@ -65,7 +65,7 @@ def definitions(transforms: Mapping[str, TransformConfig]) -> dict[str, Residual
                 )
                 low, high = SHORT_RANGE
                 short = Residual(target, False, high=scale, edges=(low * scale, high * scale))
-                chosen[f"{target}_short"] = short
+                chosen[f"{target}_below_scale"] = short
             case _:
                 chosen[target] = Residual(target, True, edges=SIGNED_RANGE)
                 chosen[f"{target}_absolute"] = Residual(target, False)

@@ -20,7 +20,7 @@ METRICS_FILE = "metrics.json"
 CURVES_FILE = "curves.json"
 EVENTS_FILE = "events.json"
 # Version of the files, which say so.
-FORMAT = 3
+FORMAT = 4
 
 # Significant digits of arrays, more than a picture or a table can show.
 CURVE_DIGITS = 7

@@ -108,7 +108,7 @@ def check_free(path: Path, test_file: Path) -> None:
 
     Args:
         path: a JSON file of an earlier evaluation; one that is not there or cannot be read is free.
-        test_file: of the evaluation to come.
+        test_file: of the evaluation to come; whoever opens it says if it is not there.
 
     Raises:
         InputError: the results are those of another file.
@@ -117,7 +117,7 @@ def check_free(path: Path, test_file: Path) -> None:
         other = json.loads(path.read_text()).get("test_file")
     except (OSError, ValueError, AttributeError):
         return
-    if other not in (None, str(test_file.resolve())):
+    if test_file.is_file() and other not in (None, str(test_file.resolve())):
         raise InputError(f"{path.parent} holds the results of {other}; choose another --output_dir")
 
 

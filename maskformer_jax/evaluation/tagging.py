@@ -6,14 +6,14 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from maskformer_jax.evaluation.binned_efficiency import jet_pt
+from maskformer_jax.evaluation.binned_efficiency import JET_AXES, jet_edges, of_jets
 from maskformer_jax.evaluation.config import DiscriminantConfig
 from maskformer_jax.evaluation.discriminants import (
     discriminant,
     threshold,
     with_first,
 )
-from maskformer_jax.evaluation.names import fraction_symbols, short, spoken
+from maskformer_jax.evaluation.names import fraction_symbols, in_words, short, spoken
 from maskformer_jax.evaluation.quantities import (
     against_constant,
     count,
@@ -46,12 +46,14 @@ class Jets(NamedTuple):
     Attributes:
         index: of the class.
         pt: GeV.
+        eta: its absolute value.
         log_prob: of the classes.
         baseline: its score; zero where there is none.
     """
 
     index: Int[np.ndarray, " N"]
     pt: Float[np.ndarray, " N"]
+    eta: Float[np.ndarray, " N"]
     log_prob: Float[np.ndarray, "N C"]
     baseline: Float[np.ndarray, " N"]
 
@@ -66,7 +68,7 @@ def fitting(setting: Setting, classes: list[str]) -> dict[str, DiscriminantConfi
 
 
 class TaggingSection:
-    """Classes of the labelled jets, discriminants and cuts on them; 21 bytes a jet of 3 classes."""
+    """Classes of the labelled jets, discriminants and cuts on them; 26 bytes a jet of 3 classes."""
 
     def __init__(self, setting: Setting, task: Task):
         """Starts empty.
@@ -95,7 +97,7 @@ class TaggingSection:
             score = self._baseline.score(chunk.records, stream.valid)
         jets = Jets(
             index=index.astype(np.int16),
-            pt=jet_pt(chunk, self._config).astype(np.float32),
+            **{x: of_jets(chunk, self._config, x).astype(np.float32) for x in JET_AXES},
             log_prob=chunk.predictions[self._task]["log_prob"].astype(np.float32),
             baseline=score.astype(np.float32),
         )
@@ -115,12 +117,13 @@ class TaggingSection:
             tables.append(_rejections(name, options, scores))
             if not all(map(len, scores[self._config.name].values())):
                 continue
-            pt, edges = self._by_class(jets, options, jets.pt), self._config.evaluation.pt_edges
-            network = Scored(name, options, scores[self._config.name], pt)
+            axes = {axis: self._by_class(jets, options, getattr(jets, axis)) for axis in JET_AXES}
+            edges = jet_edges(self._config)
+            network = Scored(name, options, scores[self._config.name], axes)
             curves += [*tagger_curves(network, edges), *self._scan(jets, name, options)]
             if BASELINE in scores:
                 other = scores[BASELINE]
-                scored = Scored(name, options, other, pt, quantile_edges(other))
+                scored = Scored(name, options, other, axes, quantile_edges(other))
                 baseline += tagger_curves(scored, edges)
         title = f"{self._label.replace('_', ' ')} of the jets"
         counts = self._confusion.tolist()
@@ -143,7 +146,7 @@ class TaggingSection:
         cells[UNLABELLED] = {JETS: count(self._unlabelled)}
         words = self._label.replace("_", " ")
         title = f"Jets by {words}, and those whose likeliest class is theirs"
-        columns = {JETS: "number", RIGHT: "accuracy"}
+        columns = {JETS: "number", **in_words(RIGHT)}
         rows = {name: f"{spoken(name)} jets" for name in cells}
         return table_of(self._label, title, rows, columns, cells, corner=words)
 
@@ -182,7 +185,7 @@ def _rejections(name: str, options: DiscriminantConfig, scores: Mapping[str, ByC
     network, *others = scores
     has_signal = len(scores[network][options.signal]) > 0
     rows = {f"{t:g}": f"{100 * t:g} %" for t in options.working_points if has_signal}
-    columns = {OBTAINED: "obtained", CUT: "cut"}
+    columns = in_words(OBTAINED, CUT)
     cells: dict[str, dict[str, Quantity | None]] = {row: {} for row in rows}
     for background in list(options.backgrounds)[::-1]:
         columns[background] = f"{spoken(background)} rejection"

@@ -1,12 +1,18 @@
-"""Curves of a tagger: rejection against efficiency, fraction and jet pT, and its discriminant."""
+"""Curves of a tagger: rejection against efficiency, fraction, pT and eta, and its discriminant."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from maskformer_jax.evaluation.binned_efficiency import BinnedEfficiency, binomial, inverse
+from maskformer_jax.evaluation.binned_efficiency import (
+    JET_AXES,
+    BinnedEfficiency,
+    binomial,
+    inverse,
+)
 from maskformer_jax.evaluation.config import DiscriminantConfig
 from maskformer_jax.evaluation.discriminants import threshold
 from maskformer_jax.evaluation.distributions import histogram
@@ -84,20 +90,20 @@ class Scored(NamedTuple):
         name: of the discriminant.
         options: its classes and efficiencies.
         scores: by class, the signal first; there is a jet of each.
-        pt: of the same jets [GeV].
+        axes: what the same jets are binned in, by the names in `JET_AXES`.
         edges: of the histograms of the scores, the outermost bins of which take the rest.
     """
 
     name: str
     options: DiscriminantConfig
     scores: Mapping[str, Float[np.ndarray, " N"]]
-    pt: Mapping[str, Float[np.ndarray, " N"]]
+    axes: Mapping[str, Mapping[str, Float[np.ndarray, " N"]]]
     edges: Float[np.ndarray, " X"] = DISCRIMINANT_EDGES
 
 
-def tagger_curves(scored: Scored, pt_edges: Sequence[float]) -> list[Curve]:
-    """ROC curves, distribution of the discriminant, efficiency and rejections against jet pT."""
-    name, options, scores, pt, edges = scored
+def tagger_curves(scored: Scored, bins: Mapping[str, Sequence[float]]) -> list[Curve]:
+    """ROC curves, distribution of the discriminant, efficiency and rejections along the axes."""
+    name, options, scores, axes, edges = scored
     sizes = {of: len(score) for of, score in scores.items()}
     number = sum(sizes.values())
     signal, title = options.signal, _title(options, number)
@@ -118,16 +124,16 @@ def tagger_curves(scored: Scored, pt_edges: Sequence[float]) -> list[Curve]:
         figure = f"discriminant_{name}", of, "scores"
         curves.append(Curve(*figure, histogram(score, edges), title, *words))
     cut = threshold(scores[signal], options.fixed_efficiency)
-    for of, score in scores.items():
+    for (of, score), axis in itertools.product(scores.items(), axes):
         kind = "efficiency" if of == signal else "rejection"
-        efficiency = BinnedEfficiency(pt_edges, 1)
-        efficiency.add(pt[of], np.zeros(len(score), int), score >= cut)
+        efficiency = BinnedEfficiency(bins[axis], 1)
+        efficiency.add(axes[axis][of], np.zeros(len(score), int), score >= cut)
         curves.append(
             Curve(
-                *(f"{kind}_pt_{name}_{of}", "", kind),
+                *(f"{kind}_{axis}_{name}_{of}", "", kind),
                 efficiency.curve(0, binomial if of == signal else inverse),
                 _title(options, number, fixed=True),
-                x_label="Jet $p_T$ [GeV]",
+                x_label=JET_AXES[axis],
                 y_label=f"{jets_in_formula(of)} {kind}",
                 entries=sizes[of],
             )

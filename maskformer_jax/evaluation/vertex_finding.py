@@ -6,8 +6,13 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from maskformer_jax.evaluation.binned_efficiency import BinnedEfficiency, jet_pt
-from maskformer_jax.evaluation.names import in_words, jets_in_formula, spoken
+from maskformer_jax.evaluation.binned_efficiency import (
+    JET_AXES,
+    BinnedEfficiency,
+    jet_edges,
+    of_jets,
+)
+from maskformer_jax.evaluation.names import WORDS, in_words, jets_in_formula, spoken
 from maskformer_jax.evaluation.quantities import count, percent
 from maskformer_jax.evaluation.results import Better, Curve, Part, Table, table_of
 from maskformer_jax.evaluation.section import Chunk, Setting
@@ -31,21 +36,12 @@ TITLES = {
     "exclusive": "Vertices of single hadrons (exclusive), of at least two tracks",
     "inclusive": "All vertices of a jet merged (inclusive), of at least two tracks",
 }
-# What is counted, of what, and its name on an axis and as a column.
+# What is counted.
 EFFICIENCY, PURITY, WITH_VERTEX = "efficiency", "purity", "with_vertex"
-COLUMNS = {
-    "true": "true",
-    **in_words(EFFICIENCY),
-    "predicted": "predicted",
-    **in_words(PURITY, WITH_VERTEX),
-}
-WORDS = {
-    EFFICIENCY: "efficiency",
-    PURITY: "purity",
-    WITH_VERTEX: "fake rate",
-}
+COUNTED = (EFFICIENCY, PURITY, WITH_VERTEX)
+COLUMNS = in_words("true", EFFICIENCY, "predicted", PURITY, WITH_VERTEX)
 AXES = {
-    "pt": dict.fromkeys(WORDS, "Jet $p_T$ [GeV]"),
+    **{axis: dict.fromkeys(COUNTED, label) for axis, label in JET_AXES.items()},
     "Lxy": {EFFICIENCY: "True $L_{xy}$ [mm]", PURITY: "Predicted $L_{xy}$ [mm]"},
 }
 ALL = "all"
@@ -73,8 +69,8 @@ class Found(NamedTuple):
 class VertexingSection:
     """Exclusive vertices, one for each hadron, and inclusive ones, one for each jet.
 
-    The efficiency is shown against jet pT and the true flight length of the vertex, the
-    purity against jet pT and the predicted flight length: a vertex that is wrong has no true one.
+    Both are shown against pT and |eta| of the jet, the efficiency against the true flight length of
+    the vertex, the purity against the predicted one: a vertex that is wrong has no true one.
     """
 
     def __init__(self, setting: Setting, vertices: Callable[[Chunk], Found], has_lengths: bool):
@@ -87,14 +83,14 @@ class VertexingSection:
         """
         self._config, self._vertices = setting.config, vertices
         self._jets = setting.jet_classes()
-        edges = {"": (0, 1), "pt": setting.config.evaluation.pt_edges}
+        edges = {"": (0, 1), **jet_edges(setting.config)}
         if has_lengths:
             edges["Lxy"] = LENGTH_EDGES
         # By kind, by what is counted, and against what; the last group has the jets of no class.
         self._counts = {
             (kind, key, axis): BinnedEfficiency(edges[axis], len(self._jets.names) + 1)
             for kind in KINDS
-            for key in WORDS
+            for key in COUNTED
             for axis in edges
             if not axis or key in AXES[axis]
         }
@@ -102,8 +98,10 @@ class VertexingSection:
     def add(self, chunk: Chunk) -> None:
         """Takes in some jets."""
         found = self._vertices(chunk)
-        label, pt = self._jets.index(chunk), jet_pt(chunk, self._config)[:, None]
+        label = self._jets.index(chunk)
         label = np.where(label < 0, len(self._jets.names), label)[:, None]
+        of_all = {"": np.zeros_like(label)}
+        of_all |= {axis: of_jets(chunk, self._config, axis)[:, None] for axis in JET_AXES}
         predicted_lengths, true_lengths = found.lengths or (None, None)
         for kind in KINDS:
             indices = found.predicted[kind], found.true[kind]
@@ -122,20 +120,20 @@ class VertexingSection:
             for (of, key, axis), counts in self._counts.items():
                 if of == kind:
                     exists, passed, lengths = trials[key]
-                    x = {"": np.zeros_like(pt), "pt": pt, **lengths}[axis]
+                    x = (of_all | lengths)[axis]
                     x, group = (np.broadcast_to(v, exists.shape)[exists] for v in (x, label))
                     counts.add(x, group, passed[exists])
 
     def part(self) -> Part:
-        """A table of each kind, by class of jets; curves against jet pT and flight length.
+        """A table of each kind, by class of jets; curves against pT, |eta| and flight length.
 
-        Of classes without vertices there is the fake rate alone.
+        Of classes without vertices there is the rate of fakes alone.
         """
         names = self._jets.names
         rows = {**{name: [row] for row, name in enumerate(names)}, ALL: range(len(names) + 1)}
         sums = {
             kind: {
-                name: {key: self._counts[kind, key, ""].total(own) for key in WORDS}
+                name: {key: self._counts[kind, key, ""].total(own) for key in COUNTED}
                 for name, own in rows.items()
             }
             for kind in KINDS
@@ -150,8 +148,9 @@ class VertexingSection:
 
     def _curves(self, row: int, name: str, fakes: Sequence[str], title: str) -> Iterator[Curve]:
         """Profiles of one class of jets, those of both kinds beside each other."""
-        fake_rate = "vertexing_fake_rate" + (f"_{name}" if len(fakes) > 1 else "")
+        of_name = f"_{name}" if len(fakes) > 1 else ""
         for axis, labels in AXES.items():
+            fake_rate = f"vertexing_fake_rate{of_name}" + (f"_{axis}" if axis != "pt" else "")
             for key in (WITH_VERTEX,) if name in fakes else (EFFICIENCY, PURITY):
                 for kind in KINDS:
                     if (kind, key, axis) in self._counts:

@@ -35,7 +35,12 @@ class Panel(NamedTuple):
     is_logarithmic: bool = False
 
 
-def draw(names: Sequence[str], panels: Sequence[Panel], path: Path) -> list[Path]:
+def draw(
+    names: Sequence[str],
+    panels: Sequence[Panel],
+    path: Path,
+    look: canvas.PlotConfig | None = None,
+) -> list[Path]:
     """A panel for each quantity by flavour, of several files with the ratio to the first."""
     with canvas.style():
         columns = min(COLUMNS, len(panels))
@@ -49,7 +54,7 @@ def draw(names: Sequence[str], panels: Sequence[Panel], path: Path) -> list[Path
         colours = {WORDS.get(x, x): shade for x, shade in CLASSES.items() if x in there}
         styles = dict(zip(names, STYLES, strict=False)) if len(names) > 1 else None
         canvas.legend_below(figure, colours, styles)
-        return canvas.save(figure, path, canvas.PlotConfig())
+        return canvas.save(figure, path, look or canvas.PlotConfig())
 
 
 def _histograms(panel: Panel, main: Any, ratio: Any) -> set[str]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
+from maskformer_jax.canvas import PlotConfig
 from maskformer_jax.data import JetFile
 from maskformer_jax.data.config import (
     MAX_CONSTITUENTS,
@@ -92,13 +93,16 @@ class Contents(NamedTuple):
         return np.bincount(self.jet, minlength=len(self.jets))
 
 
-def inspect_file(path: Path, compare: Path | None, folder: Path) -> str:
+def inspect_file(
+    path: Path, compare: Path | None, folder: Path, look: PlotConfig | None = None
+) -> str:
     """Describes a file and draws its inputs.
 
     Args:
         path: HDF5 file in the default layout; at most the first 200,000 jets are looked at.
         compare: another one, drawn as dashed lines.
         folder: where the pictures go.
+        look: formats of the files, and what stands above the pictures.
 
     Returns:
         Text of several lines.
@@ -116,7 +120,7 @@ def inspect_file(path: Path, compare: Path | None, folder: Path) -> str:
     pictures = [
         file
         for name, panels in (("inputs", _inputs), ("hits", _hits), ("vertices", _vertices))
-        for file in draw(names, [*panels([*contents.values()])], folder / name)
+        for file in draw(names, [*panels([*contents.values()])], folder / name, look)
     ]
     lines = [line for name, part in contents.items() for line in (f"{name}", *describe(part), "")]
     return "\n".join([*lines, *(f"drawn: {picture}" for picture in pictures)])

@@ -11,7 +11,6 @@ from maskformer_jax.study.comparison import (
     BY_CHANCE,
     SIGNIFICANT,
     Difference,
-    Estimate,
     contrast,
     estimates,
     group_contrast,
@@ -28,20 +27,23 @@ from maskformer_jax.study.quantities import (
     widths,
 )
 
+# The evaluated models of a test, by name.
+Entries = Mapping[str, Entry]
+
 HOLDS, FAILS, UNDECIDED, UNKNOWN = "holds", "does not hold", "not decided", "no results"
 
 
-def _first_task(entries: Sequence[Entry], section: str) -> str:
-    return next(iter(tasks_of(entries, section)), "")
+def _first_task(entries: Entries, section: str) -> str:
+    return next(iter(tasks_of(entries.values(), section)), "")
 
 
-def _width_details(entries: Sequence[Entry]) -> list[Quantity]:
-    found = [recognised(entries, task) for task in tasks_of(entries, "objects")]
+def _width_details(entries: Entries) -> list[Quantity]:
+    found = [recognised(entries, task) for task in tasks_of(entries.values(), "objects")]
     return [*widths(entries, _first_task(entries, "regression")), *found]
 
 
 # Name in a statement -> the quantity; and others that are shown beside it but do not decide.
-QUANTITIES: dict[str, Callable[[Sequence[Entry]], Quantity | None]] = {
+QUANTITIES: dict[str, Callable[[Entries], Quantity | None]] = {
     "light_rejection": light_rejection,
     "residual_width": lambda entries: mean_width(entries, _first_task(entries, "regression")),
     "constituent_auc": lambda entries: mean_area(entries, _first_task(entries, "constituents")),
@@ -71,7 +73,7 @@ class Models(NamedTuple):
     """The evaluated models of a test, by name, and the study that they are of."""
 
     study: StudyConfig
-    entries: Mapping[str, Entry]
+    entries: Entries
 
     def planned(self, names: Sequence[str]) -> list[str]:
         """Models that are named, or whose group is, evaluated or not."""
@@ -83,14 +85,10 @@ class Models(NamedTuple):
 
     def quantity(self, claim: ClaimConfig) -> Quantity | None:
         """What a statement is about; none: no model has it."""
-        return QUANTITIES[claim.quantity](list(self.entries.values()))
-
-    def estimates(self, quantity: Quantity) -> dict[str, Estimate]:
-        """A quantity of every model that has it."""
-        return estimates(self.entries, quantity.read)
+        return QUANTITIES[claim.quantity](self.entries)
 
 
-def confront(study: StudyConfig, entries: Mapping[str, Entry]) -> list[Verdict]:
+def confront(study: StudyConfig, entries: Entries) -> list[Verdict]:
     """Verdicts on all statements of a study.
 
     Args:
@@ -130,11 +128,11 @@ def larger_mean(models: Models, claim: ClaimConfig) -> Verdict:
         return _unknown(claim, quantity, "models of both kinds")
 
     def difference(of: Quantity) -> Difference:
-        known = models.estimates(of)
+        known = estimates(of.measured)
         sides = [[name for name in names if name in known] for names in (plus, minus)]
         return Difference(of.name, *group_contrast(known, *sides), of.is_ratio)
 
-    found, known = difference(quantity), models.estimates(quantity)
+    found, known = difference(quantity), estimates(quantity.measured)
     largest = max(minus, key=lambda name: known[name].value)
     above = sum(known[name].value > known[largest].value for name in plus)
     of, against = (" and ".join(names) for names in (claim.of, claim.against))
@@ -143,7 +141,7 @@ def larger_mean(models: Models, claim: ClaimConfig) -> Verdict:
         f"{found.text}, {_sigmas(found)}. {above} of the {len(plus)} lie above "
         f"{models.study.label(largest)}, the highest of the others."
     )
-    beside = DETAILS.get(claim.quantity, lambda entries: [])(list(models.entries.values()))
+    beside = DETAILS.get(claim.quantity, lambda entries: [])(models.entries)
     return Verdict(claim, decide([found]), evidence, (found,), tuple(map(difference, beside)))
 
 
@@ -156,7 +154,7 @@ def highest(models: Models, claim: ClaimConfig, sign: int = 1) -> Verdict:
     )
     if not (quantity and name in models.entries and others):
         return _unknown(claim, quantity, "the models")
-    known, found = models.estimates(quantity), []
+    known, found = estimates(quantity.measured), []
     for other in others:
         pair = (label(name), label(other))[::sign]
         value = contrast(known, {name: sign, other: -sign})
@@ -199,12 +197,12 @@ def option_helps(models: Models, claim: ClaimConfig) -> Verdict:
         for name, base in option_pairs(models.study, claim.option).items()
         if {name, base} <= models.entries.keys()
     }
-    quantities = everything(list(models.entries.values()))
+    quantities = everything(models.entries)
     if not (pairs and quantities):
         return Verdict(claim, UNKNOWN, "No model has been evaluated with and without it.")
     found, single = [], []
     for quantity in quantities:
-        known = models.estimates(quantity)
+        known = estimates(quantity.measured)
         both = {name: base for name, base in pairs.items() if {name, base} <= known.keys()}
         of_pairs = [contrast(known, {name: 1, base: -1}) for name, base in both.items()]
         single += [Difference("", *value, quantity.is_ratio) for value in of_pairs]
@@ -229,7 +227,7 @@ def option_helps(models: Models, claim: ClaimConfig) -> Verdict:
 def alike(models: Models, claim: ClaimConfig) -> Verdict:
     """All models but those set apart have the same value, within a bound on their range."""
     quantity, label = models.quantity(claim), models.study.label
-    known = models.estimates(quantity) if quantity else {}
+    known = estimates(quantity.measured) if quantity else {}
     apart = {name: known.pop(name) for name in models.planned(claim.apart) if name in known}
     if len(known) < 2:
         return Verdict(claim, UNKNOWN, "Fewer than two models have been evaluated.")

@@ -1,16 +1,16 @@
 """Differences between models, with their uncertainty from seeds or from the test jets."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy.special import stdtrit
 
 from maskformer_jax.evaluation.cells import decimals
 from maskformer_jax.evaluation.models import Entry
-from maskformer_jax.evaluation.results import Result
 
 # A difference counts when it is this many times its uncertainty, which by chance it is on one side
 # with this probability.
@@ -68,58 +68,35 @@ class Difference(NamedTuple):
         return f"{middle:+.{digits}f} % ({low:+.{digits}f} % to {high:+.{digits}f} %)"
 
 
-class Measurement(NamedTuple):
-    """A number from one evaluation, with its statistical error from the number of test jets."""
+def cell(
+    models: Mapping[str, Entry], section: str, task: str, table: str, row: str, column: str
+) -> pd.DataFrame:
+    """What every model has in a cell of a table; a limit is no measurement.
 
-    value: float
-    error: float
-
-
-# What is read of one evaluation; none where it was not measured.
-Measure = Callable[[Result], Measurement | None]
-
-
-def cell(section: str, task: str, table: str, row: str, column: str) -> Measure:
-    """Reads a cell of a table; a limit is no measurement."""
-
-    def read(result: Result) -> Measurement | None:
-        found = result.table(section, task, table)
-        quantity = found.get(row, column) if found else None
-        if quantity is None or quantity.is_limit:
-            return None
-        return Measurement(quantity.value, quantity.error)
-
-    return read
+    Returns:
+        A row for each (model, seed) with its `value` and its statistical `error` from the number of
+        test jets, as all functions here take it.
+    """
+    found = {}
+    for name, entry in models.items():
+        for seed, result in entry.seeds.items():
+            there = result.table(section, task, table)
+            quantity = there.get(row, column) if there else None
+            if quantity is not None and not quantity.is_limit:
+                found[name, seed] = quantity.value, quantity.error
+    index = pd.MultiIndex.from_tuples([*found], names=("model", "seed"))
+    return pd.DataFrame([*found.values()], index, ["value", "error"], float)
 
 
-def measure(entry: Entry, read: Measure) -> dict[int, Measurement]:
-    """The measurement of each seed that has it."""
-    found = {seed: read(result) for seed, result in entry.seeds.items()}
-    return {seed: x for seed, x in found.items() if x is not None}
+def logarithm(measured: pd.DataFrame) -> pd.DataFrame:
+    """Of positive measurements, so that differences are relative."""
+    x = measured[measured["value"] > 0]
+    return x.assign(value=np.log(x["value"]), error=x["error"] / x["value"])
 
 
-def logarithm(read: Measure) -> Measure:
-    """Of a positive measurement, so that differences are relative."""
-
-    def measured(result: Result) -> Measurement | None:
-        x = read(result)
-        positive = x is not None and x.value > 0
-        return Measurement(math.log(x.value), x.error / x.value) if positive else None
-
-    return measured
-
-
-def average(reads: Sequence[Measure]) -> Measure:
+def average(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Of several measurements on the same jets: their errors are taken as fully correlated."""
-
-    def measured(result: Result) -> Measurement | None:
-        found = [read(result) for read in reads]
-        if None in found:
-            return None
-        values, errors = zip(*found, strict=True)
-        return Measurement(float(np.mean(values)), float(np.mean(errors)))
-
-    return measured
+    return (sum(parts[1:], parts[0]) / len(parts)).dropna(subset="value")
 
 
 class Spread(NamedTuple):
@@ -129,17 +106,14 @@ class Spread(NamedTuple):
     freedom: int
 
 
-def pooled_spread(entries: Iterable[Entry], read: Measure) -> Spread:
+def pooled_spread(measured: pd.DataFrame) -> Spread:
     """The spread over seeds from all models with several.
 
     Few seeds per model say little about its own spread; that of all models together is known well.
     """
-    squares, freedom = 0.0, 0
-    for entry in entries:
-        values = [x.value for x in measure(entry, read).values()]
-        if len(values) > 1:
-            squares += float(np.sum(np.square(np.subtract(values, np.mean(values)))))
-            freedom += len(values) - 1
+    of_model = measured["value"].groupby(level="model")
+    freedom = len(measured) - of_model.ngroups
+    squares = ((measured["value"] - of_model.transform("mean")) ** 2).sum()
     return Spread(math.sqrt(squares / freedom) if freedom else math.nan, freedom)
 
 
@@ -155,26 +129,22 @@ def student(freedom: int) -> float:
     return float(-stdtrit(freedom, BY_CHANCE) / SIGNIFICANT)
 
 
-def estimates(models: Mapping[str, Entry], read: Measure) -> dict[str, Estimate]:
+def estimates(measured: pd.DataFrame) -> dict[str, Estimate]:
     """Of every model that has the measurement.
 
     The error is the pooled spread over seeds / sqrt(number of seeds), times `student`; where no
     model has several seeds it is the statistical error of the test jets, and where only few have,
     the larger one.
     """
-    spread = pooled_spread(models.values(), read)
-    found = {}
-    for name, entry in models.items():
-        seeds = measure(entry, read).values()
-        if not seeds:
-            continue
-        statistical = math.sqrt(np.mean([x.error**2 for x in seeds]))
+    spread, found = pooled_spread(measured), {}
+    for name, seeds in measured.groupby(level="model", sort=False):
+        statistical = math.sqrt((seeds["error"] ** 2).mean(skipna=False))
         error = math.nan
         if spread.freedom:
             error = student(spread.freedom) * spread.value / math.sqrt(len(seeds))
         if spread.freedom < ENOUGH_FREEDOM:
             error = float(np.fmax(error, statistical))
-        found[name] = Estimate(float(np.mean([x.value for x in seeds])), error)
+        found[name] = Estimate(float(seeds["value"].mean()), error)
     return found
 
 

@@ -23,12 +23,14 @@ from maskformer_jax.training.logging import LOG_FILE
 PALETTE = 128
 WIDEST = 1800
 # Pattern of the name of a picture, jets in brackets -> what it shows.
+AXES = {"pt": "pT", "eta": "eta", "Lxy": "Lxy"}
 CAPTIONS = {
     r"roc_(\w+)": "rejections against {0} efficiency",
     r"fraction_scan_(\w+)": "rejections of {0} tagging for every fraction in the discriminant",
     r"discriminant_(\w+)": "distribution of the {0} discriminant",
-    r"(?:efficiency)_pt_\w+_(\w+jets)": "{0} efficiency against jet pT",
-    r"rejection_pt_([^_]+)_(\w+jets)": "{1} rejection of {0} tagging against jet pT",
+    r"efficiency_(pt|eta)_\w+_(\w+jets)": "{1} efficiency against jet {0}",
+    r"rejection_(pt|eta)_([^_]+)_(\w+jets)": "{2} rejection of {1} tagging against jet {0}",
+    r"vertexing_fake_rate_eta": "light jets with a vertex against jet eta",
     r"vertexing_fake_rate": "light jets with a vertex against jet pT",
     r"vertexing_(\w+jets)_(\w+)": "vertices in {0}s: efficiency and purity against {1}",
     r"confusion": "true and predicted classes",
@@ -99,7 +101,7 @@ def caption(name: str) -> str:
     for pattern, words in CAPTIONS.items():
         found = re.search(rf"{pattern}$", name)
         if found:
-            kinds = (x if x in ("pt", "Lxy") else f"{spoken(x)}-jet" for x in found.groups())
+            kinds = (AXES.get(x, f"{spoken(x)}-jet") for x in found.groups())
             text = words.format(*kinds)
             return text[:1].upper() + text[1:]
     return name.replace("_", " ").capitalize()

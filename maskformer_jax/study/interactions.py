@@ -17,7 +17,7 @@ from maskformer_jax.configuration import shipped
 from maskformer_jax.data import JetFile, schema
 from maskformer_jax.files import write_whole
 from maskformer_jax.study import interactions_answers, interactions_plots
-from maskformer_jax.study.interactions_record import WINDOW, read
+from maskformer_jax.study.interactions_answers import WINDOW, read
 from maskformer_jax.study.plan import Run, check
 
 WEIGHTINGS = ("equal", "static")

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from maskformer_jax.canvas import SMALL, PlotConfig, save, style
 from maskformer_jax.evaluation.plots import panels
 from maskformer_jax.evaluation.results import Curve, Points
-from maskformer_jax.study.interactions_record import Record, smooth
+from maskformer_jax.study.interactions_answers import Record, smooth
 from maskformer_jax.training.interactions import WHOLE
 
 # In the order of the computation; what the heads share comes behind.

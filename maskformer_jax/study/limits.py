@@ -1,16 +1,14 @@
 """What the numbers of test jets and of seeds allow to conclude."""
 
 import math
-from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from maskformer_jax.evaluation.models import Entry
 from maskformer_jax.evaluation.names import plural
 from maskformer_jax.evaluation.results import Result
 from maskformer_jax.evaluation.tagging import ALL, JETS, UNLABELLED
 from maskformer_jax.study.collect import Collected, Test
-from maskformer_jax.study.comparison import SIGNIFICANT, estimates, measure, pooled_spread
+from maskformer_jax.study.comparison import SIGNIFICANT, estimates, pooled_spread
 from maskformer_jax.study.quantities import Quantity, everything, light_rejection
 
 
@@ -42,33 +40,29 @@ def _by_class(result: Result) -> str:
 
 def precision(test: Test) -> str:
     """How well the rejection of light jets is known."""
-    return " ".join(_errors(test.entries, light_rejection(test.entries)))
-
-
-def _errors(entries: Sequence[Entry], quantity: Quantity | None) -> list[str]:
+    quantity = light_rejection(test.models)
     if quantity is None:
-        return ["At no working point do ten light jets pass in every model."]
-    errors = [x.error for entry in entries for x in measure(entry, quantity.read).values()]
+        return "At no working point do ten light jets pass in every model."
     text = (
-        f"The {quantity.name} of one training is known to {100 * np.median(errors):.1f} % from the "
-        "number of test jets"
+        f"The {quantity.name} of one training is known to "
+        f"{100 * np.median(quantity.measured['error']):.1f} % from the number of test jets"
     )
-    spread = pooled_spread(entries, quantity.read)
+    spread = pooled_spread(quantity.measured)
     if not math.isnan(spread.value):
         text += (
             f", and differs by {100 * spread.value:.1f} % (standard deviation) between seeds of "
             f"the same model, measured with {spread.freedom} degrees of freedom"
         )
-    return [f"{text}."]
+    return f"{text}."
 
 
 def resolution(test: Test) -> list[str]:
     """For each quantity the difference of two models that is `SIGNIFICANT` times its error."""
-    return [_resolution(test.models, quantity) for quantity in everything(test.entries)]
+    return [_resolution(quantity) for quantity in everything(test.models)]
 
 
-def _resolution(models: Mapping[str, Entry], quantity: Quantity) -> str:
-    error = float(np.median([e.error for e in estimates(models, quantity.read).values()]))
+def _resolution(quantity: Quantity) -> str:
+    error = float(np.median([e.error for e in estimates(quantity.measured).values()]))
     smallest = SIGNIFICANT * math.sqrt(2) * error
     size = f"{100 * math.expm1(smallest):.1f} %" if quantity.is_ratio else f"{smallest:.2g}"
     return f"{quantity.name}: {size}"

@@ -28,8 +28,8 @@ def changes(collected: Collected, test: Test) -> Table:
     """
     study, models, reference = collected.study, test.models, collected.study.reference
     columns, cells = {}, {name: {} for name in models if name != reference}
-    for column, quantity in enumerate(everything(test.entries)[:MOST]):
-        known = estimates(models, quantity.read)
+    for column, quantity in enumerate(everything(models)[:MOST]):
+        known = estimates(quantity.measured)
         if reference not in known:
             continue
         columns[str(column)] = quantity.name
@@ -66,14 +66,15 @@ def published(study: StudyConfig, tests: Sequence[Test]) -> list[Table]:
         columns, groups, cells = {}, {}, {name: {} for name in named if name in test.models}
         for key, entry in chosen.items():
             task = next(iter(tasks_of(test.entries, entry.section)), "")
-            read = cell(entry.section, task, entry.table, entry.row, entry.column)
+            place = entry.section, task, entry.table, entry.row, entry.column
+            own = cell(test.models, *place).groupby(level="model")
             for of, label in (("published", entry.source), ("here", "here")):
                 columns[f"{key}/{of}"], groups[f"{key}/{of}"] = label, entry.text
             for name, found in cells.items():
-                seeds = {seed: read(x) for seed, x in test.models[name].seeds.items()}
-                own = over_seeds({s: Quantity(x.value, x.error) for s, x in seeds.items() if x})
+                seeds = own.get_group(name).to_numpy().tolist() if name in own.groups else []
+                here = over_seeds({seed: Quantity(*x) for seed, x in enumerate(seeds)})
                 value = entry.values.get(name, math.nan)
-                found |= {f"{key}/published": number(value), f"{key}/here": own}
+                found |= {f"{key}/published": number(value), f"{key}/here": here}
         title = f"Published values and those on {test.name}"
         options = {
             "column_groups": groups,

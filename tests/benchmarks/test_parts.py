@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 import benchmark
-from benchmarks import interactions
 from benchmarks.aggregators import split
 from benchmarks.command_line import PARTS, parse
 from benchmarks.data import copy_plain
@@ -175,16 +174,6 @@ def test_aggregators_print_a_table_and_write_it(capsys, tmp_path):
     assert [line.split()[0] for line in lines] == ["equal", "imtl_g"]
     found = load_tables(str(output))["aggregators_3"]
     assert found.column("/equal")[0] == 1.0 and 0 < found.column("float64")[1] < 1e-4
-
-
-def test_interactions_are_counted_in_plain_steps(capsys, monkeypatch):
-    turns = [[9.0, 0.1, 0.2, 0.1], [30.0, 0.3, 0.6, 0.4], [50.0, 1.1, 2.2, 1.1]]
-    monkeypatch.setattr(interactions, "measure", lambda *arguments: turns)
-    assert benchmark.main(["interactions", "--methods", "equal", "--output", ""]) == 0
-    _, head, line = capsys.readouterr().out.splitlines()
-    heads = ["method", "step, CPU ms", "record, steps", "every 100th, %"]
-    assert re.split("  +", head)[:4] == heads
-    assert line.split() == ["equal", "100", "2.00", "2.00", "10.0", "30", "50"]
 
 
 def test_salt_is_told_which_network_it_is():

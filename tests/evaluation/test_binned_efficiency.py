@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, norm
 
-from maskformer_jax.evaluation.binned_efficiency import BinnedEfficiency, inverse, jet_pt
+from maskformer_jax.evaluation.binned_efficiency import BinnedEfficiency, inverse, of_jets
 from maskformer_jax.evaluation.config import EvaluationConfig, FieldsConfig
 
 
@@ -43,9 +43,18 @@ def test_a_profile_counts_in_bins():
     np.testing.assert_array_equal(efficiency.curve(1).x, [0, 1, 2, 4])
 
 
-@pytest.mark.parametrize("field, expected", [("pt", [20, 30]), ("energy", [np.nan, np.nan])])
-def test_jet_pt_is_in_gev(field, expected):
-    jets = np.array([(2e4,), (3e4,)], [("pt", "f4")])
+@pytest.mark.parametrize(
+    ("axis", "field", "expected"),
+    [
+        ("pt", "pt", [20, 30]),
+        ("pt", "energy", [np.nan, np.nan]),
+        ("eta", "eta", [0.5, 2]),
+        ("eta", "energy", [np.nan, np.nan]),
+    ],
+)
+def test_pt_of_jets_is_in_gev_and_eta_without_sign(axis, field, expected):
+    jets = np.array([(2e4, 0.5), (3e4, -2)], [("pt", "f4"), ("eta", "f4")])
     chunk = types.SimpleNamespace(records=types.SimpleNamespace(jets=jets))
-    config = types.SimpleNamespace(evaluation=EvaluationConfig(fields=FieldsConfig(jet_pt=field)))
-    np.testing.assert_array_equal(jet_pt(chunk, config), expected)
+    fields = FieldsConfig(**{f"jet_{axis}": field})
+    config = types.SimpleNamespace(evaluation=EvaluationConfig(fields=fields))
+    np.testing.assert_array_equal(of_jets(chunk, config, axis), expected)

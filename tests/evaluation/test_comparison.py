@@ -130,6 +130,7 @@ def test_wrong_runs_and_labels_are_one_line(runs, labels, message, tmp_path, mon
 
 def test_comparison_of_another_file_is_not_replaced(run, other, test_path, tmp_path, evaluated):
     evaluate_runs([run, other], test_path, tmp_path)
+    (tmp_path / "else.h5").touch()
     with pytest.raises(InputError, match=r"comparison holds the results of .*test.h5; choose"):
         evaluate_runs([run, other], tmp_path / "else.h5", tmp_path)
     evaluate_runs([run, other], test_path, tmp_path)

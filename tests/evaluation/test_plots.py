@@ -32,7 +32,7 @@ def results_of(config, setting):
         flavour = np.arange(900) % flavours
         logits = generator.normal(size=(900, 3)) + shift * np.eye(3)[flavour]
         baseline = generator.normal(size=900) - flavour
-        section._chunks = [Jets(flavour, np.tile([25, 35, 300], 300), logits, baseline)]
+        section._chunks = [Jets(flavour, np.tile([25, 35, 300], 300), flavour, logits, baseline)]
         return Result(label, 900, {"tagging": {"jet_class": section.part()}})
 
     return results
@@ -51,10 +51,14 @@ def drawn(monkeypatch):
     return figures
 
 
+KINDS = {
+    signal: [("efficiency", signal), ("rejection", other), ("rejection", "u")]
+    for signal, other in ("bc", "cb")
+}
 COMMON = {
     *("roc_b", "roc_c", "fraction_scan_b", "fraction_scan_c"),
-    *("efficiency_pt_b_bjets", "rejection_pt_b_cjets", "rejection_pt_b_ujets"),
-    *("efficiency_pt_c_cjets", "rejection_pt_c_bjets", "rejection_pt_c_ujets"),
+    *(f"{x}_{axis}_b_{of}jets" for axis in ("pt", "eta") for x, of in KINDS["b"]),
+    *(f"{x}_{axis}_c_{of}jets" for axis in ("pt", "eta") for x, of in KINDS["c"]),
 }
 
 
@@ -137,6 +141,15 @@ def test_bins_without_jets_are_cut_off_at_both_ends(drawn, tmp_path):
     (band,) = (patch.get_data() for patch in ratio.patches if patch.get_fill())
     np.testing.assert_allclose([band.baseline[1], band.values[1]], [0.8, 1.2])
     assert draw_plots([run("A", profile([NAN] * 4, [NAN] * 4))], tmp_path) == []
+
+
+def test_bars_end_inside_the_picture_and_equal_bins_have_a_linear_axis(drawn, tmp_path):
+    curve = profile([0.1, 0.05, NAN, NAN], [0.3, 0.02, NAN, NAN])
+    even = dataclasses.replace(curve, points=curve.points._replace(x=np.arange(5.0)))
+    for found, scale in ((curve, "log"), (even, "linear")):
+        draw_plots([run("A", found)], tmp_path)
+        axes = drawn["a"].axes[0]
+        assert axes.get_ylim() == (0, pytest.approx(1.1 * 0.4)) and axes.get_xscale() == scale
 
 
 def test_several_panels_share_a_picture(drawn, tmp_path):
@@ -245,7 +258,7 @@ def test_pictures_are_written_and_drawn_again(tmp_path):
     names = {"roc_b", "residuals", "jet_class_confusion", "track_origin_auc"}
     logs = {f"learning_{x}" for x in ("losses", "weights", "cosines", "course")}
     assert {file.stem for file in files} == names | logs
-    assert {file.parent for file in files} == {folder}
+    assert all(file.parent == (run if file.stem in logs else folder) for file in files)
     assert len(files) == 2 * len(names | logs)
     begins = {"png": b"\x89PNG", "svg": b"<?xml"}
     assert all(file.read_bytes().startswith(begins[file.suffix[1:]]) for file in files)
@@ -280,7 +293,7 @@ def test_a_training_draws_its_curves_seldom(tmp_path, monkeypatch, capsys):
     for now[0], is_last in ((100, False), (500, True)):
         at_epoch_end(is_last)
     assert capsys.readouterr().out.count("no matplotlib") == 1
-    # The last epoch of a short training is left to the evaluation.
+    # The last epoch of a short training is left to `redraw`.
     (tmp_path / "learning_losses.png").unlink()
     now[0] = 0
     experiment._drawing(Config(), tmp_path)(True)

@@ -26,7 +26,7 @@ def test_the_transform_says_which_residuals_a_target_has():
     assert {name: formula(definition, "mm") for name, definition in chosen.items()} == {
         "energy": "energy: (true - predicted)/true",
         "depth": "depth: (true - predicted)/true, true > 2 mm",
-        "depth_short": "depth: true - predicted, true <= 2 mm [mm]",
+        "depth_below_scale": "depth: true - predicted, true <= 2 mm [mm]",
         "slope": "slope: (true - predicted)/true",
         "slope_absolute": "slope: true - predicted [mm]",
     }
@@ -38,7 +38,7 @@ def test_the_transform_says_which_residuals_a_target_has():
         ("pt", [12e3, 9e3, 7e3], [10e3, 10e3, 8e3], [-0.2, 0.1, 0.125]),
         # The second hadron flew exactly 1 mm, the third less.
         ("Lxy", [3.0, 5.0, 1.0], [2.0, 1.0, 0.5], [-0.5]),
-        ("Lxy_short", [3.0, 5.0, 1.0], [2.0, 1.0, 0.5], [-4.0, -0.5]),
+        ("Lxy_below_scale", [3.0, 5.0, 1.0], [2.0, 1.0, 0.5], [-4.0, -0.5]),
         ("deta", [0.3, 0.0, 0.1], [0.1, -0.2, 0.0], [-2.0, 1.0]),
         ("deta_absolute", [0.3, 0.0, 0.1], [0.1, -0.2, 0.0], [-0.2, -0.2, -0.1]),
     ],
@@ -114,11 +114,11 @@ def test_hadrons_whose_object_is_less_likely_none_count(section):
     assert moments.get("pt", "std").value == pytest.approx(0, abs=1e-6)
     length = np.concatenate([c.true[LABEL][..., 1][f] for c, f in zip(chunks, found, strict=True)])
     assert widths.get("Lxy", "number").value == np.sum(length > 1)
-    short = widths.get("Lxy_short", "median")
-    assert widths.get("Lxy_short", "number").value == np.sum(length <= 1) and short.unit == "mm"
-    assert widths.rows["Lxy_short"] == "Lxy: true - predicted, true <= 1 mm [mm]"
+    short, number = (widths.get("Lxy_below_scale", x) for x in ("median", "number"))
+    assert number.value == np.sum(length <= 1) and short.unit == "mm"
+    assert widths.rows["Lxy_below_scale"] == "Lxy: true - predicted, true <= 1 mm [mm]"
     assert short.value == pytest.approx(np.median(-0.2 * length[length <= 1]), rel=1e-5)
-    width = widths.get("Lxy_short", "half_width_68")
+    width = widths.get("Lxy_below_scale", "half_width_68")
     assert width.error == pytest.approx(0.96 * width.value / np.sqrt(np.sum(length <= 1)))
     assert widths.get("deta_absolute", "median").value == pytest.approx(-0.01, rel=1e-4)
 

@@ -50,8 +50,8 @@ def test_what_says_nothing_is_absent(tmp_path):
         ("metrics.json", lambda text: text.replace(': "high"', ': "up"'), "no quantity"),
         ("metrics.json", lambda text: text.replace('"value": 5000', '"value": "x"'), "no quantity"),
         ("metrics.json", lambda text: text.replace('"title"', '"titel"'), "titel"),
-        ("metrics.json", lambda text: "{}", "its format is 1, not 3; evaluate the run again"),
-        ("curves.json", lambda text: '{"format": 9}', "its format is 9, not 3"),
+        ("metrics.json", lambda text: "{}", "its format is 1, not 4; evaluate the run again"),
+        ("curves.json", lambda text: '{"format": 9}', "its format is 9, not 4"),
         ("metrics.json", None, "no such file; evaluate the run first"),
     ],
 )

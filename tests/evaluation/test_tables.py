@@ -279,7 +279,7 @@ def test_every_table_has_a_row_for_each_model():
     assert list(tables) == [
         *("flavour", "b_tagging", "b_tagging_changes", "c_tagging", "c_tagging_changes"),
         *("vertices_exclusive", "vertices_inclusive", "origin"),
-        *("valid_hadrons", "hadron_flavours", "residual_widths", "residual_widths_changes"),
+        *("valid_hadrons", "hadron_classes", "residual_widths", "residual_widths_changes"),
     ]
     for name, table in tables.items():
         labels = ["Default", "GLS", "DWA", "PCGrad", "CAGrad"]

@@ -246,8 +246,8 @@ def test_curves_by_class(section):
     # Four tracks of a hadron at 1.5 mm and one of another at 9 mm.
     assert filled(part, "vertexing_bjets_Lxy", "inclusive efficiency") == {3: 1}
     figures = {curve.figure for curve in part.curves}
-    of_classes = {f"vertexing_{name}jets_{axis}" for name in "bc" for axis in ("pt", "Lxy")}
-    assert figures == {"vertexing_fake_rate", *of_classes}
+    of_classes = {f"vertexing_{name}jets_{axis}" for name in "bc" for axis in ("pt", "eta", "Lxy")}
+    assert figures == {"vertexing_fake_rate", "vertexing_fake_rate_eta", *of_classes}
 
 
 def test_a_length_below_zero_is_in_the_first_bin(make_vertexing):

@@ -14,13 +14,16 @@ from maskformer_jax import experiment
 from maskformer_jax.errors import InputError
 from maskformer_jax.study import interactions, interactions_answers, interactions_plots
 from maskformer_jax.study.interactions_answers import (
+    WINDOW,
     Crossing,
     Span,
     answer,
     crossings,
+    read,
+    smooth,
     spans_below_zero,
+    window,
 )
-from maskformer_jax.study.interactions_record import WINDOW, read, smooth, window
 from maskformer_jax.training import loop, run_folder
 from maskformer_jax.training.interactions import FILE_NAME, WHOLE, describe
 

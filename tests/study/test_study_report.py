@@ -211,18 +211,18 @@ def test_decisions(values, verdict):
 
 
 def test_errors_are_of_seeds_or_of_the_test_jets(thesis):
-    read = comparison.cell("tagging", "jet_class", "b_tagging", "0.6", "ujets")
-    entries = models(thesis, scatter=0.1)
-    values = np.array([[read(r).value for r in e.seeds.values()] for e in entries.values()])
-    spread = comparison.pooled_spread(entries.values(), read)
+    place = "tagging", "jet_class", "b_tagging", "0.6", "ujets"
+    measured = comparison.cell(models(thesis, scatter=0.1), *place)
+    values = measured["value"].to_numpy().reshape(-1, 2)
+    spread = comparison.pooled_spread(measured)
     assert spread.freedom == 18
     assert spread.value == pytest.approx(np.sqrt(values.var(axis=1, ddof=1).mean()))
-    known = comparison.estimates(entries, read)
+    known = comparison.estimates(measured)
     # Student's t with 18 degrees of freedom: 2.149 is as rare as 2 of a normal distribution.
     assert known["dwa"].error == pytest.approx(2.149 / 2 * spread.value / np.sqrt(2), rel=1e-3)
-    single = comparison.estimates(models(thesis, seeds=(0,)), read)
-    measured = read(models(thesis, seeds=(0,))["dwa"].seeds[0])
-    assert single["dwa"].error == pytest.approx(measured.error, rel=0.02)
+    measured = comparison.cell(models(thesis, seeds=(0,)), *place)
+    error = comparison.estimates(measured)["dwa"].error
+    assert error == pytest.approx(measured.loc["dwa", "error"][0], rel=0.02)
 
 
 def test_difference_of_groups_counts_the_larger_scatter():

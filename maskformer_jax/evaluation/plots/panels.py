@@ -14,6 +14,7 @@ from maskformer_jax.canvas import (
     readable_ticks,
     with_symbols,
 )
+from maskformer_jax.evaluation.cells import ROUNDING
 from maskformer_jax.evaluation.results import Curve
 
 MARKERS = "osDv^<>P"
@@ -79,10 +80,11 @@ def draw(series: Series, has_ratios: bool = True) -> Any:
     for panel in (panel for cell in panels[number:] for panel in cell if panel):
         panel.remove()
     if kind == "efficiency":
-        values = np.concatenate([curve.points.value for runs in cells for _, curve in runs])
-        top = np.max(values, initial=0, where=np.isfinite(values))
+        # Up to the ends of the intervals.
+        ends = np.concatenate([curve.points.high for runs in cells for _, curve in runs])
+        top = np.max(ends, initial=0, where=np.isfinite(ends))
         for main, _ in panels[:number]:
-            main.set_ylim(0, 1 if top > HIGH else 1.2 * top or 1)
+            main.set_ylim(0, 1 if top > HIGH else 1.1 * top or 1)
     figure.suptitle(_title(cells))
     legend_below(figure, {label: colours[label] for label, curves in series if curves})
     return figure
@@ -120,9 +122,10 @@ def _lines(runs: Sequence[Run], main: Any, colours: Mapping[str, str]) -> None:
 
 def _profile(runs: Sequence[Run], main: Any, ratio: Any, limits: tuple[float, float]) -> None:
     curve = runs[0][1]
-    # A logarithmic axis has no zero, where flight lengths begin.
+    # A logarithmic axis has no zero, where flight lengths begin; equal bins need none.
     scale = {"value": "log"} if limits[0] > 0 else {"value": "symlog", "linthresh": 1.0}
-    main.set_xscale(**scale)
+    if np.ptp(np.diff(curve.points.x)) > ROUNDING:
+        main.set_xscale(**scale)
     binned(main, runs, ratio)
     main.set(xlim=limits, yscale="log" if curve.kind == "rejection" else "linear")
     if math.isfinite(curve.mark):
