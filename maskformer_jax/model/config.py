@@ -5,6 +5,7 @@ from typing import Literal
 
 from maskformer_jax.errors import check, check_range
 
+Activation = Literal["relu", "silu", "gelu", "mish"]
 # What is above was not meant, and no memory holds it.
 MAX_WIDTH, MAX_LAYERS = 16_384, 1_000
 
@@ -15,10 +16,12 @@ class EmbeddingConfig:
 
     Attributes:
         widths: hidden layers between the inputs and `model.embed_dim`; none: one of that width.
+        activation: between its layers; none: `model.activation`.
         positions: stream -> inputs that enter through sines and cosines as well.
     """
 
     widths: list[int] | None = None
+    activation: Activation | None = None
     positions: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self):
@@ -50,24 +53,30 @@ class EncoderConfig:
     Attributes:
         layers: of self-attention; 0: no encoder and no norm after it.
         registers: learnt constituents that every jet has beside its own.
-        norm: of all layers, those of a decoder too.
+        pool_registers: the pooling of a jet reads its registers too.
+        norm: of all layers, those of a decoder too unless it has its own.
         norm_position: `pre` normalises the input of a layer, `post` the sum behind it.
         gated: feed-forward layers with a gate: activation(a) * b.
+        feedforward_dim: their hidden width; none: `feedforward_factor` times `embed_dim`.
+        activation: of them; none: `model.activation`.
         output_dim: width after the encoder; none: `model.embed_dim`.
         output_norm: whether the last norm stands `before` or `after` the layer to `output_dim`.
     """
 
     layers: int = 4
     registers: int = 0
+    pool_registers: bool = True
     norm: NormConfig = field(default_factory=NormConfig)
     norm_position: Literal["pre", "post"] = "pre"
     gated: bool = False
+    feedforward_dim: int | None = None
+    activation: Activation | None = None
     output_dim: int | None = None
     output_norm: Literal["before", "after"] = "before"
 
     def __post_init__(self):
         check_range(self, 0, MAX_LAYERS, "layers", "registers")
-        check_range(self, 1, MAX_WIDTH, "output_dim")
+        check_range(self, 1, MAX_WIDTH, "output_dim", "feedforward_dim")
         rule = "be left out without `layers`"
         check(self.layers > 0 or self.output_dim is None, "output_dim", rule, self.output_dim)
         none = self.layers > 0 or not self.registers
@@ -96,7 +105,8 @@ class ModelConfig:
         head_widths: hidden layers of the head of a task that has none of its own.
         jet_inputs: what the inputs of the jets are joined to: all `constituents`, the `pooled`
             jet, or `both`; without a stream they are all that there is.
-        activation: between the layers of embedding, feed-forward and heads.
+        activation: between the layers of embedding, feed-forward and heads, where these have none
+            of their own.
         dropout: probability of dropping an activation of encoder and decoder in training.
         head_dropout: likewise, between the layers of the heads.
         embedding: of the inputs.
@@ -110,7 +120,7 @@ class ModelConfig:
     feedforward_factor: int = 2
     head_widths: list[int] = field(default_factory=lambda: [128, 128, 64])
     jet_inputs: Literal["constituents", "pooled", "both"] = "constituents"
-    activation: Literal["relu", "silu", "gelu", "mish"] = "relu"
+    activation: Activation = "relu"
     dropout: float = 0.0
     head_dropout: float = 0.0
     embedding: EmbeddingConfig = field(default_factory=EmbeddingConfig)

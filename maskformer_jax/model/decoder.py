@@ -5,17 +5,20 @@ are updated from the queries in every layer, as in the ATLAS MaskFormer (Section
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Key
 
 from maskformer_jax.model.attention import MultiHeadAttention
+from maskformer_jax.model.encoder import with_tokens
 from maskformer_jax.model.layers import FeedForward, Residual, Style, key_of
 from maskformer_jax.model.network import Features
 from maskformer_jax.model.object_heads import ObjectHeads
 from maskformer_jax.types import Batch, Objects, Outputs
+
+Norms = Literal["inside", "first", "behind"]
 
 
 class Decoded(NamedTuple):
@@ -33,15 +36,16 @@ class Decoded(NamedTuple):
 
 
 def attend_to_mask(
-    mask_logits: Float[Array, "N S L"], own: Bool[Array, "N S L"]
+    mask_logits: Float[Array, "N S L"], own: Bool[Array, "N S L"], threshold: float = 0.0
 ) -> Bool[Array, "N S L"]:
     """True where a query attends: its positive mask, or all of its jet if that is empty.
 
     Args:
         mask_logits: of every query of the row with every constituent.
         own: True where the constituent belongs to the jet of the query.
+        threshold: logit above which a constituent is of the mask.
     """
-    positive = (mask_logits > 0) & own
+    positive = (mask_logits > threshold) & own
     return positive | (~positive.any(-1, keepdims=True) & own)
 
 
@@ -49,7 +53,7 @@ class DecoderLayer(nnx.Module):
     """Queries look at their constituents and at each other; then these look at the queries.
 
     The queries of all jets of a row stand side by side, `S = J Q` of them; nothing passes from one
-    jet to another. Norms stand before the layers.
+    jet to another. Norms stand inside, before each sub-layer, or once behind all of them.
 
     Args:
         embed_dim: width E.
@@ -57,12 +61,20 @@ class DecoderLayer(nnx.Module):
         hidden_dim: width of the feed-forward layers.
         style: of the network.
         rngs: source of the initial parameters.
+        norms: where they stand.
     """
 
     def __init__(
-        self, embed_dim: int, num_heads: int, hidden_dim: int, style: Style, rngs: nnx.Rngs
+        self,
+        embed_dim: int,
+        num_heads: int,
+        hidden_dim: int,
+        style: Style,
+        rngs: nnx.Rngs,
+        norms: Norms = "inside",
     ):
-        style = style._replace(post_norm=False)
+        behind = style if norms == "behind" else style._replace(norm="none")
+        style = style._replace(post_norm=False, norm=style.norm if norms == "inside" else "none")
 
         def attention() -> MultiHeadAttention:
             return MultiHeadAttention(embed_dim, num_heads, dtype=style.dtype, rngs=rngs)
@@ -80,6 +92,8 @@ class DecoderLayer(nnx.Module):
             Residual(embed_dim, style, rngs),
             FeedForward(embed_dim, hidden_dim, style, rngs),
         )
+        self.queries_behind = behind.make_norm(embed_dim, rngs)
+        self.constituents_behind = behind.make_norm(embed_dim, rngs)
 
     def __call__(
         self,
@@ -108,9 +122,8 @@ class DecoderLayer(nnx.Module):
         queries = self.between(queries, to_each_other, key_of(key, "between"))
         queries = self.query(queries, self.query_feedforward, key_of(key, "query"))
         states = self.update(states, to_queries, key_of(key, "update"))
-        return queries, self.constituent(
-            states, self.constituent_feedforward, key_of(key, "constituent")
-        )
+        states = self.constituent(states, self.constituent_feedforward, key_of(key, "constituent"))
+        return self.queries_behind(queries), self.constituents_behind(states)
 
 
 class Decoder(nnx.Module):
@@ -126,6 +139,10 @@ class Decoder(nnx.Module):
         intermediate: return the predictions before the last layer as well.
         style: of the network.
         rngs: source of the initial parameters.
+        norms: `inside` of the layers; `first`, of queries and constituents before all layers; or
+            there and once more `behind` each layer.
+        threshold: mask logit above which a query attends to a constituent.
+        dummy: every jet has a constituent of zeros beside its own, without a mask.
     """
 
     def __init__(
@@ -139,11 +156,18 @@ class Decoder(nnx.Module):
         intermediate: bool,
         style: Style,
         rngs: nnx.Rngs,
+        norms: Norms = "inside",
+        threshold: float = 0.0,
+        dummy: bool = False,
     ):
-        self.intermediate = intermediate
+        self.intermediate, self.threshold, self.dummy = intermediate, threshold, dummy
         self.queries = nnx.Param(rngs.normal((num_queries, embed_dim)))
+        first = style._replace(norm="none") if norms == "inside" else style
+        self.queries_first = first.make_norm(embed_dim, rngs)
+        self.constituents_first = first.make_norm(embed_dim, rngs)
         self.layers = nnx.List(
-            DecoderLayer(embed_dim, num_heads, hidden_dim, style, rngs) for _ in range(num_layers)
+            DecoderLayer(embed_dim, num_heads, hidden_dim, style, rngs, norms)
+            for _ in range(num_layers)
         )
         self.heads = heads
 
@@ -154,22 +178,31 @@ class Decoder(nnx.Module):
         values: Float[Array, "N L F"],
         key: Key[Array, ""] | None = None,
     ) -> Decoded:
-        num_rows, num_jets, _ = own.shape
+        num_rows, num_jets, width = own.shape
         num_queries = len(self.queries[...])
-        queries = jnp.tile(self.queries[...], (num_rows, num_jets, 1))
+        queries = jnp.tile(self.queries_first(self.queries[...]), (num_rows, num_jets, 1))
+        states = self.constituents_first(states)
+        if self.dummy:
+            zero, there = jnp.zeros_like(states[0, :1]), jnp.ones(own.shape[:2], bool)
+            states, own = with_tokens(states, own, zero, there)
         of_query = jnp.repeat(own, num_queries, axis=1)
+
+        def read(key: Key[Array, ""] | None) -> Objects:
+            own = of_query[..., :width]
+            return self.heads(queries, states[:, :width], num_jets, key, values, own)
+
         intermediate = []
         for number, layer in enumerate(self.layers):
             at = key_of(key, str(number))
             if self.intermediate and number > 0:
-                intermediate.append(
-                    self.heads(queries, states, num_jets, key_of(at, "heads"), values, of_query)
-                )
+                intermediate.append(read(key_of(at, "heads")))
             masks = self.heads.masks(queries, states, key_of(at, "heads"))
-            attend = of_query if masks is None else attend_to_mask(masks, of_query)
+            attend = of_query
+            if masks is not None:
+                attend = attend_to_mask(masks, of_query, self.threshold)
             queries, states = layer(queries, states, attend, own, at)
         return Decoded(
-            self.heads(queries, states, num_jets, key_of(key, "heads"), values, of_query),
+            read(key_of(key, "heads")),
             tuple(intermediate),
             queries.reshape(num_rows * num_jets, num_queries, -1),
         )

@@ -100,6 +100,27 @@ def same_jet(own: Bool[Array, "N J L"]) -> Bool[Array, "N #L L"]:
     return (jet[:, :, None] == jet[:, None, :]) & own.any(1)[:, None]
 
 
+def with_tokens(
+    states: Float[Array, "N L E"],
+    own: Bool[Array, "N J L"],
+    tokens: Float[Array, "R E"],
+    there: Bool[Array, "N J"],
+) -> tuple[Float[Array, "N T E"], Bool[Array, "N J T"]]:
+    """The constituents of a row and, behind them, tokens for each of its jets; whose they are.
+
+    Args:
+        states: of the constituents.
+        own: True where a constituent belongs to a jet.
+        tokens: that every jet has.
+        there: False for the places of jets that have none.
+    """
+    num_rows, num_jets, _ = own.shape
+    tiled = jnp.tile(tokens, (num_rows, num_jets, 1))
+    of_jet = jnp.repeat(jnp.eye(num_jets, dtype=bool), len(tokens), axis=1)
+    of_jet = of_jet & there[..., None]
+    return jnp.concatenate([states, tiled], 1), jnp.concatenate([own, of_jet], 2)
+
+
 class Encoder(nnx.Module):
     """Layers of self-attention over all constituents of a jet and its registers, then a norm.
 
@@ -147,7 +168,8 @@ class Encoder(nnx.Module):
     ) -> tuple[Float[Array, "N T D"], Bool[Array, "N J T"]]:
         """States of the constituents and, behind them, of the registers; whose they are."""
         if self.registers is not None:
-            states, own = self._with_registers(states, own, jet_valid)
+            there = jet_valid.reshape(*own.shape[:2])
+            states, own = with_tokens(states, own, self.registers[...], there)
         attend = same_jet(own)
         for number, layer in enumerate(self.layers):
             states = layer(states, attend, key_of(key, str(number)))
@@ -156,13 +178,3 @@ class Encoder(nnx.Module):
         if self.norm_after:
             return self.norm(self.output(states)).astype(jnp.float32), own
         return self.output(self.norm(states)).astype(jnp.float32), own
-
-    def _with_registers(
-        self, states: Float[Array, "N L E"], own: Bool[Array, "N J L"], jet_valid: Bool[Array, " B"]
-    ) -> tuple[Float[Array, "N T E"], Bool[Array, "N J T"]]:
-        num_rows, num_jets, _ = own.shape
-        registers = self.registers[...]
-        tiled = jnp.tile(registers, (num_rows, num_jets, 1))
-        of_jet = jnp.repeat(jnp.eye(num_jets, dtype=bool), len(registers), axis=1)
-        of_jet = of_jet & jet_valid.reshape(num_rows, num_jets, 1)
-        return jnp.concatenate([states, tiled], 1), jnp.concatenate([own, of_jet], 2)

@@ -22,7 +22,7 @@ class Style(NamedTuple):
     """What all layers of a network have in common.
 
     Attributes:
-        norm: layer_norm or rms_norm.
+        norm: layer_norm, rms_norm, or none: nothing where a norm would stand.
         learnt_norm: whether norms have parameters.
         epsilon: added to the variance by a norm.
         post_norm: norms behind the sums, not before the layers.
@@ -33,7 +33,7 @@ class Style(NamedTuple):
         dtype: of the arithmetic; parameters and sums are float32.
     """
 
-    norm: Literal["layer_norm", "rms_norm"] = "layer_norm"
+    norm: Literal["layer_norm", "rms_norm", "none"] = "layer_norm"
     learnt_norm: bool = True
     epsilon: float = 1e-6
     post_norm: bool = False
@@ -43,13 +43,19 @@ class Style(NamedTuple):
     head_dropout: float = 0.0
     dtype: jnp.dtype = jnp.dtype("float32")
 
-    def make_norm(self, width: int, rngs: nnx.Rngs) -> nnx.Module:
+    def make_norm(self, width: int, rngs: nnx.Rngs) -> Callable[[Array], Array]:
         """A norm over the last axis."""
+        if self.norm == "none":
+            return _unchanged
         options = {"epsilon": self.epsilon, "dtype": self.dtype, "rngs": rngs}
         if self.norm == "rms_norm":
             return nnx.RMSNorm(width, use_scale=self.learnt_norm, **options)
         learnt = self.learnt_norm
         return nnx.LayerNorm(width, use_scale=learnt, use_bias=learnt, **options)
+
+
+def _unchanged(x: Array) -> Array:
+    return x
 
 
 def key_of(key: Key[Array, ""] | None, name: str) -> Key[Array, ""] | None:

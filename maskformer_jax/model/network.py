@@ -94,13 +94,16 @@ class Network(nnx.Module):
         rngs_of: Callable[[str], nnx.Rngs],
     ):
         width = model.embed_dim
+        of_embedding = _with_activation(style, model.embedding.activation)
         hidden = (width,) if model.embedding.widths is None else tuple(model.embedding.widths)
         self.order, self.heads_order = tuple(inputs), tuple(heads)
+        self.pool_registers = model.encoder.pool_registers
         self.to_constituents = model.jet_inputs != "pooled" and num_jet_inputs > 0
         self.to_pooled = model.jet_inputs != "constituents" and num_jet_inputs > 0
 
         def embedding(name: str, num_inputs: int, index: tuple[int, ...]) -> Embedding:
-            return Embedding(num_inputs, hidden, width, index, style, rngs_of(f"embedding.{name}"))
+            rngs = rngs_of(f"embedding.{name}")
+            return Embedding(num_inputs, hidden, width, index, of_embedding, rngs)
 
         joined = num_jet_inputs if self.to_constituents else 0
         embeddings = {
@@ -137,7 +140,9 @@ class Network(nnx.Module):
         states, of_jet = _joined(embedded, 1), _joined([own[x] for x in self.order], 2)
         if self.encoder is not None:
             states, of_jet = self.encoder(states, of_jet, batch.jet_valid, key)
-        pooled = self.pooling(states, of_jet)
+        number = sum(own[stream].shape[-1] for stream in self.order)
+        last = None if self.pool_registers else number
+        pooled = self.pooling(states[:, :last], of_jet[..., :last])
         if self.to_pooled:
             pooled = jnp.concatenate([pooled, jets], axis=-1)
         streams, begin = {}, 0
@@ -162,17 +167,22 @@ def _joined(arrays: list[Array], axis: int) -> Array:
 
 def _encoder(model: ModelConfig, style: Style, rngs: nnx.Rngs) -> Encoder:
     options = model.encoder
+    hidden = options.feedforward_dim or model.embed_dim * model.feedforward_factor
     return Encoder(
         model.embed_dim,
         options.layers,
         model.num_heads,
-        model.embed_dim * model.feedforward_factor,
+        hidden,
         options.registers,
         options.output_dim,
         options.output_norm == "after",
-        style,
+        _with_activation(style, options.activation),
         rngs,
     )
+
+
+def _with_activation(style: Style, own: str | None) -> Style:
+    return style if own is None else style._replace(activation=own)
 
 
 def style_of(model: ModelConfig) -> Style:

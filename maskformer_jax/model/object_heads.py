@@ -1,6 +1,7 @@
 """What the objects task reads from a query: class, mask and properties of its object."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +15,27 @@ from maskformer_jax.types import Objects
 LOG_SINK = -2.0
 
 
-def products(tokens: Float[Array, "N S E"], states: Float[Array, "N L E"]) -> Float[Array, "N S L"]:
-    """Of every token with every state, over sqrt(E), in float32."""
+class HeadWidths(NamedTuple):
+    """Hidden layers of each head.
+
+    Attributes:
+        object_class: of the classes.
+        mask: of the mask tokens.
+        regression: of the properties.
+    """
+
+    object_class: tuple[int, ...]
+    mask: tuple[int, ...]
+    regression: tuple[int, ...]
+
+
+def products(
+    tokens: Float[Array, "N S E"], states: Float[Array, "N L E"], scaled: bool = True
+) -> Float[Array, "N S L"]:
+    """Of every token with every state, in float32, and if `scaled` over sqrt(E)."""
     tokens = tokens.astype(states.dtype)
     found = jnp.einsum("bqe,ble->bql", tokens, states, preferred_element_type=jnp.float32)
-    return found / jnp.sqrt(jnp.float32(states.shape[-1]))
+    return found / jnp.sqrt(jnp.float32(states.shape[-1])) if scaled else found
 
 
 class ConstituentMeans(nnx.Module):
@@ -72,7 +89,7 @@ class ObjectHeads(nnx.Module):
     """Class, mask and regression of every query, from the state of the decoder.
 
     The mask logit of query q and constituent l is the product of the query's mask token and the
-    normalised state of the constituent over sqrt(E). What has no loss has no head.
+    normalised state of the constituent, over sqrt(E) if scaled. What has no loss has no head.
 
     Args:
         embed_dim: width E.
@@ -82,30 +99,34 @@ class ObjectHeads(nnx.Module):
         has_masks: whether there are masks.
         means: regression target -> input of the constituents, by number: a weighted mean of this
             input is added to what the head says.
-        style: of the network.
+        style: of the network; its norm stands before the heads.
         rngs: source of the initial parameters.
+        scaled: divide the mask logits by sqrt(E).
     """
 
     def __init__(
         self,
         embed_dim: int,
-        widths: tuple[int, ...],
+        widths: HeadWidths,
         num_classes: int,
         num_targets: int,
         has_masks: bool,
         means: Mapping[int, int],
         style: Style,
         rngs: nnx.Rngs,
+        scaled: bool = True,
     ):
-        def head(width: int) -> Dense | None:
-            return Dense(embed_dim, widths, width, style, rngs) if width else None
+        def head(hidden: tuple[int, ...], width: int) -> Dense | None:
+            return Dense(embed_dim, hidden, width, style, rngs) if width else None
+
+        self.scaled = scaled
 
         self.query_norm = style.make_norm(embed_dim, rngs)
         reads = has_masks or means
         self.constituent_norm = style.make_norm(embed_dim, rngs) if reads else None
-        self.object_class = head(num_classes)
-        self.mask_token = head(embed_dim if has_masks else 0)
-        self.regression = head(num_targets)
+        self.object_class = head(widths.object_class, num_classes)
+        self.mask_token = head(widths.mask, embed_dim if has_masks else 0)
+        self.regression = head(widths.regression, num_targets)
         self.targets, self.inputs = tuple(means), tuple(means.values())
         self.means = ConstituentMeans(embed_dim, len(means), style, rngs) if means else None
 
@@ -119,7 +140,7 @@ class ObjectHeads(nnx.Module):
         if self.mask_token is None:
             return None
         tokens = self.mask_token(self.query_norm(queries), key_of(key, "mask_token"))
-        return products(tokens, self.constituent_norm(states))
+        return products(tokens, self.constituent_norm(states), self.scaled)
 
     def __call__(
         self,

@@ -5,6 +5,7 @@ pairwise costs, and the losses are those of the assigned (Eq. 4.1 and 4.2 of the
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -16,13 +17,13 @@ from jaxtyping import Array, Int
 from maskformer_jax.data.schema import Needs, Targets
 from maskformer_jax.errors import InputError, check, known
 from maskformer_jax.gradients import LossSums
-from maskformer_jax.model.decoder import Decoded, Decoder, ObjectsHead
-from maskformer_jax.model.object_heads import ObjectHeads
+from maskformer_jax.model.decoder import Decoded, ObjectsHead
 from maskformer_jax.tasks import losses
 from maskformer_jax.tasks.classification import class_weights_of
 from maskformer_jax.tasks.confusion import confusion_matrix, object_metrics
 from maskformer_jax.tasks.matching import assign, mask_index, reorder
 from maskformer_jax.tasks.objects_config import ObjectClassConfig, ObjectsTaskConfig
+from maskformer_jax.tasks.objects_decoder import Sizes, make_decoder
 from maskformer_jax.tasks.task import (
     Context,
     Kind,
@@ -96,28 +97,15 @@ class ObjectsTask:
 
     def head(self, rngs: nnx.Rngs) -> ObjectsHead:
         """The decoder."""
-        options, model, losses_ = self.options, self.context.model, self.options.losses
-        width, style = self.context.widths.constituent, self.context.style
-        widths = self.context.head_widths(options)
-        has_masks = losses_.mask_ce is not None or losses_.mask_dice is not None
-        targets = losses_.regression.targets if losses_.regression is not None else {}
-
-        def decoder(rngs: nnx.Rngs) -> Decoder:
-            sizes = (len(self.classes), len(targets), has_masks, self.means)
-            heads = ObjectHeads(width, widths, *sizes, style, rngs)
-            return Decoder(
-                width,
-                self.queries,
-                options.decoder_layers,
-                model.num_heads,
-                width * model.feedforward_factor,
-                heads,
-                options.auxiliary,
-                style,
-                rngs,
-            )
-
-        return ObjectsHead(self.entry.of, decoder, rngs)
+        regression = self.options.losses.regression
+        sizes = Sizes(
+            queries=self.queries,
+            classes=len(self.classes),
+            targets=len(regression.targets) if regression else 0,
+            means=self.means,
+        )
+        make = partial(make_decoder, self.name, self.options, self.context, sizes)
+        return ObjectsHead(self.entry.of, make, rngs)
 
     def _means(self) -> dict[int, int]:
         """Number of a target -> number of the input that it is a mean of."""
@@ -283,7 +271,7 @@ def build(name: str, options: ObjectsTaskConfig, context: Context) -> Task:
         count=task.count,
         figures=task.figures,
         predict=task.predict,
-        tokens=task.queries,
+        tokens=task.queries + options.decoder.dummy,
     )
 
 

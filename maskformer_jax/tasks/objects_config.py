@@ -8,7 +8,7 @@ from typing import Literal
 from maskformer_jax.configuration import chosen_by
 from maskformer_jax.data.config import MAX_OBJECTS, TransformConfig
 from maskformer_jax.errors import check, check_range
-from maskformer_jax.model.config import MAX_LAYERS, MAX_WIDTH
+from maskformer_jax.model.config import MAX_LAYERS, MAX_WIDTH, Activation, NormConfig
 from maskformer_jax.tasks.classification import ClassWeights
 
 
@@ -112,6 +112,59 @@ class MatchingConfig:
 
 
 @dataclass(frozen=True)
+class HeadWidthsConfig:
+    """Hidden layers of the heads of a query; none: those of the task.
+
+    Attributes:
+        object_class: of the class.
+        mask: of the mask.
+        regression: of the properties.
+    """
+
+    object_class: list[int] | None = None
+    mask: list[int] | None = None
+    regression: list[int] | None = None
+
+    def __post_init__(self):
+        check_range(self, 1, MAX_WIDTH, *vars(self))
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """The layers between queries and constituents.
+
+    Attributes:
+        norms: `inside`, before each of their parts and the heads; `first`, of queries and
+            constituents before all layers; or there and once more `behind` each layer.
+        norm: of the decoder; none: that of the encoder.
+        num_heads: attention heads; none: those of the model.
+        feedforward_dim: hidden width; none: `model.feedforward_factor` times the width.
+        gated: feed-forward layers with a gate; none: as in the encoder.
+        activation: of the feed-forward layers; none: `model.activation`.
+        mask_threshold: a query attends to constituents whose mask is more probable.
+        scale_masks: divide the products that are the mask logits by the root of their width.
+        dummy: every jet has a constituent of zeros beside its own, to which queries may attend.
+        head_widths: of each head.
+    """
+
+    norms: Literal["inside", "first", "behind"] = "inside"
+    norm: NormConfig | None = None
+    num_heads: int | None = None
+    feedforward_dim: int | None = None
+    gated: bool | None = None
+    activation: Activation | None = None
+    mask_threshold: float = 0.5
+    scale_masks: bool = True
+    dummy: bool = False
+    head_widths: HeadWidthsConfig = field(default_factory=HeadWidthsConfig)
+
+    def __post_init__(self):
+        check_range(self, 1, MAX_WIDTH, "num_heads", "feedforward_dim")
+        value = self.mask_threshold
+        check(0 < value < 1, "mask_threshold", "be between 0 and 1", value)
+
+
+@dataclass(frozen=True)
 class ObjectsTaskConfig:
     """Objects to be found in every jet.
 
@@ -121,6 +174,7 @@ class ObjectsTaskConfig:
         matching: weights of the assignment; those of losses that do not exist do nothing.
         queries: object queries of a jet; none: as many as objects are read.
         decoder_layers: layers that exchange information between queries and constituents.
+        decoder: these layers.
         auxiliary: add the losses of the intermediate decoder layers.
         sample_weight: label of jets or of the objects, of the weights in the losses; none: 1.
         head_widths: hidden layers of each head; none: those of the model.
@@ -133,6 +187,7 @@ class ObjectsTaskConfig:
     matching: MatchingConfig = field(default_factory=MatchingConfig)
     queries: int | None = None
     decoder_layers: int = 3
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
     auxiliary: bool = False
     sample_weight: str | None = None
     head_widths: list[int] | None = None

@@ -8,7 +8,7 @@ from flax import nnx
 
 from maskformer_jax.model.decoder import attend_to_mask
 from maskformer_jax.model.layers import Style
-from maskformer_jax.model.object_heads import LOG_SINK, ConstituentMeans, ObjectHeads
+from maskformer_jax.model.object_heads import LOG_SINK, ConstituentMeans, HeadWidths, ObjectHeads
 
 T, F = True, False
 ROWS = {
@@ -36,7 +36,8 @@ def test_queries_of_a_jet_attend_each_to_their_own():
 def test_mask_logit_is_the_product_of_token_and_track():
     generator = np.random.default_rng(0)
     queries, tracks = (jnp.asarray(generator.normal(size=(2, n, 8)), jnp.float32) for n in (3, 5))
-    heads = ObjectHeads(8, (6,), 3, 4, True, {}, Style(), nnx.Rngs(0))
+    widths = HeadWidths((6,), (6,), (6,))
+    heads = ObjectHeads(8, widths, 3, 4, True, {}, Style(), nnx.Rngs(0))
     inputs = jnp.zeros((2, 5, 0)), jnp.ones((2, 3, 5), bool)
     found = jax.jit(lambda q, t: heads(q, t, 1, None, *inputs))(queries, tracks)
     assert [x.shape for x in found] == [(2, 3, 3), (2, 3, 5), (2, 3, 4)]

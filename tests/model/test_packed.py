@@ -20,8 +20,14 @@ ALONE = ({"tracks": 4, "electrons": 2, "flow": 4}, {"tracks": 6}, JETS)
 TOGETHER = ({"tracks": 11, "electrons": 5, "flow": 9}, {"tracks": 20}, 2)
 NO_OBJECTS = ("--without=[hadrons, mass]", "--tasks.jet_class.pool_queries=null")
 NO_ENCODER = ("--model.encoder.layers=0", "--model.encoder.registers=0", *NO_OBJECTS)
+DECODER = "--tasks.hadrons.decoder"
 NETWORKS = {
     "registers, gates and post-norm": (),
+    "registers that are dropped, dummies and norms behind the layers": (
+        "--model.encoder.pool_registers=false",
+        *(f"{DECODER}.dummy=true", f"{DECODER}.norms=behind", f"{DECODER}.scale_masks=false"),
+        *(f"{DECODER}.mask_threshold=0.9", f"{DECODER}.head_widths.mask=[5]"),
+    ),
     "narrow output": (
         "--model.encoder.output_dim=6",
         "--model.encoder.output_norm=after",
