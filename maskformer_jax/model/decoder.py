@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Key
 
-from maskformer_jax.model.attention import MultiHeadAttention
+from maskformer_jax.model.attention import MultiHeadAttention, records
 from maskformer_jax.model.layers import FeedForward, Residual, Style, key_of
 from maskformer_jax.model.network import Features
 from maskformer_jax.model.object_heads import ObjectHeads
@@ -167,6 +167,8 @@ class Decoder(nnx.Module):
                 )
             masks = self.heads.masks(queries, states, key_of(at, "heads"))
             attend = of_query if masks is None else attend_to_mask(masks, of_query)
+            if masks is not None and (found := records("mask_logits")) is not None:
+                found[f"{id(self)}.{number}"] = jnp.where(of_query, masks, jnp.inf)
             queries, states = layer(queries, states, attend, own, at)
         return Decoded(
             self.heads(queries, states, num_jets, key_of(key, "heads"), values, of_query),
