@@ -193,8 +193,11 @@ def _report(folder: Path) -> list:
     if record is None:
         # As a report says it.
         raise InputError("missing: an evaluation")
-    results = repr(read_results(folder, "a")), repr(read_events(folder))
-    return [*results, record["file"], record["evaluation"]]
+    results, events = read_results(folder, "a"), read_events(folder)
+    if events is None:
+        # There is no picture of them then, and all else is as it was.
+        raise InputError("missing: single jets")
+    return [repr(results), repr(events), record["file"], record["evaluation"]]
 
 
 def _recorded(folder: Path) -> list:
