@@ -17,6 +17,7 @@ from maskformer_jax.data import (
     TrainLoader,
     block_rows,
     check_values,
+    empty_classes,
     fingerprint,
     fit_scaling,
     padded,
@@ -87,7 +88,7 @@ def _train(
             scaling = Scaling.load(run / NORMALISATION_FILE)
             scaling.check(model.schema)
         else:
-            scaling = fit_scaling(train_file, norm_file=data.norm_file, num_jets=data.train_jets)
+            scaling = _fit_scaling(config, train_file)
         check_values(val_file, scaling, data.val_jets)
         loader = training_loader(config, model, train_file, scaling)
         fingerprints = _fingerprints(config, train_file, val_file)
@@ -209,6 +210,16 @@ def _open(kind: str, config: Config, model: Model) -> JetFile:
     if not file.kept()[:jets].any():
         raise InputError(f"{file.path}: no jet is in a class of the labels of jets")
     return file
+
+
+def _fit_scaling(config: Config, file: JetFile) -> Scaling:
+    """Of the jets to train on; where it fails, classes without a jet may be the reason."""
+    data = config.data
+    try:
+        return fit_scaling(file, norm_file=data.norm_file, num_jets=data.train_jets)
+    except InputError as error:
+        reasons = empty_classes(file, data.train_jets)
+        raise InputError("; ".join([str(error), *reasons])) from error
 
 
 def _fingerprints(config: Config, train: JetFile, val: JetFile) -> dict[str, dict[str, int]]:

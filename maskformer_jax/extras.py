@@ -9,7 +9,18 @@ from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from types import ModuleType
 
-_TRAIN = ("absl", "flax", "grain", "h5py", "numpy", "orbax", "tensorboardX", "tqdm", "yaml")
+_TRAIN = (
+    "absl",
+    "tensorstore",
+    "flax",
+    "grain",
+    "h5py",
+    "numpy",
+    "orbax",
+    "tensorboardX",
+    "tqdm",
+    "yaml",
+)
 # Extra -> what it lets one import.
 MODULES = {
     "train": _TRAIN,

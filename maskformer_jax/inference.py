@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from maskformer_jax.data import JetFile, read_sequential
+from maskformer_jax.errors import InputError, check
 from maskformer_jax.evaluation.event_display import EventDisplay, Events
 from maskformer_jax.evaluation.metrics import setting_of
 from maskformer_jax.evaluation.outputs import outputs_of
@@ -163,14 +164,20 @@ def load(run: str | Path, overrides: Sequence[str] = ()) -> LoadedModel:
 @contextlib.contextmanager
 def _opened(jets: Jets, trained: Trained) -> Iterator[JetFile]:
     """The jets as a file; arrays by way of one that is removed."""
+    known = isinstance(jets, str | Path | Mapping)
+    check(known, "jets", "be a file, or structured arrays by their names", jets)
     with tempfile.TemporaryDirectory() as folder:
         path = jets if isinstance(jets, str | Path) else Path(folder) / "arrays.h5"
         if isinstance(jets, Mapping):
             with h5py.File(path, "w") as made:
                 for name, array in jets.items():
                     made[name] = array
-        with contextlib.closing(JetFile(path, trained.model.schema, truth="optional")) as file:
-            yield file
+        try:
+            with contextlib.closing(JetFile(path, trained.model.schema, truth="optional")) as file:
+                yield file
+        except InputError as error:
+            # The file of arrays is none of the user's.
+            raise InputError(str(error).replace(f"{folder}/arrays.h5", "`jets`")) from error
 
 
 def integrated_gradients(

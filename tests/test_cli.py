@@ -297,7 +297,7 @@ COMMANDS = [
     (["train", "--config", "data"], 2, "data: a folder, not a file; files in it: none"),
     (["train", "--config", "quickstart"], 2, "the sample comes with a clone only"),
     (["evaluate"], 2, "the following arguments are required: --run, --test_file"),
-    (["evaluate", "--run", "R", "--test", "F"], 2, "are required: --test_file; did you mean `te"),
+    (["evaluate", "--run", "R", "--test", "F"], 2, "are required: --test_file; did you mean `--t"),
     (["study"], 2, "the following arguments are required: PART"),
     (["study", "report", "--report", "R", "--config", "study/smoke"], 2, "no option `report`"),
     (["simulate", "inspect", "F", "--comp", "F"], 2, "unrecognized arguments: --comp F"),
@@ -357,6 +357,13 @@ def test_a_run_predicts_in_python_what_the_evaluation_writes(model, run, folder)
                 np.testing.assert_allclose(found[field], file[name][field][:30], **close)
                 np.testing.assert_array_equal(from_arrays[place][field], found[field])
     assert not from_file
+
+
+def test_what_is_wrong_with_arrays_is_said_of_arrays(model):
+    with pytest.raises(InputError, match=r"^`jets`: no dataset `tracks`"):
+        model.predict({"jets": np.zeros(3, [("pt", float)])})
+    with pytest.raises(InputError, match=r"`jets` must be a file, .*; got None"):
+        model.predict(None)
 
 
 def test_attention_is_a_distribution_over_real_tracks(model, folder):

@@ -265,6 +265,13 @@ BROKEN = [
     ("weighting.options=3", "`weighting.options` must be a section; got 3"),
     ("model.width=3", "no option `model.width`"),
     ("modle.embed_dim=64", "no option `modle`; did you mean `model`?"),
+    ("epochs=3", "no option `epochs`; did you mean `training.epochs`?"),
+    ("model.encoder_layers=3", "did you mean `model.encoder.layers`?"),
+    ("output_dir=a\0b", r"`output_dir` must have no NUL in it; got 'a\\x00b'"),
+    (
+        "weighting={name: static, options: {weights: {a: -1}}}",
+        "`weighting.options.weights` must hold",
+    ),
     ("weighting.options.c=1", "no option `weighting.options.c`"),
     ("weighting.name=static", "`weighting.options.weights` must be given"),
     ("weighting.name=cagrod", "got 'cagrod'; did you mean `cagrad`?"),

@@ -60,7 +60,7 @@ PARTS = {
         set(),
     ),
     "extras": (set(), set()),
-    "inference": ({"data", "evaluation", "model", "types"}, {*ARRAYS, "h5py", "numpy"}),
+    "inference": ({"data", "errors", "evaluation", "model", "types"}, {*ARRAYS, "h5py", "numpy"}),
     "program": (set(), set()),
     "errors": (set(), set()),
     "progress": (set(), {"tqdm"}),
@@ -90,7 +90,7 @@ PARTS = {
             *("build", "config", "configuration", "data", "errors", "files", "gradients"),
             *("model", "optimisers", "program", "progress", "tasks", "types", "weighting"),
         },
-        COMPUTING | {"absl", "grain", "orbax", "tensorboardX"},
+        COMPUTING | {"absl", "grain", "orbax", "tensorboardX", "tensorstore"},
     ),
     "evaluation": (
         {

@@ -46,8 +46,16 @@ with first_signal(lambda number: ready()):
     ready()
     time.sleep(60)
 """
+NOHUP = """
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+leave_at_signals()
+ready()
+ready(); time.sleep(60)
+"""
 ENDS = {
     "Ctrl-C": (SLEEPS, [signal.SIGINT], 130),
+    "SIGHUP": (SLEEPS, [signal.SIGHUP], 129),
+    "nohup": (NOHUP, [signal.SIGHUP, signal.SIGTERM], 143),
     "SIGTERM": (SLEEPS, [signal.SIGTERM], 143),
     "swallows": (SWALLOWS, [signal.SIGINT], 130),
     "computes": (COMPUTES, [signal.SIGINT], 130),

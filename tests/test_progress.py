@@ -45,6 +45,13 @@ def test_as_many_losses_as_there_is_room_for_stand_beside_a_bar(capsys, columns,
     assert max(map(len, text.out.splitlines())) <= width and "mask_ce 1.250" in text.out
 
 
+def test_a_training_that_is_finished_has_no_bar(capsys, columns):
+    columns(80)
+    with ProgressBar(300, 300):
+        pass
+    assert not capsys.readouterr().err
+
+
 def test_a_stage_counts_seconds_on_a_terminal_alone(capsys, columns):
     with stage("reading"), bar(2, "jets"):
         pass

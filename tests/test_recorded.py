@@ -17,6 +17,7 @@ from maskformer_jax.experiment import _layout, training_layout
 from maskformer_jax.gradients import LossSums, stacked
 from maskformer_jax.training import loop
 from maskformer_jax.training.batches import used_parts
+from maskformer_jax.training.logging import read_log
 from maskformer_jax.training.progress import Pace
 from maskformer_jax.types import Batch, ObjectLabels, Stream
 
@@ -245,7 +246,7 @@ def test_logs(folder, tmp_path, run):
     params = jax.tree.map(np.array, parameters(files.model))
     trainer = trainer._replace(state=trainer.state._replace(params=params))
     loop.train(files.config, tmp_path, trainer, files.loader, files.validation)
-    lines = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
+    lines = read_log(tmp_path)
     found = [{k: x for k, x in line.items() if k not in Pace._fields} for line in lines]
     # What nothing was counted for was NaN, and is left out now.
     expected = [

@@ -1,7 +1,5 @@
 """The shipped models train as they are, but for their size, with nothing but two files."""
 
-import json
-
 import h5py
 import numpy as np
 import pytest
@@ -11,6 +9,7 @@ from numpy.lib import recfunctions
 
 from maskformer_jax import config as configuration
 from maskformer_jax.experiment import train
+from maskformer_jax.training.logging import read_log
 
 SAMPLE = CONFIGS.parent / "data" / "sample"
 TINY = {
@@ -80,7 +79,7 @@ def test_model_trains(model, files, tmp_path, monkeypatch):
     argv += [f"--data.{name}_file={files / name}.h5" for name in ("train", "val")]
     config = configuration.load([*argv, f"--output_dir={tmp_path / 'run'}"])
     assert train(config).finished
-    log = [json.loads(x) for x in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    log = read_log(tmp_path / "run")
     losses = [name for name in log[0] if name.startswith("loss/") and name != "loss/total"]
     assert len(log) == 3 and losses
     for name in losses:

@@ -30,8 +30,8 @@ class Parser(argparse.ArgumentParser):
         try:
             return super().parse_known_args(args, namespace)
         except InputError as error:
-            own = [name.removeprefix("--") for name in self._option_string_actions]
-            given = [word.partition("=")[0].removeprefix("--") for word in args or ()]
+            own = self._option_string_actions
+            given = [word.partition("=")[0] for word in args or () if word.startswith("--")]
             hints = [nearest(name, own) for name in given if name not in own and "." not in name]
             hint = next(filter(None, hints), "") if "did you mean" not in str(error) else ""
             raise InputError(f"{error}{hint}") from error

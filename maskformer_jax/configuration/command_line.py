@@ -6,17 +6,17 @@ import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from maskformer_jax.configuration import shipped
 from maskformer_jax.configuration.fields import (
     Place,
     Tables,
+    UnknownOptionError,
     defaults,
     meanings,
     places,
     plain,
-    unknown,
 )
 from maskformer_jax.configuration.merge import merge, override
 from maskformer_jax.configuration.safe_yaml import Text, dump, read_file
@@ -124,6 +124,25 @@ def load(
     if given.help is not None:
         print(help_text(kind, description, tables, given.help, words or {}))
         raise SystemExit(0)
+    try:
+        config = _merged(given, root, tables, saved, overrides)
+    except UnknownOptionError as error:
+        raise error.hinted(kind, tables) from error
+    if given.print_config:
+        print(dump(plain(config)), end="")
+        raise SystemExit(0)
+    return config
+
+
+def _merged(
+    given: _Arguments,
+    root: Place,
+    tables: Tables,
+    saved: Path | None,
+    overrides: Iterable[tuple[str, object]],
+) -> Any:
+    """See `load`."""
+    kind = root.annotation
     data: object = defaults(kind) if saved is None else _read_saved(saved)
     for name in given.files:
         for layer in _read_with_bases(shipped.find(name)):
@@ -138,13 +157,9 @@ def load(
         if not (all(keys) and path.isprintable()):
             raise InputError(f"no option {shown(path)}")
         if keys[0] not in places(kind) and nearest(keys[0], OWN):
-            raise unknown(keys[:1], "", dict.fromkeys(OWN))
+            raise UnknownOptionError(keys[:1], "", dict.fromkeys(OWN))
         data = override(data, keys, value, root, tables)
-    config = convert(data, root, tables)
-    if given.print_config:
-        print(dump(plain(config)), end="")
-        raise SystemExit(0)
-    return config
+    return convert(data, root, tables)
 
 
 def _is_name(path: str) -> bool:
@@ -217,7 +232,8 @@ def help_text(
     for key in section.replace(".NAME", "").split(".") if section else ():
         known = places(kinds[""]) if "" in kinds else {}
         if key not in known or not known[key].kinds(tables):
-            raise unknown([key], path, {n: p for n, p in known.items() if p.kinds(tables)})
+            sections = {n: p for n, p in known.items() if p.kinds(tables)}
+            raise UnknownOptionError([key], path, sections)
         kinds, path = known[key].kinds(tables), f"{path}.{key}".lstrip(".")
         path += ".NAME" if known[key].is_map else ""
     lines = []

@@ -6,7 +6,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, field
 from typing import Any, NamedTuple
 
@@ -105,7 +105,7 @@ class Place(NamedTuple):
         if isinstance(name, str) and name in kinds:
             return kinds[name]
         if by is None:
-            raise unknown([key], parent, kinds)
+            raise UnknownOptionError([key], parent, kinds)
         option = f"{parent if self.has_options else path}.{by}".lstrip(".")
         if name is None:
             raise InputError(f"`{option}` must be given: one of {', '.join(kinds)}")
@@ -113,11 +113,38 @@ class Place(NamedTuple):
         raise InputError(f"`{option}` must be one of {', '.join(kinds)}; got {name!r}{near}")
 
 
-def unknown(wrong: Sequence[str], path: str, known: Mapping[str, object]) -> InputError:
-    """An error that names all unknown options of a section, and what is near the first of them."""
-    full = [f"`{path}.{name}`" if path else f"`{name}`" for name in wrong[:10]]
-    hint = nearest(wrong[0], known) or f"; known: {', '.join(known) or 'none'}"
-    return InputError(f"no option{'s' if len(wrong) > 1 else ''} {', '.join(full)}{hint}")
+class UnknownOptionError(InputError):
+    """Options of a section that there are not; what is near the first of them is suggested.
+
+    Attributes:
+        first: the first of them, dotted.
+    """
+
+    def __init__(self, wrong: Sequence[str], path: str, known: Mapping[str, object]):
+        full = [f"{path}.{name}".lstrip(".") for name in wrong[:10]]
+        self.first, names = full[0], ", ".join(f"`{name}`" for name in full)
+        self._text = f"no option{'s' if len(wrong) > 1 else ''} {names}"
+        self._near = nearest(wrong[0], known).replace("`", f"`{path}." if path else "`", 1)
+        super().__init__(self._text + (self._near or f"; known: {', '.join(known) or 'none'}"))
+
+    def hinted(self, kind: type, tables: Tables) -> InputError:
+        """With what is called so elsewhere in the configuration of a dataclass, if anything is."""
+        flat, last = self.first.replace(".", "_"), self.first.rpartition(".")[2]
+        known = [*options_in(kind, tables)]
+        found = [x for x in known if x.replace(".", "_") == flat]
+        if not (found or self._near):
+            found = [x for x in known if x.endswith(f".{last}")]
+        names = " or ".join(f"`{x}`" for x in found[:3])
+        return InputError(f"{self._text}; did you mean {names}?") if names else self
+
+
+def options_in(kind: type, tables: Tables, path: str = "") -> Iterator[str]:
+    """Dotted options of a dataclass and of its sections, but for those of a choice."""
+    for name, place in places(kind).items():
+        full = f"{path}.{name}".lstrip(".")
+        yield full
+        if place.is_section and not place.choice:
+            yield from options_in(place.kinds(tables)[""], tables, full)
 
 
 def is_mapping(annotation: Any) -> bool:

@@ -8,7 +8,7 @@ the old one. A dotted override follows its path and sets what is at the end by t
 
 from collections.abc import Sequence
 
-from maskformer_jax.configuration.fields import Place, Tables, defaults, places, unknown
+from maskformer_jax.configuration.fields import Place, Tables, UnknownOptionError, defaults, places
 from maskformer_jax.configuration.safe_yaml import Text
 from maskformer_jax.configuration.typed import read_text
 from maskformer_jax.errors import InputError
@@ -109,7 +109,7 @@ def override(
         data = _merge_section(data, {}, place, tables, path)
         known = places(place.section(data, path, tables))
         if key not in known:
-            raise unknown([key], path, known)
+            raise UnknownOptionError([key], path, known)
         inner = known[key]
     elif place.is_map or place.has_options or place.annotation is object:
         inner = Place(object) if place.has_options else place.entry()

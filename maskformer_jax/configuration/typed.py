@@ -13,11 +13,11 @@ from typing import Any, Literal
 from maskformer_jax.configuration.fields import (
     Place,
     Tables,
+    UnknownOptionError,
     defaults,
     is_mapping,
     places,
     required,
-    unknown,
 )
 from maskformer_jax.configuration.safe_yaml import Text, parse
 from maskformer_jax.errors import InputError, nearest
@@ -55,6 +55,8 @@ def convert(value: object, place: Place, tables: Tables, path: str = "") -> Any:
         if isinstance(value, list) and member is not object:
             item = place._replace(annotation=typing.get_args(member)[0])
             return [convert(v, item, tables, f"{path}[{i}]") for i, v in enumerate(value)]
+        if isinstance(value, str) and "\0" in value:
+            raise InputError(f"`{path}` must have no NUL in it; got {shown(value)}")
         return value if type(value) not in (int, float) else _number(value, member, place, path)
     choices = [str(c) for member in place.members for c in _choices(member)]
     near = nearest(value, choices) if isinstance(value, str) else ""
@@ -121,7 +123,7 @@ def _dataclass(value: dict, kind: type, tables: Tables, path: str) -> Any:
     known, made = places(kind), {}
     wrong = [key for key in value if key not in known]
     if wrong:
-        raise unknown(wrong, path, known)
+        raise UnknownOptionError(wrong, path, known)
     for name, place in known.items():
         inner = f"{path}.{name}".lstrip(".")
         if place.has_options:

@@ -11,7 +11,7 @@ from maskformer_jax.data.salt import load_class_weights
 from maskformer_jax.data.samples import Samples, convert
 from maskformer_jax.data.scaling import FILE_NAME as NORMALISATION_FILE
 from maskformer_jax.data.scaling import TRANSFORMS, Scaling
-from maskformer_jax.data.summary import check_values, summarise
+from maskformer_jax.data.summary import check_values, empty_classes, summarise
 
 __all__ = [
     "NORMALISATION_FILE",
@@ -27,6 +27,7 @@ __all__ = [
     "block_rows",
     "check_values",
     "convert",
+    "empty_classes",
     "example",
     "fingerprint",
     "fit_scaling",

@@ -78,6 +78,16 @@ def unit_hint(jets: np.ndarray, jet_pt: str) -> str:
     return hint if abs(median) < SMALLEST_PT else ""
 
 
+def empty_classes(file: JetFile, num_jets: int | None) -> list[str]:
+    """A warning for each label of jets that has classes without a jet.
+
+    Args:
+        file: with truth.
+        num_jets: the first jets only; none: all.
+    """
+    return [warning for _, warning in _classes(file, num_jets) if warning]
+
+
 def _classes(file: JetFile, num_jets: int | None) -> Iterator[tuple[str, str]]:
     """For each label of jets its numbers, and a warning of classes without a jet."""
     for name, index in file.classes().items():

@@ -3,7 +3,6 @@
 Who is in conflict, who dominates, when two losses change places.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import combinations
@@ -17,6 +16,7 @@ from tabulate import tabulate
 from maskformer_jax.errors import InputError
 from maskformer_jax.study.templating import environment
 from maskformer_jax.training.interactions import FILE_NAME, WHOLE
+from maskformer_jax.training.logging import read_lines
 
 # Parts of a training that are compared: its first and its last quarter.
 QUARTERS = 4
@@ -56,7 +56,7 @@ def read(run: Path) -> Record:
     if not path.exists():
         raise InputError(f"{path} is not there: train with `training.record_interactions`")
     try:
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        lines = read_lines(path)
         if len(lines) >= FEWEST:
             return _record(lines)
     except (KeyError, TypeError, AttributeError, ValueError) as error:

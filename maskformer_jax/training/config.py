@@ -1,6 +1,7 @@
 """Weighting, optimiser, schedule, checkpoints and logs of a training."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -45,6 +46,10 @@ class WeightingConfig:
         fraction = self.gramian_fraction
         rule = "be above 0 and at most 1"
         check(0 < fraction <= 1, "gramian_fraction", rule, fraction)
+        weights = self.options.get("weights")
+        if isinstance(weights, Mapping):
+            bad = [x for x in weights.values() if not x >= 0]
+            check(not bad, "options.weights", "hold values that are not negative", weights)
 
 
 @dataclass(frozen=True)

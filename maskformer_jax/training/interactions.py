@@ -23,7 +23,7 @@ from maskformer_jax.gradients import Parts, gradients_of_losses
 from maskformer_jax.training import step
 from maskformer_jax.training.batches import parts_of
 from maskformer_jax.training.curvature import along_update
-from maskformer_jax.training.logging import cut_back
+from maskformer_jax.training.logging import as_line, cut_back
 from maskformer_jax.training.method import parameters_of_losses
 from maskformer_jax.training.state import TrainState
 from maskformer_jax.training.step import Step, StepMetrics
@@ -156,7 +156,7 @@ class Recorder:
             record = {"step": number, **_record(found, metrics.weights, self.losses)}
             path = self.run / FILE_NAME
             with writing(path), path.open("a") as file:
-                file.write(json.dumps(record, allow_nan=False, default=_numbers) + "\n")
+                file.write(as_line(json.loads(json.dumps(record, default=_numbers))))
         return state, metrics
 
 

@@ -1,10 +1,12 @@
 """One stream of numbers to two places: TensorBoard and `metrics.jsonl`."""
 
+import itertools
 import json
 import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
@@ -12,6 +14,7 @@ from tensorboardX.proto.summary_pb2 import Summary
 
 from maskformer_jax.errors import InputError
 from maskformer_jax.files import write_whole, writing
+from maskformer_jax.training.manifest import marked, unmarked
 
 LOG_FILE = "metrics.jsonl"
 
@@ -49,7 +52,7 @@ class MetricsLog:
         """
         finite = {name: value for name, value in values.items() if math.isfinite(value)}
         with writing(self._path):
-            self._lines.write(json.dumps({"step": step, **finite}) + "\n")
+            self._lines.write(as_line({"step": step, **finite}))
             self._lines.flush()
         summary = Summary(
             value=[Summary.Value(tag=name, simple_value=x) for name, x in finite.items()]
@@ -70,6 +73,23 @@ class MetricsLog:
             self._events.close()
 
 
+def as_line(content: Mapping[str, Any]) -> str:
+    """A line of a file of JSON lines, with its checksum."""
+    return f"{json.dumps(marked(content), allow_nan=False)}\n"
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """What `as_line` was given; the last line may be in the making.
+
+    Raises:
+        ValueError, TypeError, KeyError, AttributeError: a line is damaged, or steps go back.
+    """
+    lines = [unmarked(json.loads(line)) for line in path.read_text().split("\n")[:-1]]
+    if any(line["step"] > later["step"] for line, later in itertools.pairwise(lines)):
+        raise ValueError("a step comes after a later one")
+    return lines
+
+
 def read_log(run: Path) -> list[dict[str, float]]:
     """Whole lines of the log of a run, none where it has no log; the last may be in the making.
 
@@ -78,8 +98,7 @@ def read_log(run: Path) -> list[dict[str, float]]:
     """
     path = run / LOG_FILE
     try:
-        lines = path.read_text().split("\n")[:-1] if path.exists() else []
-        return [_numbers(json.loads(line)) for line in lines]
+        return [_numbers(line) for line in (read_lines(path) if path.exists() else ())]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{path}: damaged log ({error}); remove the run folder") from error
 
@@ -106,6 +125,6 @@ def cut_back(path: Path, step: int) -> None:
 def _is_before(line: bytes, step: int) -> bool:
     """Whether a line of the log is whole and belongs to a step that is kept."""
     try:
-        return json.loads(line.decode())["step"] <= step
-    except (ValueError, KeyError, TypeError):
+        return unmarked(json.loads(line.decode()))["step"] <= step
+    except (ValueError, KeyError, TypeError, AttributeError):
         return False

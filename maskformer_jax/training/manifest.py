@@ -8,6 +8,7 @@ a checksum of themselves.
 import json
 import zlib
 from collections.abc import Mapping
+from operator import ne
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,11 @@ def unmarked(data: Mapping[str, Any]) -> dict[str, Any]:
     """What `marked` was given; an older file has no checksum.
 
     Raises:
-        DamagedError: the checksum is another.
+        DamagedError: the checksum is another, or a letter of its name.
     """
     content = {key: value for key, value in data.items() if key != CHECKSUM}
+    if any(len(x) == len(CHECKSUM) and sum(map(ne, x, CHECKSUM)) == 1 for x in content):
+        raise DamagedError(DIFFERS)
     if data.get(CHECKSUM, _checksum(content)) != _checksum(content):
         raise DamagedError(DIFFERS)
     return content

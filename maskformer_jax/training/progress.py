@@ -185,7 +185,7 @@ class ProgressBar:
         # It is shown at the first step, which waits for compilation.
         # In the log of a batch system it leaves standard error to what goes wrong.
         place = sys.stderr if sys.stderr.isatty() else sys.stdout
-        options = {"disable": False, "file": place, "initial": done, "delay": 1e-9}
+        options = {"disable": done >= jets, "file": place, "initial": done, "delay": 1e-9}
         self._bar = bar(jets, "jets", **options)
         self._begun = False
         self._since, self._cpu, self._jets = time.perf_counter(), time.process_time(), 0

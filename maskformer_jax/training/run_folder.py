@@ -30,6 +30,7 @@ from maskformer_jax.program import call_of
 from maskformer_jax.training import manifest
 
 CONFIG_FILE = "config.yaml"
+DONE_BY = {"resumed": "train", "evaluated": "evaluate"}
 # What a training does to its folder, in which it is alone.
 TRAINS = "trains in"
 BASELINE_FILE = "baseline.npz"
@@ -166,13 +167,13 @@ def check_unchanged(run: Path, config: Config, but: Sequence[str], done: str) ->
         run: the folder.
         config: with what a command line has changed.
         but: patterns of options that may change.
-        done: what is done with the run, in a word.
+        done: what is done with the run, a word of `DONE_BY`.
     """
     for name, (before, now) in differences(run, config).items():
         if not matches(name, but):
             raise InputError(
                 f"`{name}` can't change when a run is {done}: it was {before!r}, got {now!r}; "
-                f"what can: {', '.join(but)}"
+                f"`{call_of(DONE_BY[done])} --help` lists what can"
             )
 
 

@@ -16,9 +16,17 @@ from campaign.whole_run import ROOT, copied, reading, shared
 from maskformer_jax.configuration import dump
 from maskformer_jax.data.salt import load_class_weights, load_norm
 from maskformer_jax.errors import InputError
-from maskformer_jax.evaluation.result_files import read_results, write_results
+from maskformer_jax.evaluation.event_display import Event, Events, Trajectories, View
+from maskformer_jax.evaluation.result_files import (
+    read_events,
+    read_results,
+    write_events,
+    write_results,
+)
 from maskformer_jax.study import config as studies
-from maskformer_jax.study import progress
+from maskformer_jax.study import interactions_answers, progress
+from maskformer_jax.training import interactions
+from maskformer_jax.training.logging import as_line, read_lines, read_log
 from maskformer_jax.training.manifest import marked
 
 LAST, BEST = "checkpoints/last/4", "checkpoints/best/4"
@@ -57,10 +65,12 @@ FILES = {
     "metrics.json": File(("metrics.json",), ("reported",)),
     "curves.json": File(("curves.json",), ("reported",)),
     "evaluated.json": File(("evaluated.json",), ("reported",)),
+    "events.json": File(("events.json",), ("reported",)),
+    "log of a study": File(("metrics.jsonl",), ("logged",)),
+    "interactions.jsonl": File(("interactions.jsonl",), ("recorded",)),
     "study.yaml": File(("study.yaml",), ("given",)),
     "norm_file": File(("norm.yaml",), ("given",)),
     "class_file": File(("classes.yaml",), ("given",)),
-    "log of a study": File(("metrics.jsonl",), ("given",)),
 }
 
 
@@ -114,6 +124,8 @@ class Readers:
             "evaluated": self._whole.evaluated,
             "reported": lambda place: reading(lambda: _report(place)),
             "given": lambda place: reading(lambda: _given(place)),
+            "logged": lambda place: reading(lambda: read_log(place)),
+            "recorded": lambda place: reading(lambda: _recorded(place)),
         }
         self._place = folder / "copy"
         self._sound: dict[tuple[str, tuple[str, ...]], list | None] = {}
@@ -129,6 +141,14 @@ class Readers:
     def _prepare_others(self, folder: Path) -> None:
         """Results of an evaluation, and what a user gives."""
         write_results(made_up(), folder)
+        nothing, empty = np.zeros(0), np.zeros((0, 2))
+        lines, view = Trajectories(*[nothing] * 3), View({"b": 0.7}, nothing, nothing, [])
+        event = Event(3, 50.0, 0.5, lines, empty, nothing, None, view)
+        write_events(Events({"pt": "MeV"}, "model", [event]), folder)
+        parts = {"whole": {"cosine": [0.5], "l1": [1.0, 2.0]}}
+        record = {"losses": {"a": 1.0, "b": 0.5}, "weights": {"a": 1.0, "b": 1.0}, "parts": parts}
+        lines = [as_line({"step": step, **record}) for step in range(1, 9)]
+        (folder / interactions.FILE_NAME).write_text("".join(lines))
         record = {"file": "test.h5", "bytes": 5, "evaluation": {"effective": 0.5}}
         (folder / progress.RECORD_FILE).write_text(json.dumps(marked(record)))
         study = ROOT / "configs" / "study" / "smoke.yaml"
@@ -155,6 +175,10 @@ class Readers:
             return False, read.fault
         if read.leaves is None:
             return read.said.isprintable() and len(read.said) < 1000, read.said
+        if reader in ("logged", "recorded"):
+            # It may end anywhere, since a training may be in the middle of it.
+            whole = self._sound_read(reader)
+            return read.leaves == whole[: len(read.leaves)], f"{len(read.leaves)} lines"
         lines = read.said.splitlines()
         if reader == "given" or read.leaves == self._sound_read(reader):
             return all(map(str.isprintable, lines)), " | ".join(lines) or "the same"
@@ -169,16 +193,25 @@ def _report(folder: Path) -> list:
     if record is None:
         # As a report says it.
         raise InputError("missing: an evaluation")
-    return [repr(read_results(folder, "a")), record["file"], record["evaluation"]]
+    results, events = read_results(folder, "a"), read_events(folder)
+    if events is None:
+        # There is no picture of them then, and all else is as it was.
+        raise InputError("missing: single jets")
+    return [repr(results), repr(events), record["file"], record["evaluation"]]
+
+
+def _recorded(folder: Path) -> list:
+    """Records of gradients, which a report of them can use."""
+    interactions_answers.read(folder)
+    return read_lines(folder / interactions.FILE_NAME)
 
 
 def _given(folder: Path) -> list:
-    """What a user gave, and the log of a run: other numbers are other numbers."""
+    """What a user gave: other numbers are other numbers."""
     return [
         studies.load([f"--config={folder / 'study.yaml'}"]),
         load_norm(folder / "norm.yaml"),
         load_class_weights(folder / "classes.yaml", "jets", "flavour", ["b", "c", "u"]),
-        progress.read_cost(folder, 20),
     ]
 
 

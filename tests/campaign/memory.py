@@ -1,5 +1,6 @@
 """Memory of a long training with many checkpoints and validations: it must not grow with them."""
 
+import gc
 import json
 import shutil
 import subprocess
@@ -7,16 +8,20 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import jax.numpy as jnp
+
 from campaign.processes import LIMIT, ROOT, case, start
 from campaign.trial import Trial
+from maskformer_jax.training.checkpoint import Checkpoints, Progress
+from maskformer_jax.training.state import TrainState
 
 KIND = "memory of a long training"
-# Steps, steps between two checkpoints, and what each of them may cost at most [MB]: some thousand
-# steps fill what is filled once.
-LENGTHS = ((800, 20, 2.0), (20_000, 100, 0.1))
-FULL = len(LENGTHS)
-SHORT = 1
+FULL, SHORT = 2, 1
+# Steps, steps between two checkpoints, and what each of them may cost at most [MB].
+STEPS, EVERY, MOST = 20_000, 100, 0.1
 JETS, BATCH = 1000, 10
+# Saves before objects are counted, and after that.
+FIRST, COUNTED = 3, 6
 # What is filled once is not counted: the first part of the steps.
 FILLED = 0.3
 
@@ -24,14 +29,40 @@ FILLED = 0.3
 def trials(number: int, seed: int, folder: Path, first: int = 0) -> Iterator[Trial]:
     """See `campaign.trial`; nothing is drawn."""
     del seed
-    for index, (steps, every, most) in list(enumerate(LENGTHS))[first:number]:
+    for index, trial in list(enumerate((_objects, _training)))[first:number]:
         place = folder / f"memory_{index}"
         place.mkdir()
-        yield _trial(steps, every, most, place)
+        yield trial(place)
         shutil.rmtree(place)
 
 
-def _trial(steps: int, every: int, most: float, place: Path) -> Trial:
+class _Position:
+    """Stands in for a loader."""
+
+    def get_state(self) -> dict[str, int]:
+        """Says nothing new."""
+        return {"next_index": 0}
+
+
+def _objects(place: Path) -> Trial:
+    """What Python keeps of checkpoints that are gone."""
+    checkpoints, counts = Checkpoints(place, 1), []
+    array = jnp.ones(5)
+    for step in range(1, FIRST + COUNTED + 1):
+        state = TrainState(jnp.int32(step), {"a": array}, array, array, array, jnp.ones((), bool))
+        checkpoints.save(state, _Position(), Progress(0.5, step), is_best=True)
+        checkpoints._last.wait_until_finished()
+        checkpoints._best.wait_until_finished()
+        gc.collect()
+        counts.append(len(gc.get_objects()))
+    checkpoints.close()
+    kept = counts[-1] - counts[FIRST - 1]
+    return Trial(f"{COUNTED} checkpoints", kept < COUNTED, f"{kept} objects are kept of them")
+
+
+def _training(place: Path) -> Trial:
+    """Memory of a whole process; some thousand steps fill what is filled once."""
+    steps, every, most = STEPS, EVERY, MOST
     options = {
         "data.train_file": ROOT / "data" / "sample" / "train.h5",
         "data.train_jets": JETS,

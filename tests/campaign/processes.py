@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
+from maskformer_jax.training.logging import read_lines
 from maskformer_jax.training.manifest import unseal
 from maskformer_jax.training.progress import Pace
 
@@ -173,7 +174,7 @@ def state(place: Path) -> dict[str, Any]:
         elif "checkpoints" in name:
             continue
         elif path.name == "metrics.jsonl":
-            found[name] = [_without_pace(line) for line in path.read_text().splitlines()]
+            found[name] = [_without_pace(line) for line in read_lines(path)]
         elif path.suffix == ".h5":
             with h5py.File(path) as file:
                 found[name] = {dataset: file[dataset][()].tobytes() for dataset in file}
@@ -197,8 +198,8 @@ def undisturbed(name: str) -> dict[str, Any]:
     return state(place)
 
 
-def _without_pace(line: str) -> dict[str, Any]:
-    return {key: value for key, value in json.loads(line).items() if key not in Pace._fields}
+def _without_pace(line: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in line.items() if key not in Pace._fields}
 
 
 def difference(expected: Mapping[str, Any], found: Mapping[str, Any]) -> str:

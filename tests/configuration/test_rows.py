@@ -89,7 +89,7 @@ RESULTS = [
 # (file, overlay, overrides, part of the message)
 ERRORS = [
     ("modle: {embed_dim: 64}", "", [], "no option `modle`; did you mean `model`?"),
-    ("model: {embed: 64, wide: 3}", "", [], "no options `model.embed`, `model.wide`; did you mean `embed_dim`?"),
+    ("model: {embed: 64, wide: 3}", "", [], "no options `model.embed`, `model.wide`; did you mean `model.embed_dim`?"),
     ("model: 3", "", [], "`model` must be a section; got 3"),
     ("model: '{embed_dim: 3}'", "", [], "`model` must be a section; got '{embed_dim: 3}'"),
     ("data: {streams: {tracks: {cap: x}}}", "", [], "`data.streams.tracks.cap` must be an integer; got 'x'"),
@@ -109,7 +109,7 @@ ERRORS = [
     ("model: {norm: {name: [batch_norm]}}", "", [], "`model.norm.name` must be one of"),
     ("data: {streams: {tracks: {transforms: {pt: {scale: 2}}}}}", "", [], "`data.streams.tracks.transforms.pt.name` must be given"),
     (OBJECTS, "tasks: {hadrons: {losses: {regression: }}}", [], "`tasks.hadrons.losses.regression` is empty: write {} for its defaults"),
-    (OBJECTS, "tasks: {hadrons: {losses: {mask_cf: {}}}}", [], "no option `tasks.hadrons.losses.mask_cf`; did you mean `mask_ce`?"),
+    (OBJECTS, "tasks: {hadrons: {losses: {mask_cf: {}}}}", [], "no option `tasks.hadrons.losses.mask_cf`; did you mean `tasks.hadrons.losses.mask_ce`?"),
     ("tasks: {jet: {label: x}}", "", [], "`tasks.jet.kind` must be given"),
     ("tasks: {jet: {kind: classification}}", "", [], "`tasks.jet.label` must be given"),
     (JETS, "tasks: {jet: {class_weights: folder}}", [], "`tasks.jet.class_weights` must be a mapping, file or none; got 'folder'"),
@@ -120,7 +120,7 @@ ERRORS = [
     (CAGRAD, "weighting: {name: equal, options: {c: 1}}", [], "no option `weighting.options.c`"),
     # The command line.
     ("", "", ["--modle.embed_dim=3"], "no option `modle`; did you mean `model`?"),
-    ("", "", ["--model.embed=3"], "no option `model.embed`; did you mean `embed_dim`?"),
+    ("", "", ["--model.embed=3"], "no option `model.embed`; did you mean `model.embed_dim`?"),
     ("", "", ["--confg=a.yaml"], "no option `confg`; did you mean `config`?"),
     ("", "", ["--print"], "`--print` must be followed by a value; did you mean `print_config`?"),
     ("", "", ["--config=configs/study"], "configs/study: a folder, not a file; files in it: "),

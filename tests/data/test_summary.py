@@ -1,8 +1,11 @@
 """What is said of the jets before the first step, and that all of them are read."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from maskformer_jax import experiment
 from maskformer_jax.data import Scaling, check_values, fit_scaling, summarise
 from maskformer_jax.errors import InputError
 
@@ -63,6 +66,14 @@ def test_what_was_not_meant_is_a_warning(case, tables, opened):
     apply(tables)
     found = summarise(opened(tables), scaling, "pt").warnings
     assert len(found) == 1 and all(text in found[0] for text in warnings)
+
+
+def test_classes_without_jets_are_said_where_nothing_can_be_fitted(tables, opened):
+    WRONG["another code"][0](tables)
+    WRONG["no hadrons"][0](tables)
+    config = SimpleNamespace(data=SimpleNamespace(norm_file=None, train_jets=None))
+    with pytest.raises(InputError, match=r"no real entry .*; no jet is of class cjets, ujets of"):
+        experiment._fit_scaling(config, opened(tables))
 
 
 def test_a_stream_without_constituents_is_a_warning(tables, opened, change):

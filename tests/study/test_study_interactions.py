@@ -26,6 +26,7 @@ from maskformer_jax.study.interactions_answers import (
 )
 from maskformer_jax.training import loop, run_folder
 from maskformer_jax.training.interactions import FILE_NAME, WHOLE, describe
+from maskformer_jax.training.logging import as_line, read_lines
 
 ROOT = Path(__file__).parents[2]
 NUMBER, EVERY = 101, 5
@@ -174,12 +175,12 @@ def test_text_names_the_pair_the_task_and_the_steps(runs):
 
 def test_without_masks_nothing_is_said_of_them(runs, tmp_path):
     """Records of three losses, as GN2 has them."""
-    lines = [json.loads(text) for text in (runs / "equal" / FILE_NAME).read_text().splitlines()]
+    lines = read_lines(runs / "equal" / FILE_NAME)
     for line in lines:
         line["losses"] = dict.fromkeys(LOSSES[:3], 1.0)
         for part in line["parts"].values():
             part |= {name: values[:3] for name, values in part.items()}
-    (tmp_path / FILE_NAME).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / FILE_NAME).write_text("".join(map(as_line, lines)))
     found = read(tmp_path)
     answers, losses = answer(found), ["jet class", "track origin", "object class"]
     assert answers.masks is None and list(answers.sizes["before"]) == losses
@@ -202,6 +203,7 @@ def test_pictures_are_drawn(runs, tmp_path):
         (None, "is not there: train with `training.record_interactions`"),
         ("", "has 0 records, too few for a curve"),
         ("{}\n" * 5, "is damaged"),
+        (as_line({"step": 1}).replace("1}", "2}") * 5, "is damaged"),
         ("[1, 2\n" * 5, "is damaged"),
     ],
 )
@@ -256,7 +258,7 @@ def test_the_command_trains_twice_and_reports(command, tmp_path, capsys, monkeyp
     assert len(list(tmp_path.glob("*.png"))) == report.count("![") == 11
     assert [config.weighting.name for config in configs] == ["equal", "static"]
     assert configs[1].weighting.options["weights"] == dict(zip(LOSSES, WEIGHTS, strict=True))
-    lines = [json.loads(line) for line in (tmp_path / "equal" / FILE_NAME).read_text().splitlines()]
+    lines = read_lines(tmp_path / "equal" / FILE_NAME)
     assert [line["step"] for line in lines] == list(range(1, 36))
     assert len(lines[0]["parts"][WHOLE]["cosine"]) == 15
     assert lines[-1]["weights"] == dict.fromkeys(LOSSES, 1.0)

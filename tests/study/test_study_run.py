@@ -216,7 +216,11 @@ def test_cost_and_time_left(argv, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "line", [b'{"step": ', b'{"step\xf3": 2}', b'{"stop": 2}', b"3", b'{"step": "x"}']
+    "line",
+    [
+        *(b'{"step": ', b'{"step\xf3": 2}', b'{"stop": 2}', b"3", b'{"step": "x"}', b'{"step": 9}'),
+        *(b'{"checksum": 3, "step": 2}', b'{"chebksum": 3, "step": 2}'),
+    ],
 )
 def test_a_damaged_log_is_named(line, tmp_path):
     (tmp_path / "metrics.jsonl").write_bytes(b'{"step": 1}\n%b\n{"step": 3}\n' % line)

@@ -1,7 +1,6 @@
 """A training whose batches can be tampered with, on a cut of the embedded sample."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import grain
@@ -13,6 +12,7 @@ from maskformer_jax.data import JetFile, TrainLoader, fit_scaling, read_sequenti
 from maskformer_jax.experiment import training_layout
 from maskformer_jax.training import loop
 from maskformer_jax.training.checkpoint import Checkpoints
+from maskformer_jax.training.logging import read_log
 from maskformer_jax.training.progress import Pace
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample"
@@ -67,7 +67,7 @@ class Training:
 
     def log(self, run):
         """Lines of the log, without the numbers that no two runs share."""
-        lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        lines = read_log(run)
         return [{k: v for k, v in line.items() if k not in Pace._fields} for line in lines]
 
 

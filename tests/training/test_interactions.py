@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import json
 import os
 import signal
 
@@ -17,6 +16,7 @@ from maskformer_jax.gradients import LossSums, stacked
 from maskformer_jax.training import interactions, loop, state, step
 from maskformer_jax.training.batches import used_parts
 from maskformer_jax.training.interactions import FILE_NAME, WHOLE, Recorder, describe
+from maskformer_jax.training.logging import as_line, read_lines
 from maskformer_jax.types import Batch
 from maskformer_jax.weighting import METHODS
 
@@ -46,7 +46,7 @@ def record(training, measures, monkeypatch):
 
 
 def lines(run):
-    return [json.loads(line) for line in (run / FILE_NAME).read_text().splitlines()]
+    return read_lines(run / FILE_NAME)
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,7 @@ def test_records_go_on_where_a_stopped_run_does(training, record, recorded, tmp_
     assert [line["step"] for line in before] == [1, 3]
     # As if it had been killed in a later step, while writing.
     with (tmp_path / FILE_NAME).open("a") as file:
-        file.write(json.dumps({**before[1], "step": 6}) + '\n{"step": 7, "los')
+        file.write(as_line({**before[1], "step": 6}) + '{"step": 7, "los')
     assert record(tmp_path, resume=True) == lines(recorded)
 
 
