@@ -149,15 +149,12 @@ def ranks(index: Int[np.ndarray, "B L"]) -> Int[np.ndarray, "B L"]:
     >>> ranks(np.array([[7, 3, 7, 9, 3, -1]]))
     array([[ 1,  0,  1, -1,  0, -1]])
     """
+    from scipy.stats import rankdata
+
     index = np.where(_same(index).sum(axis=2) > 1, index, -1)
-    order = np.argsort(index, axis=1, kind="stable")
-    values = np.take_along_axis(index, order, axis=1)
-    begins = values >= 0
-    begins[:, 1:] &= values[:, 1:] != values[:, :-1]
-    numbers = np.where(values >= 0, np.cumsum(begins, axis=1) - 1, -1)
-    result = np.empty_like(numbers)
-    np.put_along_axis(result, order, numbers, axis=1)
-    return result
+    # What has no vertex comes first, and with it all others count from 1.
+    numbers = rankdata(np.pad(index, ((0, 0), (1, 0)), constant_values=-1), "dense", axis=1)
+    return numbers[:, 1:].astype(index.dtype) - 2
 
 
 def _same(index: Int[np.ndarray, "B L"]) -> Bool[np.ndarray, "B L L"]:
