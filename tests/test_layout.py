@@ -55,7 +55,7 @@ PARTS = {
     "commands": (
         {
             *("canvas", "config", "configuration", "errors", "evaluation", "experiment"),
-            *("program", "simulation", "study", "training"),
+            *("program", "salt", "simulation", "study", "training"),
         },
         set(),
     ),
@@ -106,6 +106,13 @@ PARTS = {
             *("model", "progress", "tasks", "training", "types", "weighting"),
         },
         set(),
+    ),
+    "salt": (
+        {
+            *("build", "config", "configuration", "data", "errors", "evaluation", "files"),
+            *("training", "types"),
+        },
+        {"jax", "numpy"},
     ),
     "simulation": (
         {"canvas", "configuration", "data", "errors", "progress"},
