@@ -18,7 +18,9 @@ HELP = f"""Multi-task jet flavour tagging; COMMAND --help says more.
   redraw    draws the pictures of evaluated runs again
   simulate  makes jets with Pythia, or looks at a file of them
   study     trains, evaluates and compares several models
-  schema    prints a JSON schema of the YAML files, for editors"""
+  schema    prints a JSON schema of the YAML files, for editors
+  convert-salt
+            makes a run of a checkpoint of Salt"""
 
 
 def main(argv: list[str]) -> int:
@@ -37,7 +39,9 @@ def main(argv: list[str]) -> int:
         return 0
     try:
         known(command, COMMANDS, "command")
-        return importlib.import_module(f"maskformer_jax.commands.{command}").main(rest)
+        return importlib.import_module(f"maskformer_jax.commands.{command.replace('-', '_')}").main(
+            rest
+        )
     except (InputError, MissingExtra, OSError) as error:
         return end(2, f"error: {error}")
     except FloatingPointError as error:

@@ -34,8 +34,16 @@ MODULES = {
 # Extra -> parts of the package that can't do without.
 PARTS = {
     "train": (
-        *("build", "commands.schema", "commands.train", "config", "configuration", "data"),
-        *("evaluation", "experiment", "model", "optimisers", "progress", "tasks"),
+        *(
+            "build",
+            "commands.convert_salt",
+            "commands.schema",
+            "commands.train",
+            "config",
+            "configuration",
+            "data",
+        ),
+        *("evaluation", "experiment", "model", "optimisers", "progress", "salt", "tasks"),
         "training",
     ),
     "evaluate": (

@@ -55,7 +55,7 @@ PARTS = {
     "commands": (
         {
             *("canvas", "config", "configuration", "errors", "evaluation", "experiment"),
-            *("export", "program", "simulation", "study", "training"),
+            *("export", "program", "salt", "simulation", "study", "training"),
         },
         set(),
     ),
@@ -113,6 +113,13 @@ PARTS = {
             *("training", "types"),
         },
         {*ARRAYS, "numpy", "onnx", "onnxruntime"},
+    ),
+    "salt": (
+        {
+            *("build", "config", "configuration", "data", "errors", "evaluation", "files"),
+            *("training", "types"),
+        },
+        {"jax", "numpy"},
     ),
     "simulation": (
         {"canvas", "configuration", "data", "errors", "progress"},

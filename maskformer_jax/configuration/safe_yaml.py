@@ -44,6 +44,8 @@ class _Loader(
 ):
     """PyYAML's parser with the core schema, and with no constructor at all."""
 
+    anchors_read = False
+
     def __init__(self, text: str):
         yaml.reader.Reader.__init__(self, text)
         for part in (yaml.scanner.Scanner, yaml.parser.Parser, yaml.composer.Composer):
@@ -54,7 +56,8 @@ class _Loader(
     def compose_node(self, parent, index):
         event = self.peek_event()
         mark = event.start_mark
-        _check(getattr(event, "anchor", None) is None, "anchors and aliases are not read", mark)
+        named = getattr(event, "anchor", None) is not None and not self.anchors_read
+        _check(not named, "anchors and aliases are not read", mark)
         _check(getattr(event, "tag", None) is None, "tags are not read", mark)
         _check(self.depth < MAX_DEPTH, f"more than {MAX_DEPTH} levels", mark)
         _check(self.nodes < MAX_NODES, f"more than {MAX_NODES} values", mark)
@@ -62,6 +65,12 @@ class _Loader(
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
+
+
+class _ForeignLoader(_Loader):
+    """Of files that others wrote: anchors, aliases, merges, and keys that are no text."""
+
+    anchors_read = True
 
 
 class _Dumper(yaml.SafeDumper):
@@ -72,7 +81,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 for _kind, (_pattern, _first) in _SCALARS.items():
-    for _class in (_Loader, _Dumper):
+    for _class in (_Loader, _ForeignLoader, _Dumper):
         _class.add_implicit_resolver(_kind, re.compile(rf"(?:{_pattern})\Z"), _first)
 _Dumper.add_implicit_resolver(
     "bool", re.compile(rf"(?:{'|'.join(_BOOLEANS)})\Z", re.IGNORECASE), [*"oOyYnNtTfF"]
@@ -84,12 +93,14 @@ def _check(condition: bool, problem: str, mark: yaml.Mark) -> None:
         raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
 
 
-def parse(text: str, source: str = "YAML") -> object:
+def parse(text: str, source: str = "YAML", foreign: bool = False) -> object:
     """Plain data of one YAML document; None where it is empty.
 
     Args:
         text: the document.
         source: what it is, in messages.
+        foreign: another program's: anchors, aliases and merges are read as what they stand for,
+            and keys that are numbers or null as their text.
 
     Raises:
         InputError: the text is too long or deep, no YAML, or holds more than plain data.
@@ -97,8 +108,10 @@ def parse(text: str, source: str = "YAML") -> object:
     if len(text) > MAX_BYTES:
         raise InputError(f"{source} is longer than {MAX_BYTES} bytes")
     try:
-        node = _Loader(text).get_single_node()
-        return None if node is None else _data(node)
+        node = (_ForeignLoader if foreign else _Loader)(text).get_single_node()
+        if node is None:
+            return None
+        return _expanded(node, [0], 0) if foreign else _data(node)
     # ValueError: PyYAML's own numbers in escapes and directives.
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         mark = getattr(error, "problem_mark", None)
@@ -118,6 +131,38 @@ def _data(node: yaml.Node) -> object:
         _check(key.value not in found, f"`{key.value}` is there twice", key.start_mark)
         found[key.value] = _data(value)
     return found
+
+
+def _expanded(node: yaml.Node, seen: list[int], depth: int) -> object:
+    """As `_data`, of a foreign document.
+
+    Args:
+        node: of the document; aliases share one.
+        seen: number of values so far, counted here.
+        depth: levels above.
+    """
+    seen[0] += 1
+    _check(seen[0] < MAX_NODES, f"more than {MAX_NODES} values", node.start_mark)
+    _check(depth < MAX_DEPTH, f"more than {MAX_DEPTH} levels", node.start_mark)
+    if isinstance(node, yaml.SequenceNode):
+        return [_expanded(item, seen, depth + 1) for item in node.value]
+    if isinstance(node, yaml.ScalarNode):
+        return _scalar(node)
+    own, merged = {}, {}
+    for key, value in node.value:
+        scalar = isinstance(key, yaml.ScalarNode)
+        _check(scalar, "a key must be text, not a list or mapping", key.start_mark)
+        _check(key.value not in own, f"`{key.value}` is there twice", key.start_mark)
+        read = _expanded(value, seen, depth + 1)
+        if key.value == "<<":
+            parts = read if isinstance(read, list) else [read]
+            good = all(isinstance(part, dict) for part in parts)
+            _check(good, "`<<` must be followed by a mapping", key.start_mark)
+            for part in parts:
+                merged = {**part, **merged}
+        else:
+            own[key.value] = read
+    return {**merged, **own}
 
 
 def _check_key(node: yaml.Node) -> None:
@@ -145,8 +190,12 @@ def _scalar(node: yaml.ScalarNode) -> object:
     return text
 
 
-def read_file(path: Path) -> dict[str, object]:
+def read_file(path: Path, foreign: bool = False) -> dict[str, object]:
     """The mapping in a YAML file; {} where the file is empty.
+
+    Args:
+        path: the file.
+        foreign: as for `parse`.
 
     Raises:
         InputError: the file is missing, no regular file, not UTF-8, or `parse` refuses it, or it
@@ -157,7 +206,7 @@ def read_file(path: Path) -> dict[str, object]:
             raise InputError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
-        data = parse(raw.decode("utf-8"), str(path))
+        data = parse(raw.decode("utf-8"), str(path), foreign)
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise InputError(f"{path}, line {line}: not UTF-8 text") from error

@@ -132,13 +132,7 @@ class Checkpoints:
         _give_memory_back()
 
     def _save_best(self, step: int, params: dict[str, jax.Array], progress: Progress) -> None:
-        summary = {"progress": progress._asdict(), "params": describe(params)}
-        self._best.save(
-            step,
-            args=ocp.args.Composite(
-                params=ocp.args.StandardSave(params), summary=ocp.args.JsonSave(seal(summary))
-            ),
-        )
+        _save_alone(self._best, step, params, progress)
 
     def _read(self, step: int, like: TrainState) -> tuple[TrainState, Mapping[str, Any]]:
         summary = summary_of(self._last, step)
@@ -209,6 +203,32 @@ class Checkpoints:
                 failures.append(error)
         if failures:
             raise _not_written(self.run, failures[0]) from failures[0]
+
+
+def save_params(run: Path, params: PyTree) -> None:
+    """Writes parameters that no training has made as the best checkpoint of a run, of step 0.
+
+    Raises:
+        InputError: the folder can't be written to.
+    """
+    try:
+        manager = manager_of(run, "best", 1)
+        _save_alone(manager, 0, flatten(params), Progress())
+        manager.close()
+    except Exception as error:
+        raise _not_written(run, error) from error
+
+
+def _save_alone(
+    best: ocp.CheckpointManager, step: int, params: dict[str, jax.Array], progress: Progress
+) -> None:
+    summary = {"progress": progress._asdict(), "params": describe(params)}
+    best.save(
+        step,
+        args=ocp.args.Composite(
+            params=ocp.args.StandardSave(params), summary=ocp.args.JsonSave(seal(summary))
+        ),
+    )
 
 
 def _give_memory_back() -> None:

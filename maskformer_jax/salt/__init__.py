@@ -1,0 +1,1 @@
+"""Checkpoints of Salt, read without PyTorch and turned into run folders."""

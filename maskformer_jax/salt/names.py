@@ -1,0 +1,171 @@
+"""Names of Salt's parameters, and how ours are made of them."""
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from maskformer_jax.errors import InputError
+
+# Module of ours -> of Salt's; the first pattern that fits counts. `{...}` is looked up in `Places`.
+ENCODER, DECODER = r"encoder\.layers\.(\d+)", r"heads\.objects\.decoder"
+LAYER = rf"{DECODER}\.layers\.(\d+)"
+MODULES = [
+    (r"embedding\.(\w+)\.network", r"model.init_nets.{net \1}.net.net"),
+    (rf"{ENCODER}\.attention", r"model.encoder.layers.\1.attn.fn"),
+    (rf"{ENCODER}\.feedforward\.hidden", r"model.encoder.layers.\1.dense.fn.in_proj"),
+    (rf"{ENCODER}\.feedforward\.output", r"model.encoder.layers.\1.dense.fn.out_proj"),
+    (rf"{ENCODER}\.attended\.norm", r"model.encoder.layers.\1.attn.norm"),
+    (rf"{ENCODER}\.fed_forward\.norm", r"model.encoder.layers.\1.dense.norm"),
+    (r"encoder\.registers", "model.encoder.registers"),
+    (r"encoder\.output", "model.encoder.out_proj"),
+    (r"encoder\.norm", "model.encoder.out_norm"),
+    (r"pooling\.score", "model.pool_net.gate_nn"),
+    (rf"{DECODER}\.queries", "model.mask_decoder.inital_q"),
+    (rf"{DECODER}\.queries_first", "model.mask_decoder.norm1"),
+    (rf"{DECODER}\.constituents_first", "model.mask_decoder.norm2"),
+    (rf"{LAYER}\.cross_attention", r"model.mask_decoder.layers.\1.q_ca"),
+    (rf"{LAYER}\.self_attention", r"model.mask_decoder.layers.\1.q_sa"),
+    (rf"{LAYER}\.update_attention", r"model.mask_decoder.layers.\1.kv_ca"),
+    (rf"{LAYER}\.query_feedforward\.hidden", r"model.mask_decoder.layers.\1.q_dense.in_proj"),
+    (rf"{LAYER}\.query_feedforward\.output", r"model.mask_decoder.layers.\1.q_dense.out_proj"),
+    (
+        rf"{LAYER}\.constituent_feedforward\.hidden",
+        r"model.mask_decoder.layers.\1.kv_dense.in_proj",
+    ),
+    (
+        rf"{LAYER}\.constituent_feedforward\.output",
+        r"model.mask_decoder.layers.\1.kv_dense.out_proj",
+    ),
+    (rf"{LAYER}\.queries_behind", r"model.mask_decoder.layers.\1.norm1"),
+    (rf"{LAYER}\.constituents_behind", r"model.mask_decoder.layers.\1.norm2"),
+    (rf"{DECODER}\.heads\.object_class", "model.mask_decoder.class_net.net"),
+    (rf"{DECODER}\.heads\.mask_token", "model.mask_decoder.mask_net.net"),
+    (rf"{DECODER}\.heads\.regression", "model.tasks.{task objects}.net.net"),
+    (r"heads\.(.+)\.network", r"model.tasks.{task \1}.net.net"),
+]
+LEAVES = {"kernel": "weight", "bias": "bias", "scale": "weight"}
+THIRDS = {"query": 0, "key": 1, "value": 2}
+# What a checkpoint holds beside: normalisation, weights of losses, and copies of `mask_net`.
+NO_PARAMETERS = re.compile(
+    r"norm\.|model\.encoder\.register_mask$|model\.tasks\.\d+\.loss\."
+    r"|model\.mask_decoder\.(mask_loss\.|layers\.\d+\.mask_net\.)"
+)
+
+
+class Places(NamedTuple):
+    """What the names of one network depend on.
+
+    Attributes:
+        nets: stream -> number of its initial network.
+        tasks: our task -> number of Salt's.
+        jet_inputs: inputs of the jets that stand before those of constituents.
+        pooled: width of the jet that stands before the constituent in heads of streams.
+        stream_heads: tasks of the constituents of a stream.
+    """
+
+    nets: Mapping[str, int]
+    tasks: Mapping[str, int | None]
+    jet_inputs: int
+    pooled: int
+    stream_heads: frozenset[str]
+
+    def of(self, module: str) -> str:
+        """Salt's module with its numbers.
+
+        Raises:
+            InputError: a task has no parameters in Salt.
+        """
+
+        def number(match: re.Match) -> str:
+            kind, name = match[1].split(" ", 1)
+            return str((self.nets if kind == "net" else self.tasks)[name])
+
+        return re.sub(r"\{(.+?)\}", number, module)
+
+    def leading(self, path: str) -> int:
+        """Rows of a kernel that Salt puts first and we put last."""
+        head = re.fullmatch(r"heads\.(.+)\.network\.layers\.0\.kernel", path)
+        if head and head[1] in self.stream_heads:
+            return self.pooled
+        embedding = re.fullmatch(r"embedding\.\w+\.network\.layers\.0\.kernel", path)
+        return self.jet_inputs if embedding else 0
+
+
+def convert(
+    state: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]], places: Places
+) -> dict[str, np.ndarray]:
+    """Our parameters by their dotted paths.
+
+    Args:
+        state: of the checkpoint.
+        shapes: of our parameters.
+        places: of the network.
+
+    Raises:
+        InputError: a parameter is missing, has another shape or is not finite, or one of the
+            checkpoint has no place in the network.
+    """
+    used, found = set(), {}
+    for path, shape in shapes.items():
+        name, part = _name(path, state, places)
+        if name not in state and f"{name.removesuffix('bias')}weight" in state:
+            found[path] = np.zeros(shape, np.float32)  # a layer without bias
+            continue
+        if name not in state:
+            raise InputError(f"the checkpoint has no parameter `{name}`, which the configuration "
+                             f"asks for in the shape {_of_salt(path, shape, part)}")  # fmt: skip
+        used.add(name)
+        value, wanted = state[name], _of_salt(path, shape, part)
+        if value.shape != wanted:
+            raise InputError(f"the parameter `{name}` has shape {value.shape} in the checkpoint "
+                             f"and {wanted} in the configuration")  # fmt: skip
+        if not np.isfinite(value.astype(np.float32)).all():
+            raise InputError(f"the parameter `{name}` of the checkpoint is not finite")
+        found[path] = _ours(value, path, part, places)
+    for name in state:
+        if name not in used and not NO_PARAMETERS.match(name):
+            raise InputError(f"the parameter `{name}` of the checkpoint has no place in the "
+                             "network of the configuration")  # fmt: skip
+    return found
+
+
+def _name(path: str, state: Mapping[str, np.ndarray], places: Places) -> tuple[str, int | None]:
+    """Name of the parameter in Salt, and which third of it is ours."""
+    fits = ((re.match(rf"{ours}(?=\.|$)", path), salt) for ours, salt in MODULES)
+    match, salt = next((match, salt) for match, salt in fits if match)
+    module, rest = places.of(match.expand(salt)), path[match.end() :].lstrip(".")
+    if not rest:
+        return module, None
+    *inner, leaf = rest.split(".")
+    if inner[:1] == ["layers"]:  # of a Sequential, in which activations and dropout are counted
+        return f"{module}.{_linear(state, module, int(inner[1]))}.{LEAVES[leaf]}", None
+    if inner and inner[0] in THIRDS:
+        return f"{module}.in_proj_{LEAVES[leaf]}", THIRDS[inner[0]]
+    if inner == ["output"]:
+        return f"{module}.out_proj.{LEAVES[leaf]}", None
+    return f"{module}.{LEAVES[leaf]}", None
+
+
+def _linear(state: Mapping[str, np.ndarray], module: str, number: int) -> int:
+    """Place of the linear layer of this number in a Sequential."""
+    names = (re.fullmatch(rf"{re.escape(module)}\.(\d+)\.weight", name) for name in state)
+    found = sorted(int(match[1]) for match in names if match)
+    return found[number] if number < len(found) else 2 * number
+
+
+def _of_salt(path: str, shape: tuple[int, ...], part: int | None) -> tuple[int, ...]:
+    """Shape of the parameter in Salt."""
+    shape = shape[::-1] if path.endswith(".kernel") else shape
+    return shape if part is None else (3 * shape[0], *shape[1:])
+
+
+def _ours(value: np.ndarray, path: str, part: int | None, places: Places) -> np.ndarray:
+    value = value.astype(np.float32)
+    if part is not None:
+        value = np.split(value, 3)[part]
+    if not path.endswith(".kernel"):
+        return value
+    first = places.leading(path)
+    return np.concatenate([value.T[first:], value.T[:first]])

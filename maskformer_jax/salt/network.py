@@ -1,0 +1,269 @@
+"""Salt's networks as our configuration of one: `model`, and the decoder of objects.
+
+Of every module the options that change its outputs are known; those of training alone are passed.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from maskformer_jax.errors import InputError
+from maskformer_jax.salt.options import (
+    Module,
+    activation,
+    entries,
+    module,
+    names,
+    options,
+    same,
+    section,
+    whole,
+)
+
+MODEL = "model.model"
+NORMS = {"LayerNorm": ("layer_norm", False), "RMSNorm": ("rms_norm", True)}
+EPSILON = 1e-5
+
+
+class Dense(NamedTuple):
+    """Fully connected layers.
+
+    Attributes:
+        hidden: widths of the hidden layers.
+        outputs: width of the output.
+        activation: between the layers.
+        where: dotted path in the configuration.
+    """
+
+    hidden: list[int]
+    outputs: int
+    activation: str
+    where: str
+
+
+class Inputs(NamedTuple):
+    """What the network reads.
+
+    Attributes:
+        jets: what Salt calls the global object.
+        jet_fields: inputs of the jets, none where nothing reads them.
+        streams: name -> fields, in the order in which Salt joins the streams.
+        joined: what the inputs of the jets are joined to: constituents, pooled or both.
+    """
+
+    jets: str
+    jet_fields: list[str]
+    streams: Mapping[str, list[str]]
+    joined: str
+
+
+def dense(given: Any, where: str, inputs: int | None = None) -> Dense:
+    """Fully connected layers.
+
+    Args:
+        given: options of Salt's `Dense`.
+        where: their dotted path.
+        inputs: number of inputs, where Salt fills it in.
+    """
+    found = options(
+        given,
+        where,
+        {
+            **{"input_size": inputs, "output_size": None, "hidden_layers": None},
+            **{"hidden_dim_scale": 2, "activation": "ReLU"},
+        },
+        {"mup": False},
+        ("dropout", "bias", "context_size", "final_activation"),
+    )
+    if section(given, where).get("final_activation") is not None:
+        raise InputError(f"`{where}.final_activation` is not converted")
+    hidden, size = found["hidden_layers"], found["input_size"]
+    if hidden is None or found["output_size"] is None:
+        size = whole(size, f"{where}.input_size")
+    if hidden is None:
+        hidden = [size * found["hidden_dim_scale"]]
+    hidden = [whole(x, f"{where}.hidden_layers") for x in entries(hidden, where)]
+    outputs = whole(found["output_size"] or size, f"{where}.output_size")
+    return Dense(hidden, outputs, activation(found["activation"], f"{where}.activation"), where)
+
+
+def read_inputs(nets: list[Any], data: Mapping[str, Any]) -> tuple[Inputs, Dense]:
+    """What the initial networks read, and what they are; the same for all streams.
+
+    Args:
+        nets: `init_nets`.
+        data: section of the data.
+    """
+    jets = data.get("global_object") or "jets"
+    variables = section(data.get("variables"), "data.variables")
+    of_jets = names(variables.get(jets), f"data.variables.{jets}")
+    for name in variables:
+        if name in ("parameters", "EDGE") or name.startswith("_"):
+            raise InputError(f"`data.variables.{name}`: such inputs are not converted")
+    layers, attached, streams = {}, {}, {}
+    for number, net in enumerate(nets):
+        where = f"{MODEL}.init_args.init_nets.{number}"
+        known = {"input_name": ..., "dense_config": ..., "attach_global": True}
+        passed = ("variables", "global_object")
+        found = options(net, where, known, {"mup": False}, passed)
+        name, attach = found["input_name"], found["attach_global"]
+        fields = names(variables.get(name), f"data.variables.{name}")
+        inputs = len(fields) + (len(of_jets) if attach else 0)
+        layers[f"{where}.dense_config"] = dense(
+            found["dense_config"], f"{where}.dense_config", inputs
+        )
+        attached[f"{where}.attach_global"], streams[name] = attach, fields
+    same({where: layer[:3] for where, layer in layers.items()}, "initial networks")
+    pooled, attach = "global" in variables, same(attached, "attach_global")
+    if jets in streams:
+        if len(streams) > 1 or attach:
+            raise InputError(f"an initial network of {jets} beside others is not converted")
+        return Inputs(jets, of_jets, {}, "constituents"), next(iter(layers.values()))
+    fields = of_jets if attach else []
+    if pooled:
+        last = names(variables["global"], "data.variables.global")
+        if attach and last != fields:
+            raise InputError(f"`data.variables.global` must be as those of {jets}; got {last}")
+        fields = last
+    joined = "both" if pooled and attach else "pooled" if pooled else "constituents"
+    inputs = Inputs(jets, fields, streams, joined)
+    return inputs, next(iter(layers.values()))
+
+
+class Encoder(NamedTuple):
+    """The encoder, as ours.
+
+    Attributes:
+        num_heads: attention heads.
+        options: of `model.encoder`.
+        width: of its output.
+    """
+
+    num_heads: int
+    options: dict[str, Any]
+    width: int
+
+
+def read_encoder(node: Any, has_decoder: bool) -> Encoder:
+    """The encoder.
+
+    Args:
+        node: of the configuration.
+        has_decoder: a decoder of objects follows, to which Salt shows no register.
+    """
+    found = module(node, f"{MODEL}.init_args.encoder", "Transformer")
+    where = f"{found.where}.init_args"
+    given = options(
+        found.args,
+        where,
+        {
+            **{"num_layers": ..., "embed_dim": ..., "out_dim": None, "norm": "LayerNorm"},
+            **{"num_registers": 1, "drop_registers": False, "norm_type": "pre"},
+            **{"attn_kwargs": {}, "dense_kwargs": {}},
+        },
+        {
+            **{"do_final_norm": True, "edge_embed_dim": 0, "update_edges": False, "mup": False},
+            "num_dense": 1,
+        },
+        ("attn_type", "drop_path"),
+    )
+    norm, kind = given["norm"], given["norm_type"]
+    if norm not in NORMS or kind not in ("pre", "post"):
+        raise InputError(f"`{where}` has norm {norm!r} of type {kind!r}, which is not converted; "
+                         f"what is: {', '.join(NORMS)} of type pre or post")  # fmt: skip
+    if has_decoder and not given["drop_registers"]:
+        raise InputError(f"`{where}.drop_registers` must be true with a mask decoder; got false")
+    heads = options(
+        *(given["attn_kwargs"], f"{where}.attn_kwargs", {"num_heads": 1}),
+        {"do_qk_norm": False, "do_v_norm": False, "mup": False},
+        ("attn_type", "dropout", "bias"),
+    )
+    hidden = options(
+        *(given["dense_kwargs"], f"{where}.dense_kwargs"),
+        {"hidden_dim": None, "activation": "SiLU", "gated": False},
+        {"mup": False},
+        ("dropout", "bias"),
+    )
+    width = whole(given["embed_dim"], f"{where}.embed_dim")
+    chosen = {
+        "layers": given["num_layers"],
+        "registers": given["num_registers"],
+        "pool_registers": not given["drop_registers"],
+        "norm": {"name": NORMS[norm][0], "learnt": NORMS[norm][1], "epsilon": EPSILON},
+        "norm_position": kind,
+        "gated": hidden["gated"],
+        "feedforward_dim": hidden["hidden_dim"] or 2 * width,
+        "activation": activation(hidden["activation"], f"{where}.dense_kwargs.activation"),
+        "output_dim": given["out_dim"],
+        "output_norm": "after",
+    }
+    return Encoder(heads["num_heads"], chosen, given["out_dim"] or width)
+
+
+class Decoder(NamedTuple):
+    """The decoder of objects, as ours.
+
+    Attributes:
+        options: of the task, but for losses and objects.
+        classes: with `none`.
+        activation: of its heads.
+        loss: options of Salt's loss.
+    """
+
+    options: dict[str, Any]
+    classes: int
+    activation: Mapping[str, str]
+    loss: Mapping[str, Any]
+
+
+def read_decoder(node: Any, streams: Mapping[str, Any], behind: bool) -> Decoder:
+    """The decoder of objects.
+
+    Args:
+        node: of the configuration.
+        streams: of the network.
+        behind: its layers have norms at their ends, as in Salt since June 2026.
+    """
+    found = module(node, f"{MODEL}.init_args.mask_decoder", "MaskDecoder")
+    where = f"{found.where}.init_args"
+    known = {name: ... for name in ("embed_dim", "num_layers", "md_config", "class_net")}
+    known |= {"mask_net": ..., "num_objects": ..., "loss_config": ..., "aux_loss": False}
+    given = options(found.args, where, {**known, "constituent_name": None}, {}, ("class_weights",))
+    if given["constituent_name"] is None and len(streams) != 1:
+        raise InputError(f"`{where}.constituent_name` must name a stream; got nothing")
+    layers = options(
+        *(given["md_config"], f"{where}.md_config", {"n_heads": ...}),
+        {"mask_attention": True, "bidirectional_ca": True},
+    )
+    heads = {
+        name: _head(module(given[f"{name}_net"], f"{where}.{name}_net", "Dense"))
+        for name in ("class", "mask")
+    }
+    width = whole(given["embed_dim"], f"{where}.embed_dim")
+    if heads["mask"].outputs != width:
+        raise InputError(f"`{where}.mask_net` must have {width} outputs; got "
+                         f"{heads['mask'].outputs}")  # fmt: skip
+    decoder = {
+        "norms": "behind" if behind else "first",
+        "norm": {"name": "layer_norm", "learnt": True, "epsilon": EPSILON},
+        "num_heads": layers["n_heads"],
+        "feedforward_dim": 2 * width,
+        "gated": False,
+        "activation": "silu",
+        "mask_threshold": 0.9,
+        "scale_masks": False,
+        "dummy": True,
+        "head_widths": {"object_class": heads["class"].hidden, "mask": heads["mask"].hidden},
+    }
+    chosen = {
+        "queries": given["num_objects"],
+        "decoder_layers": given["num_layers"],
+        "decoder": decoder,
+        "auxiliary": given["aux_loss"],
+    }
+    loss = section(given["loss_config"], f"{where}.loss_config")
+    functions = {head.where: head.activation for head in heads.values()}
+    return Decoder(chosen, heads["class"].outputs, functions, loss)
+
+
+def _head(found: Module) -> Dense:
+    return dense(found.args, f"{found.where}.init_args")

@@ -1,0 +1,127 @@
+"""Salt's decoder of objects and their regression as one task of ours."""
+
+import math
+from typing import Any
+
+from maskformer_jax.errors import InputError
+from maskformer_jax.salt.network import Decoder
+from maskformer_jax.salt.options import Module, module, options, section
+from maskformer_jax.salt.tasks import OBJECTS, Tasks, read_head, regression_options
+
+COSTS = {"object_class": "object_class_ce", "mask_ce": "mask_ce", "mask_dice": "mask_dice"}
+
+
+def add_objects(found: Tasks, decoder: Decoder, mf_config: Any) -> None:
+    """Adds the objects, whose classes, masks and properties are tasks of their own in Salt.
+
+    Args:
+        found: of the other tasks.
+        decoder: of the objects.
+        mf_config: section of the data about them.
+    """
+    found.activations |= decoder.activation
+    config = section(mf_config, "data.mf_config")
+    known = {"name": ..., "id_label": ..., "class_label": ..., "object_classes": ...}
+    of_object = options(config.get("object"), "data.mf_config.object", known)
+    of_part = options(
+        config.get("constituent"), "data.mf_config.constituent", {"name": ..., "id_label": ...}
+    )
+    place, queries = of_object["name"], decoder.options["queries"]
+    found.objects[place] = {
+        "dataset": place,
+        "of": of_part["name"],
+        "key": of_object["id_label"],
+        "link": of_part["id_label"],
+        "cap": queries,
+    }
+    classes = _object_classes(of_object["object_classes"], decoder.classes)
+    label = found.label(place, of_object["class_label"], classes)
+    loss = options(
+        *(decoder.loss, "model.model.init_args.mask_decoder.init_args.loss_config"),
+        {"loss_weights": ..., "matcher_weights": None, "null_class_weight": 0.5},
+        {},
+        ("num_classes", "losses"),
+    )
+    weights = section(loss["loss_weights"], "loss_weights")
+    costs = section(loss["matcher_weights"] or weights, "matcher_weights")
+    losses: dict[str, Any] = {
+        "object_class": {"label": label, "none_weight": loss["null_class_weight"]},
+        "mask_ce": {} if weights.get("mask_ce") else None,
+        "mask_dice": {} if weights.get("mask_dice") or not weights.get("mask_ce") else None,
+    }
+    found.weights |= {
+        ours: float(weights.get(salt, 1.0))
+        for ours, salt in COSTS.items()
+        if losses[ours] is not None
+    }
+    if weights.get("mask_focal"):
+        found.notes.append("the loss mask_focal of objects")
+    head_widths = dict(decoder.options["decoder"]["head_widths"])
+    if len(found.of_objects) > 1:
+        raise InputError(
+            f"two regressions of objects are not converted: `{found.of_objects[1][1].where}`"
+        )
+    for _, task in found.of_objects:
+        head_widths["regression"] = _object_regression(found, task, losses)
+    found.tasks[OBJECTS] = {
+        "kind": "objects",
+        "objects": place,
+        "losses": losses,
+        "matching": {ours: float(costs.get(salt, 0.0)) for ours, salt in COSTS.items()}
+        | {"regression": float(costs.get("regression", 0.0))},
+        **decoder.options,
+        "decoder": {**decoder.options["decoder"], "head_widths": head_widths},
+    }
+    found.salt[OBJECTS] = found.of_objects[0][0] if found.of_objects else None
+
+
+def _object_classes(given: Any, number: int) -> dict[str, Any]:
+    """Class -> value in the file, in the order of the outputs, without `null`, the last."""
+    where = "data.mf_config.object.object_classes"
+    entries_ = {name: section(x, f"{where}.{name}") for name, x in section(given, where).items()}
+    ordered = sorted(entries_, key=lambda name: entries_[name].get("mapped", math.inf))
+    if [entries_[name].get("mapped") for name in ordered] != list(range(number)):
+        raise InputError(f"`{where}` must number the {number} outputs of class_net; got {ordered}")
+    if ordered[-1] != "null":
+        raise InputError(f"`{where}` must have null as the last; got {ordered[-1]}")
+    return {name: entries_[name].get("raw") for name in ordered[:-1]}
+
+
+def _object_regression(found: Tasks, task: Module, losses: dict[str, Any]) -> list[int]:
+    """Adds the properties of objects to their losses; hidden layers of their head."""
+    where, (given, targets) = f"{task.where}.init_args", regression_options(task)
+    for name in ("target_denominators", "norm_params"):
+        if given[name] is not None:
+            raise InputError(f"`{where}.{name}` is not converted for objects")
+    head, scales = read_head(found, task, given), {}
+    if given["scaler"] is not None:
+        scaler = module(given["scaler"], f"{where}.scaler", "RegressionTargetScaler")
+        scales = section(scaler.args.get("scales"), f"{where}.scaler.init_args.scales")
+    read = {x: _scale(scales.get(x, {"op": "linear"}), f"{where}.scaler.{x}") for x in targets}
+    losses["regression"] = {"targets": {x: transform for x, (transform, _) in read.items()}}
+    found.scales[f"{OBJECTS}.regression"] = {x: numbers for x, (_, numbers) in read.items()}
+    found.weights["regression"] = float(given["weight"])
+    return head.hidden
+
+
+def _scale(given: Any, where: str) -> tuple[dict[str, Any], tuple[float, float]]:
+    """Transform, mean and spread that are Salt's op(x_scale x + x_off) op_scale + op_off."""
+    known = {"op": ..., "x_scale": 1.0, "x_off": 0.0, "op_scale": 1.0, "op_off": 0.0}
+    x = options(given, where, known)
+    if (
+        x["op"] not in ("log", "linear")
+        or x["op_scale"] <= 0
+        or x["x_scale"] <= 0
+        or x["x_off"] < 0
+    ):
+        raise InputError(f"`{where}` = {given} is not converted; what is: op log or linear, "
+                         "positive scales, and an offset of at least 0")  # fmt: skip
+    if x["op"] == "linear":
+        slope = x["x_scale"] * x["op_scale"]
+        return {}, (-(x["x_off"] * x["op_scale"] + x["op_off"]) / slope, 1 / slope)
+    mean, std = -x["op_off"] / x["op_scale"], 1 / x["op_scale"]
+    if x["x_off"] == 0:
+        return {"name": "log", "scale": 1 / x["x_scale"]}, (mean, std)
+    # log(s x + c) = log c + log(1 + s x / c)
+    scale = x["x_off"] / x["x_scale"]
+    return {"name": "log1p", "scale": scale}, (mean - math.log(x["x_off"]), std)
