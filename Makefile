@@ -40,6 +40,6 @@ $(VENV)/.train: requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
-$(VENV)/.dev: requirements.txt requirements-dev.txt requirements-simulate.txt | $(BIN)/python
+$(VENV)/.dev: requirements.txt requirements-dev.txt requirements-simulate.txt requirements-export.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@ $(VENV)/.train

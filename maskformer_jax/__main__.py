@@ -14,6 +14,7 @@ HELP = f"""Multi-task jet flavour tagging; COMMAND --help says more.
 
   train     trains a model, or continues a run
   evaluate  measures trained runs on a test file
+  export    writes a trained network for other programs: ONNX, StableHLO
   redraw    draws the pictures of evaluated runs again
   simulate  makes jets with Pythia, or looks at a file of them
   study     trains, evaluates and compares several models

@@ -17,6 +17,7 @@ MODULES = {
         *(*_TRAIN, "PIL", "ftag", "jinja2", "markupsafe", "matplotlib", "pandas", "puma"),
         *("scipy", "sklearn", "tabulate"),
     ),
+    "export": (*_TRAIN, "onnx", "onnxruntime", "flatbuffers"),
     "simulate": (*_TRAIN, "awkward", "fastjet", "matplotlib", "pythia8mc", "vector"),
 }
 # Extra -> parts of the package that can't do without.
@@ -30,6 +31,7 @@ PARTS = {
         *("commands.evaluate", "commands.redraw", "commands.study", "evaluation.plots"),
         *("evaluation.predict", "evaluation.redraw", "evaluation.run", "inference", "study"),
     ),
+    "export": ("export",),
     "simulate": ("commands.simulate", "simulation"),
 }
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
-COMMANDS = ("train", "evaluate", "redraw", "simulate", "study", "schema")
+COMMANDS = ("train", "evaluate", "export", "redraw", "simulate", "study", "schema")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Files that are worth nothing before they are whole: removed where a signal ends the process.
 unfinished: set[Path] = set()

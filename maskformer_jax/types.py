@@ -69,7 +69,7 @@ class Pairs(NamedTuple):
 
     def at(self, values: Shaped[Array, "N L *X"], place: Int[Array, "G P"]) -> Array:
         """Values of the constituents at some places, `[G, P, ...]`."""
-        shape = (len(place), -1, *values.shape[2:])
+        shape = (place.shape[0], -1, *values.shape[2:])
         index = place.reshape(*place.shape, *(1 for _ in values.shape[2:]))
         return jnp.take_along_axis(values.reshape(shape), index, axis=1)
 

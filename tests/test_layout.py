@@ -55,7 +55,7 @@ PARTS = {
     "commands": (
         {
             *("canvas", "config", "configuration", "errors", "evaluation", "experiment"),
-            *("program", "simulation", "study", "training"),
+            *("export", "program", "simulation", "study", "training"),
         },
         set(),
     ),
@@ -106,6 +106,13 @@ PARTS = {
             *("model", "progress", "tasks", "training", "types", "weighting"),
         },
         set(),
+    ),
+    "export": (
+        {
+            *("", "build", "config", "data", "errors", "evaluation", "files", "model", "tasks"),
+            *("training", "types"),
+        },
+        {*ARRAYS, "numpy", "onnx", "onnxruntime"},
     ),
     "simulation": (
         {"canvas", "configuration", "data", "errors", "progress"},

@@ -1,21 +1,38 @@
-"""`maskformer evaluate --run RUN [--run RUN ...] --test_file FILE [--output_dir FOLDER]`."""
+"""`maskformer evaluate --run RUN [--run RUN ...] --test_file FILE [--output_dir FOLDER]`.
+
+Instead of runs, `--onnx FILE`.
+"""
 
 from pathlib import Path
 
 from maskformer_jax.commands.arguments import Parser
+from maskformer_jax.errors import check
 from maskformer_jax.program import call_of
 
 
 def main(argv: list[str]) -> int:
     """Evaluates as the command line says and prints the tables; the exit code."""
     options, overrides = _parser().parse_known_args(argv)
+    one = bool(options.run) != (options.onnx is not None)
+    check(one, "--run", "be given, or --onnx, but not both", list(map(str, options.run)))
     # Slow imports, after the command line is known to be right.
-    from maskformer_jax.evaluation.comparison import evaluate_runs
+    from maskformer_jax.evaluation.comparison import evaluate_runs, report
+    from maskformer_jax.evaluation.run import evaluate_trained
     from maskformer_jax.training.compilation import use_cache
 
     use_cache()
-    folder, labels = options.output_dir, options.label
-    print(evaluate_runs(options.run, options.test_file, folder, overrides, labels))
+    folder, labels, alone = options.output_dir, options.label, options.predict_only
+    if options.onnx is None:
+        test = options.test_file
+        print(evaluate_runs(options.run, test, folder, overrides, labels, predict_only=alone))
+        return 0
+    from maskformer_jax.export.reading import load_onnx
+
+    trained = load_onnx(options.onnx, overrides)
+    folder = folder or options.onnx.with_name(f"{options.onnx.stem}_evaluation")
+    label = labels[0] if labels else trained.config.name
+    found = evaluate_trained(trained, options.test_file, folder, label, predict_only=alone)
+    print(report(found.result, [found.summary], options.test_file))
     return 0
 
 
@@ -33,9 +50,11 @@ def _parser() -> Parser:
     )
     add = parser.add_argument
     runs = "folder of a training run; several times: compare with the first"
-    add("--run", type=Path, required=True, action="append", help=runs)
+    add("--run", type=Path, default=[], action="append", help=runs)
+    add("--onnx", type=Path, metavar="FILE", help="made by `export --batched`, instead of a run")
     add("--label", action="append", default=[], help="of each run in plots and tables")
     add("--test_file", type=Path, required=True, help="HDF5 file of jets")
+    add("--predict_only", action="store_true", help="write the predictions and nothing else")
     add(
         "--output_dir",
         type=Path,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,17 +18,23 @@ FILE_NAME = "normalisation.yaml"
 
 
 class Transform(NamedTuple):
-    """An increasing function of x and the scale, and its inverse."""
+    """An increasing function of x and the scale, and its inverse, computed by NumPy or `xp`."""
 
-    forward: Callable[[np.ndarray, float], np.ndarray]
-    inverse: Callable[[np.ndarray, float], np.ndarray]
+    forward: Callable[..., Any]
+    inverse: Callable[..., Any]
 
 
 TRANSFORMS = {
-    "identity": Transform(lambda x, scale: x, lambda y, scale: y),
-    "log": Transform(lambda x, scale: np.log(x / scale), lambda y, scale: scale * np.exp(y)),
-    "log1p": Transform(lambda x, scale: np.log1p(x / scale), lambda y, scale: scale * np.expm1(y)),
-    "asinh": Transform(lambda x, scale: np.arcsinh(x / scale), lambda y, scale: scale * np.sinh(y)),
+    "identity": Transform(lambda x, scale, xp=np: x, lambda y, scale, xp=np: y),
+    "log": Transform(
+        lambda x, scale, xp=np: xp.log(x / scale), lambda y, scale, xp=np: scale * xp.exp(y)
+    ),
+    "log1p": Transform(
+        lambda x, scale, xp=np: xp.log1p(x / scale), lambda y, scale, xp=np: scale * xp.expm1(y)
+    ),
+    "asinh": Transform(
+        lambda x, scale, xp=np: xp.arcsinh(x / scale), lambda y, scale, xp=np: scale * xp.sinh(y)
+    ),
 }
 
 

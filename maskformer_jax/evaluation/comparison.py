@@ -36,6 +36,8 @@ def evaluate_runs(
     output_dir: Path | None = None,
     overrides: Sequence[str] = (),
     labels: Sequence[str] = (),
+    *,
+    predict_only: bool = False,
 ) -> str:
     """Evaluates every run, as `evaluate_trained` does, and puts several side by side.
 
@@ -51,6 +53,7 @@ def evaluate_runs(
         overrides: command-line arguments that win over the configuration of every run.
         labels: of the runs in tables and pictures; none: the name in the configuration of one, the
             names of the folders of several.
+        predict_only: write the predictions and nothing else.
 
     Returns:
         The report for the terminal.
@@ -76,21 +79,32 @@ def evaluate_runs(
         config = dataclasses.replace(trained.config, **alike)
         own = output_dir / (name if several else "") if output_dir else _results_folder(run)
         trained = trained._replace(config=config)
-        evaluated = evaluate_trained(trained, test_file, own, label, warn=run == runs[0])
+        options = {"warn": run == runs[0], "predict_only": predict_only}
+        evaluated = evaluate_trained(trained, test_file, own, label, **options)
         results.append(evaluated.result)
         summaries.append(evaluated.summary)
-    if None in results:
-        tables, heading = [], f"{test_file} has none of the truth: predictions only"
-    elif several:
-        entries = [Entry(result.label, "", {0: result}) for result in results]
-        _write_comparison(results, all_tables(entries), test_file, folder, reference.plot)
-        draw_logs(runs, labels, folder, reference.plot)
-        summaries.append(f"comparison written to {folder}")
-        tables = side_by_side(entries)
-        jets = plural(results[0].jets, "jet")
-        heading = f"{len(runs)} runs, {jets}; changes are to {labels[0]}"
-    else:
-        tables, heading = own_tables(results[0]), plural(results[0].jets, "jet")
+    if None in results or not several:
+        return report(results[0], summaries, test_file)
+    entries = [Entry(result.label, "", {0: result}) for result in results]
+    _write_comparison(results, all_tables(entries), test_file, folder, reference.plot)
+    draw_logs(runs, labels, folder, reference.plot)
+    summaries.append(f"comparison written to {folder}")
+    jets = plural(results[0].jets, "jet")
+    heading = f"{len(runs)} runs, {jets}; changes are to {labels[0]}"
+    return "\n\n".join([heading, *map(to_text, side_by_side(entries)), "\n".join(summaries)])
+
+
+def report(result: Result | None, summaries: Sequence[str], test_file: Path) -> str:
+    """What the terminal is told of one model, or of predictions without results.
+
+    Args:
+        result: of the model; none: there are predictions only.
+        summaries: of all evaluations.
+        test_file: that was evaluated.
+    """
+    tables, heading = [], f"{test_file}: predictions only"
+    if result is not None:
+        tables, heading = own_tables(result), plural(result.jets, "jet")
     return "\n\n".join([heading, *map(to_text, tables), "\n".join(summaries)])
 
 

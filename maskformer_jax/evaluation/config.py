@@ -134,6 +134,7 @@ class EvaluationConfig:
         fields: further fields of the test file.
         display: jets that are drawn.
         pt_edges: bins of the curves against jet pT, in GeV.
+        salt_names: write the index of vertices as `VertexIndex` too, as Salt does.
     """
 
     discriminants: dict[str, DiscriminantConfig] = field(default_factory=dict)
@@ -148,6 +149,7 @@ class EvaluationConfig:
             *(400, 600, 800, 1000, 1500, 2000, 3000, 5000),
         ]
     )
+    salt_names: bool = False
 
     def __post_init__(self):
         check_range(self, 1, 100_000, "batch_size")

@@ -86,6 +86,15 @@ def probability(class_name: str, of_jets: bool) -> str:
     return f"p{class_name[:1].upper()}{class_name[1:]}"
 
 
+def camel(task: str) -> str:
+    """A task as a part of a name, as Athena writes them.
+
+    >>> camel("track_origin")
+    'TrackOrigin'
+    """
+    return "".join(word[:1].upper() + word[1:] for word in task.split("_"))
+
+
 def plural(number: int, noun: str) -> str:
     """A number and what it counts.
 

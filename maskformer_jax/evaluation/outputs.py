@@ -8,7 +8,7 @@ import numpy as np
 
 from maskformer_jax.data.schema import Schema
 from maskformer_jax.errors import InputError
-from maskformer_jax.evaluation.names import probability
+from maskformer_jax.evaluation.names import camel, probability
 from maskformer_jax.evaluation.section import Chunk, place_of
 from maskformer_jax.tasks.task import Task
 from maskformer_jax.types import JETS
@@ -35,13 +35,16 @@ class Output(NamedTuple):
     classes: Sequence[str] = ()
 
 
-def outputs_of(tasks: Sequence[Task], schema: Schema, name: str) -> list[Output]:
+def outputs_of(
+    tasks: Sequence[Task], schema: Schema, name: str, salt_names: bool = False
+) -> list[Output]:
     """All fields that the tasks of a model predict.
 
     Args:
         tasks: of the model.
         schema: of its files.
         name: of the model.
+        salt_names: with the index of vertices under the name that Salt gives it, too.
 
     Raises:
         InputError: two fields of one dataset have the same name.
@@ -53,7 +56,10 @@ def outputs_of(tasks: Sequence[Task], schema: Schema, name: str) -> list[Output]
         several = kinds[task.options.kind, place] > 1
         builder = BUILDERS.get(task.options.kind)
         if builder is not None:
-            found += builder(task, schema, f"{name}_{task.name}" if several else name, several)
+            found += builder(task, schema, name, several)
+    if salt_names:
+        index = [output for output in found if output.name.endswith("_VertexIndex")]
+        found += [output._replace(name="VertexIndex") for output in index]
     numbers = Counter((output.place, output.name) for output in found)
     for (place, field), number in numbers.items():
         if number > 1:
@@ -63,8 +69,13 @@ def outputs_of(tasks: Sequence[Task], schema: Schema, name: str) -> list[Output]
     return found
 
 
-def _classification(task: Task, schema: Schema, prefix: str, several: bool) -> Iterator[Output]:
-    del several
+def _prefix(task: Task, name: str, several: bool) -> str:
+    """What the fields of a task begin with; of one that is not alone of its kind, with its name."""
+    return f"{name}_{task.name}" if several else name
+
+
+def _classification(task: Task, schema: Schema, name: str, several: bool) -> Iterator[Output]:
+    prefix = _prefix(task, name, several)
     label = schema.labels[task.options.label]
     classes = list(label.classes)
 
@@ -73,13 +84,21 @@ def _classification(task: Task, schema: Schema, prefix: str, several: bool) -> I
             chunk, label.of, np.exp(chunk.predictions[task.name]["log_prob"][..., column])
         )
 
-    for column, name in enumerate(classes):
-        field = f"{prefix}_{probability(name, label.of == JETS)}"
+    for column, kind in enumerate(classes):
+        field = f"{prefix}_{probability(kind, label.of == JETS)}"
         yield Output(label.of, field, task.name, read(column), classes)
+    if label.of == JETS:
+        return
+    value = np.array([values[0] for values in label.values().values()], np.int32)
+
+    def likeliest(chunk: Chunk) -> np.ndarray:
+        return _in_file(chunk, label.of, value[chunk.predictions[task.name]["log_prob"].argmax(-1)])
+
+    yield Output(label.of, f"{name}_aux_{camel(task.name)}", task.name, likeliest)
 
 
-def _regression(task: Task, schema: Schema, prefix: str, several: bool) -> Iterator[Output]:
-    del prefix, several
+def _regression(task: Task, schema: Schema, name: str, several: bool) -> Iterator[Output]:
+    prefix = _prefix(task, name, several)
     place, targets = task.options.of, list(task.options.targets)
 
     def read(column: int, is_std: bool) -> Callable[[Chunk], np.ndarray]:
@@ -91,24 +110,25 @@ def _regression(task: Task, schema: Schema, prefix: str, several: bool) -> Itera
         return values
 
     is_gaussian = task.options.loss == "gaussian"
-    for column, name in enumerate(targets):
-        yield Output(place, f"{task.name}_{name}", task.name, read(column, False))
+    for column, target in enumerate(targets):
+        yield Output(place, f"{prefix}_{target}", task.name, read(column, False))
         if is_gaussian:
-            yield Output(place, f"{task.name}_{name}_stddev", task.name, read(column, True))
+            yield Output(place, f"{prefix}_{target}_stddev", task.name, read(column, True))
 
 
-def _edges(task: Task, schema: Schema, prefix: str, several: bool) -> Iterator[Output]:
-    del several
+def _edges(task: Task, schema: Schema, name: str, several: bool) -> Iterator[Output]:
     place = schema.labels[task.options.label].of
 
     def read(chunk: Chunk) -> np.ndarray:
         index = chunk.predictions[task.name]["vertex_index"]
         return _in_file(chunk, place, index.astype(np.int16))
 
-    yield Output(place, f"{prefix}_VertexIndex", task.name, read)
+    which = f"{camel(task.name)}_" if several else ""
+    yield Output(place, f"{name}_aux_{which}VertexIndex", task.name, read)
 
 
-def _objects(task: Task, schema: Schema, prefix: str, several: bool) -> Iterator[Output]:
+def _objects(task: Task, schema: Schema, name: str, several: bool) -> Iterator[Output]:
+    prefix = _prefix(task, name, several)
     losses, place = task.options.losses, task.options.objects
     of, before = schema.objects[place].of, f"{task.name}_" if several else ""
 
@@ -131,11 +151,11 @@ def _objects(task: Task, schema: Schema, prefix: str, several: bool) -> Iterator
         label = losses.object_class.label
         classes = [*schema.labels[label].classes, NONE_NAME]
         none = len(classes) - 1
-        for column, name in enumerate(classes):
-            field = f"{prefix}_p{name}"
+        for column, kind in enumerate(classes):
+            field = f"{prefix}_p{kind}"
             yield Output(place, field, task.name, values("class_prob", column), classes)
-    for column, name in enumerate(losses.regression.targets if losses.regression else ()):
-        yield Output(place, f"{prefix}_{name}", task.name, physical(column))
+    for column, target in enumerate(losses.regression.targets if losses.regression else ()):
+        yield Output(place, f"{prefix}_{target}", task.name, physical(column))
     if losses.object_class is not None:
         yield Output(place, f"{before}class_label", task.name, true_class)
     if losses.mask_ce is None and losses.mask_dice is None:

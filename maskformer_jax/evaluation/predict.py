@@ -43,7 +43,9 @@ def predict_file(trained: Trained, file: JetFile) -> Iterator[Chunk]:
     chosen = {"labelled_only": False, "num_jets": options.max_jets}
     batches = read_sequential(file, trained.scaling, options.batch_size, **chosen)
     for records, batch, labels in batches:
-        started = (records, labels, *predict(trained.params, batch, labels))
+        network = trained.network
+        params = trained.params if network is None else network(records, batch)
+        started = (records, labels, *predict(params, batch, labels))
         if waiting is not None:
             yield _on_host(trained, *waiting)
         waiting = started

@@ -4,16 +4,18 @@ Dataset and field names are those of Salt, so that scripts written for it read t
 prefix `MaskFormer` and the default tasks:
 
     jets           all fields, MaskFormer_pb, _pc, _pu
-    tracks         all fields, MaskFormer_pPileup ... _pOtherSecondary, _MaskIndex (see `mask_index`
-                   in tasks/objects.py: a row of truth_hadrons, -1 for none); of edges _VertexIndex
+    tracks         all fields, MaskFormer_pPileup ... _pOtherSecondary, _aux_TrackOrigin (the
+                   likeliest, by its value in the file), _MaskIndex (see `mask_index` in
+                   tasks/objects.py: a row of truth_hadrons, -1 for none); of edges
+                   _aux_VertexIndex, with `evaluation.salt_names` also `VertexIndex`
     truth_hadrons  all fields, MaskFormer_pb, _pc, _pnull, then _pt, _Lxy, _deta, _dphi, _mass in
                    the units of the file, and class_label: index of the true class, the last one
                    for no hadron, -1 where the file has no truth
     object_masks   mask_logits and truth_mask of each object, in the rows of truth_hadrons, and of
                    each track
 
-A regression of jets or constituents is `TASK_target`, the predicted standard deviation
-`TASK_target_stddev`. Where two tasks of a kind are of one dataset their names follow the prefix:
+A regression of jets or constituents is `MaskFormer_target`, the predicted standard deviation
+`MaskFormer_target_stddev`. Where two tasks of a kind are of one dataset their names follow the prefix:
 `MaskFormer_TASK_pb`. Attributes of the datasets hold the classes of each task in their order.
 
 Row m of truth_hadrons and object_masks is the object that is matched to hadron m, those that are
@@ -61,7 +63,12 @@ class PredictionFile:
         self.path = path
         self.num_jets = num_jets
         self._schema = trained.model.schema
-        self._outputs = outputs_of(trained.model.tasks, self._schema, trained.config.name)
+        self._outputs = outputs_of(
+            trained.model.tasks,
+            self._schema,
+            trained.config.name,
+            trained.config.evaluation.salt_names,
+        )
         self._partial = partial_path(path)
         self._rows = 0
 

@@ -46,7 +46,13 @@ class Evaluated(NamedTuple):
 
 
 def evaluate_trained(
-    trained: Trained, test_file: Path, folder: Path, label: str, *, warn: bool = True
+    trained: Trained,
+    test_file: Path,
+    folder: Path,
+    label: str,
+    *,
+    warn: bool = True,
+    predict_only: bool = False,
 ) -> Evaluated:
     """Writes predictions, metrics, curves, tables and plots of a run on a test file.
 
@@ -58,6 +64,7 @@ def evaluate_trained(
         folder: where everything goes, created if needed.
         label: of the network in pictures and tables.
         warn: of what the test file can't mean.
+        predict_only: leave it at the predictions.
 
     Raises:
         InputError: something about the file, the folder or the label is wrong.
@@ -70,8 +77,13 @@ def evaluate_trained(
         field, number = options.fields.jet_pt, options.max_jets
         if warn:
             summarise(file, trained.scaling, field, number).warn(file.path)
+        if predict_only:
+            with held(folder, WRITES):
+                refuse_links(folder)
+                rate = write_predictions(trained, file, folder / FILE_NAME, [], label)
+            return Evaluated(None, _written(jets_of(trained, file), folder, rate))
         setting = setting_of(trained, file)
-        tally, takers, jets = Tally(setting), [], jets_of(trained, file)
+        tally, takers = Tally(setting), []
         summary = left_out(setting, file.missing, file.read(0, 1).jets.dtype.names)
         reason = event_names.cannot(setting)
         if reason is None:
@@ -85,9 +97,7 @@ def evaluate_trained(
             events = Events(units(trained.config.evaluation.fields), label, chosen)
             write_events(events, folder)
             draw_events(events, folder, trained.config.plot)
-            written = f"{plural(jets, 'jet')} written to {folder}"
-            if rate:
-                written += f", {rate:,.0f} jets/s after the first batch"
+            written = _written(jets_of(trained, file), folder, rate)
             if not tally.sections:
                 return Evaluated(None, "\n".join([written, *summary]))
             result = tally.result(label, str(test_file.resolve()), summary)
@@ -96,6 +106,11 @@ def evaluate_trained(
             with stage(f"{label}: drawing"):
                 draw_plots([result], folder, trained.config.plot)
     return Evaluated(result, written)
+
+
+def _written(jets: int, folder: Path, rate: float) -> str:
+    written = f"{plural(jets, 'jet')} written to {folder}"
+    return written + (f", {rate:,.0f} jets/s after the first batch" if rate else "")
 
 
 def _opened(trained: Trained, test_file: Path) -> contextlib.closing[JetFile]:

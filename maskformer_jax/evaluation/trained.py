@@ -1,13 +1,13 @@
 """What a run folder holds that an evaluation needs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from maskformer_jax import config as configuration
 from maskformer_jax.build import Model, build
 from maskformer_jax.config import Config
-from maskformer_jax.data import NORMALISATION_FILE, Scaling
+from maskformer_jax.data import NORMALISATION_FILE, Records, Scaling
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.baseline import Baseline
 from maskformer_jax.training import manifest
@@ -19,6 +19,7 @@ from maskformer_jax.training.run_folder import (
     EVALUATED,
     check_unchanged,
 )
+from maskformer_jax.types import Batch
 
 
 class Trained(NamedTuple):
@@ -30,6 +31,8 @@ class Trained(NamedTuple):
         model: the network and its tasks.
         params: of the best checkpoint.
         baseline: impact-parameter tagger; none where the run has none or the config wants none.
+        network: what stands for the parameters, made of the rows of a file and their batch; none:
+            the parameters do.
     """
 
     config: Config
@@ -37,6 +40,7 @@ class Trained(NamedTuple):
     model: Model
     params: Any
     baseline: Baseline | None
+    network: Callable[[Records, Batch], Any] | None = None
 
 
 def load_run(run: Path, overrides: Sequence[str] = ()) -> Trained:

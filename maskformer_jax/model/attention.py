@@ -14,18 +14,29 @@ from jaxtyping import Array, Bool, Float
 NEVER = -1e9
 
 
-_weights: ContextVar[dict[str, Array] | None] = ContextVar("weights", default=None)
+_found: ContextVar[tuple[str, dict[str, Array]] | None] = ContextVar("found", default=None)
 
 
 @contextlib.contextmanager
-def recorded() -> Iterator[dict[str, Float[Array, "B H S T"]]]:
-    """In the block attentions keep their weights, by name; inside of a `jit` they are traced."""
+def recorded(kind: str = "weights") -> Iterator[dict[str, Array]]:
+    """In the block layers keep something by name; inside of a `jit` it is traced.
+
+    Args:
+        kind: `weights [B, H, S, T]` of the attentions, or `mask_logits [B, S, L]` that restrict
+            those of a decoder, infinite where constituents are of another jet.
+    """
     found: dict[str, Array] = {}
-    token = _weights.set(found)
+    token = _found.set((kind, found))
     try:
         yield found
     finally:
-        _weights.reset(token)
+        _found.reset(token)
+
+
+def records(kind: str) -> dict[str, Array] | None:
+    """Where a layer keeps what is recorded; none if it is not."""
+    wanted, found = _found.get() or ("", None)
+    return found if wanted == kind else None
 
 
 class MultiHeadAttention(nnx.Module):
@@ -66,7 +77,7 @@ class MultiHeadAttention(nnx.Module):
         if mask is not None:
             logits = logits + jnp.where(mask, 0.0, NEVER)[:, None]
         weights = jnp.exp(logits - lax.stop_gradient(logits.max(-1, keepdims=True)))
-        if (found := _weights.get()) is not None:
+        if (found := records("weights")) is not None:
             share = weights / weights.sum(-1, keepdims=True)
             found[self.name] = share if mask is None else jnp.where(mask[:, None], share, 0.0)
         mixed = jnp.matmul(weights.astype(v.dtype), v, preferred_element_type=jnp.float32)

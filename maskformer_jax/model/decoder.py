@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Key
 
-from maskformer_jax.model.attention import MultiHeadAttention
+from maskformer_jax.model.attention import MultiHeadAttention, records
 from maskformer_jax.model.encoder import with_tokens
 from maskformer_jax.model.layers import FeedForward, Residual, Style, key_of
 from maskformer_jax.model.network import Features
@@ -200,6 +200,9 @@ class Decoder(nnx.Module):
             attend = of_query
             if masks is not None:
                 attend = attend_to_mask(masks, of_query, self.threshold)
+                if (found := records("mask_logits")) is not None:
+                    apart = jnp.where(of_query, masks - self.threshold, jnp.inf)
+                    found[f"{id(self)}.{number}"] = apart
             queries, states = layer(queries, states, attend, own, at)
         return Decoded(
             read(key_of(key, "heads")),

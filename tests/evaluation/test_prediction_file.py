@@ -106,7 +106,8 @@ def test_names_are_those_of_salt(written, records):
     }
     tracks = ["Pileup", "Fake", "Primary", "FromB", "FromBC", "FromC", "FromTau", "OtherSecondary"]
     assert new["jets"] == ["Tagger_pb", "Tagger_pc", "Tagger_pu"]
-    assert new["tracks"] == [*(f"Tagger_p{name}" for name in tracks), "Tagger_MaskIndex"]
+    of_tracks = [*(f"Tagger_p{name}" for name in tracks), "Tagger_aux_TrackOrigin"]
+    assert new["tracks"] == [*of_tracks, "Tagger_MaskIndex"]
     objects = ["pb", "pc", "pnull", "pt", "Lxy", "deta"]
     assert new["truth_hadrons"] == [*(f"Tagger_{name}" for name in objects), "class_label"]
     assert datasets["object_masks"].dtype.names == ("mask_logits", "truth_mask")

@@ -1,0 +1,1 @@
+"""Trained networks for other programs: ONNX for C++, StableHLO for any runtime of XLA."""
