@@ -15,8 +15,9 @@ prefix `MaskFormer` and the default tasks:
                    each track
 
 A regression of jets or constituents is `MaskFormer_target`, the predicted standard deviation
-`MaskFormer_target_stddev`. Where two tasks of a kind are of one dataset their names follow the prefix:
-`MaskFormer_TASK_pb`. Attributes of the datasets hold the classes of each task in their order.
+`MaskFormer_target_stddev`. Where two tasks of a kind are of one dataset their names follow the
+prefix: `MaskFormer_TASK_pb`. Attributes of the datasets hold the classes of each task in their
+order.
 
 Row m of truth_hadrons and object_masks is the object that is matched to hadron m, those that are
 left come after; where the file lacks a part of the truth, the query m. Tracks are in the columns of

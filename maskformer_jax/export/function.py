@@ -160,14 +160,13 @@ def scaled(values: Float[Array, "... F"], part: FieldScaling) -> Float[Array, ".
 def pairs_of(valid: Bool[Array, "B L"]) -> Pairs:
     """All pairs of the constituents of a jet: (0, 1), (0, 2), (1, 2), (0, 3), ..."""
     jets, width = valid.shape
-    number = width * (width - 1) // 2
-    place = jnp.arange(number)
+    place = jnp.arange(width * (width - 1) // 2)
     # The root is off by at most one.
     second = jnp.floor((1 + jnp.sqrt(1 + 8 * place.astype(jnp.float32))) / 2).astype(jnp.int32)
     second = second - (_below(second) > place)
     second = second + (_below(second + 1) <= place)
     first = place - _below(second)
-    shape = (jets, number)
+    shape = (jets, *place.shape)
     first, second = jnp.broadcast_to(first, shape), jnp.broadcast_to(second, shape)
     both = [jnp.take_along_axis(valid, index, axis=1) for index in (first, second)]
     return Pairs(first, second, both[0] & both[1])

@@ -79,7 +79,7 @@ def export_run(
         files = {"config": CONFIG_FILE, "normalisation": NORMALISATION_FILE}
         texts = {key: (run / file).read_text() for key, file in files.items()}
         about = (trained.config, names, name, options.track_selection)
-        content = onnx_of(exported, *about, **texts)
+        content = onnx_of(exported, *about, texts)
         found = checks.compare(exported, session(content), trained.config, names)
         write_whole(path, content)
         return [*said, found]
@@ -132,7 +132,7 @@ def onnx_of(
     names: Mapping[str, str],
     name: str,
     track_selection: str = "r22default",
-    **files: str,
+    texts: Mapping[str, str] | None = None,
 ) -> bytes:
     """An ONNX file with all that Athena and we read of it.
 
@@ -142,12 +142,12 @@ def onnx_of(
         names: of the outputs.
         name: of the model.
         track_selection: of Athena.
-        files: text of files of the run, by name.
+        texts: configuration and normalisation of the run, for `load_onnx`.
     """
     from maskformer_jax.export.graph import to_onnx
 
     gnn = athena.metadata(exported.inputs, [*names.values()], name, track_selection)
-    about = description(exported, config, names) | files
+    about = description(exported, config, names) | dict(texts or {})
     graph = to_onnx(exported.__call__, exported.specs(), [*names.values()], name)
     graph.doc_string = name
     for key, value in (("gnn_config", gnn), (OURS, about)):

@@ -50,6 +50,6 @@ class EntryHead(nnx.Module):
         pooled = features.pooled.reshape(-1, features.pooled.shape[-1])
         if self.pooling is not None:
             queries = outputs[self.pool_queries].queries
-            every = jnp.ones((len(queries), 1, queries.shape[1]), dtype=bool)
+            every = jnp.ones((queries.shape[0], 1, queries.shape[1]), dtype=bool)
             pooled = jnp.concatenate([pooled, self.pooling(queries, every)[:, 0]], -1)
         return self.network(pooled, key_of(key, "head"))
