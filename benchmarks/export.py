@@ -1,4 +1,4 @@
-"""The whole training step of every method, lowered for CPU, CUDA and TPU without having them."""
+"""Exported networks, jets/s; and whole training steps, lowered for CPU, CUDA and TPU."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -9,8 +9,10 @@ from jax import export
 from jaxtyping import PyTree
 from tqdm import tqdm
 
-from benchmarks.made import SAMPLE, Made, chosen, load, weighted
+from benchmarks.made import SAMPLE, Made, at_least, chosen, load, weighted
+from benchmarks.serving_speed import speeds
 from benchmarks.tables import Table
+from benchmarks.turns import bind
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 FAST_TO_COMPILE = {"xla_backend_optimization_level": 0}
@@ -18,14 +20,22 @@ BATCH_SIZE, JETS = 8, 200
 
 
 def run(
-    model: str = "quickstart", file: str = SAMPLE, methods: Sequence[str] | None = None
+    model: str = "quickstart",
+    file: str = SAMPLE,
+    methods: Sequence[str] | None = None,
+    networks: Sequence[str] = ("gn2", "maskformer"),
+    repeats: int = 5,
 ) -> Iterator[dict[str, Table]]:
-    """Whether the step of every method, serialised, runs on other platforms; again on this CPU.
+    """Speed of exported networks; whether every method's step, serialised, runs on other platforms.
 
     Args:
         model: YAML file, or name of one in configs, whose sizes are made tiny
+        networks: names in configs, whose speed is measured
     """
     names = tqdm(chosen(methods), leave=False)
+    at_least(1, repeats=repeats)
+    bind(1)
+    yield {"serving": speeds(networks, repeats)}
     rows = [[name, *export_step(tiny(model, file, name))] for name in names]
     columns = {"method": "", **dict.fromkeys(PLATFORMS, ""), "kB": ".0f", "CPU": ".0e"}
     yield {"export": Table("Steps that are lowered, saved, loaded and run", columns, rows)}

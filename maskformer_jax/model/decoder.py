@@ -200,8 +200,9 @@ class Decoder(nnx.Module):
             attend = of_query
             if masks is not None:
                 attend = attend_to_mask(masks, of_query, self.threshold)
-            if masks is not None and (found := records("mask_logits")) is not None:
-                found[f"{id(self)}.{number}"] = jnp.where(of_query, masks - self.threshold, jnp.inf)
+                if (found := records("mask_logits")) is not None:
+                    apart = jnp.where(of_query, masks - self.threshold, jnp.inf)
+                    found[f"{id(self)}.{number}"] = apart
             queries, states = layer(queries, states, attend, own, at)
         return Decoded(
             read(key_of(key, "heads")),

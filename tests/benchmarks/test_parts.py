@@ -212,8 +212,10 @@ def test_toy_prints_who_finds_the_front_and_draws_it(capsys, tmp_path):
 
 
 def test_export_lowers_a_step_for_every_platform_and_runs_it(capsys):
-    assert benchmark.main(["export", "--model", "dips", "--methods", "uw", "--output", ""]) == 0
-    _, head, line = capsys.readouterr().out.splitlines()
+    words = ["export", "--model", "dips", "--methods", "uw", "--networks", "dl1", "--repeats", "1"]
+    assert benchmark.main([*words, "--output", ""]) == 0
+    *speeds, _, head, line = capsys.readouterr().out.splitlines()
+    assert speeds[2].split()[0] == "dl1" and len(speeds[2].split()) == 6
     assert head.split() == ["method", "cpu", "cuda", "tpu", "kB", "CPU"]
     found = line.split()
     assert found[:4] == ["uw", "yes", "yes", "yes"]

@@ -1,0 +1,81 @@
+"""Jets/s of exported networks on one core: one jet after another, and many at once, beside JAX."""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import numpy as np
+
+from benchmarks.made import load
+from benchmarks.tables import Table
+from benchmarks.turns import medians, timed
+from maskformer_jax.build import build
+from maskformer_jax.data.scaling import unfitted
+from maskformer_jax.evaluation.trained import Trained
+from maskformer_jax.export.check import Jets, made_up
+from maskformer_jax.export.function import Exported, inputs_of
+from maskformer_jax.export.run import Options, exported_of, onnx_of, output_names, session
+
+JETS = 50
+
+
+def speeds(networks: Sequence[str], repeats: int) -> Table:
+    """Jets/s of networks as they begin, on made-up jets with any number of tracks up to the cap.
+
+    JAX has all jets padded to the cap, one after another or at once: it compiles for each shape.
+
+    Args:
+        networks: YAML files, or names of some in `configs`.
+        repeats: turns of each, of which the median counts.
+    """
+    columns = {"network": "", "kB": ",.0f"}
+    columns |= {f"{who}, {how}": ",.0f" for who in ("onnxruntime", "JAX") for how in ("one", JETS)}
+    return Table(
+        "Exported networks, jets/s on one core", columns, [_row(x, repeats) for x in networks]
+    )
+
+
+def _row(network: str, repeats: int) -> list[str | float]:
+    config = load(network)
+    model = build(config)
+    trained = Trained(config, unfitted(model.schema), model, model.params, None)
+    one, many = (exported_of(trained, Options(batched=batched)) for batched in (False, True))
+    jets = some(made_up(many), JETS)
+    files = [onnx_of(x, config, output_names(x, "Tagger", ()), "Tagger") for x in (one, many)]
+    works = {
+        "file, one": _one_by_one(session(files[0]), one, jets),
+        "file, many": _at_once(session(files[1]), many, jets),
+        "JAX, one": _with_jax(many, jets, 1),
+        "JAX, many": _with_jax(many, jets, JETS),
+    }
+    seconds = medians({name: lambda w=work: timed(w)[0] for name, work in works.items()}, repeats)
+    return [network, len(files[0]) / 1e3, *(JETS / x for x in seconds.values())]
+
+
+def some(jets: Jets, number: int) -> Jets:
+    """The last of the jets, whose numbers of constituents are random, as often as needed."""
+    index = np.arange(number) % 24 - 24
+    return Jets(*({name: x[index] for name, x in part.items()} for part in jets))
+
+
+def _one_by_one(run: Callable, exported: Exported, jets: Jets) -> Callable[[], None]:
+    names = [x.name for x in exported.inputs]
+    given = [dict(zip(names, jets.one(k, exported.inputs), strict=True)) for k in range(JETS)]
+
+    def work() -> None:
+        for arrays in given:
+            run(arrays)
+
+    return work
+
+
+def _at_once(run: Callable, exported: Exported, jets: Jets) -> Callable[[], None]:
+    names = [x.name for x in exported.inputs]
+    arrays = dict(zip(names, jets.batch(exported.inputs), strict=True))
+    return lambda: run(arrays)
+
+
+def _with_jax(exported: Exported, jets: Jets, number: int) -> Callable[[], list]:
+    function = jax.jit(lambda *arrays: exported(*arrays))
+    arrays = jets.batch(inputs_of(exported.model.schema, True))
+    parts = [[x[k : k + number] for x in arrays] for k in range(0, JETS, number)]
+    return lambda: [function(*part) for part in parts]
