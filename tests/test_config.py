@@ -267,7 +267,7 @@ BROKEN = [
     ("modle.embed_dim=64", "no option `modle`; did you mean `model`?"),
     ("epochs=3", "no option `epochs`; did you mean `training.epochs`?"),
     ("model.encoder_layers=3", "did you mean `model.encoder.layers`?"),
-    ("output_dir=a\0b", r"`output_dir` must have no NUL in it; got 'a\\x00b'"),
+    ("output_dir=a\0b", r"`output_dir` must have no NUL in it; got 'a\x00b'"),
     (
         "weighting={name: static, options: {weights: {a: -1}}}",
         "`weighting.options.weights` must hold",

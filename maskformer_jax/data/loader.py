@@ -6,8 +6,8 @@ so that the position is one integer and a resumed run sees the batches it would 
 """
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import grain
 import numpy as np
 
 from maskformer_jax.data.batches import assemble
@@ -17,6 +17,9 @@ from maskformer_jax.data.samples import Samples, convert, join, take
 from maskformer_jax.data.scaling import Scaling
 from maskformer_jax.errors import InputError
 from maskformer_jax.types import Batch, Labels
+
+if TYPE_CHECKING:
+    import grain
 
 ENDLESS = 10**12
 MOST_BATCHES_AHEAD = 64
@@ -68,7 +71,7 @@ class TrainLoader:
         _refuse_unlisted(file, num_jets)
         self.steps_per_epoch = -(-self.jets_per_epoch // batch_size)
 
-    def iterator(self) -> grain.DatasetIterator:
+    def iterator(self) -> "grain.DatasetIterator":
         """Yields (Batch, Labels) from step 0; `get_state` and `set_state` move it.
 
         Batches of up to one group of blocks are prepared ahead by a thread.
@@ -133,6 +136,9 @@ def _finisher(file: JetFile, batch_size: int, layout: Layout | None):
 
 
 def _read_ahead(source: "_ShuffledBatches | _OrderedBatches", batches: int):
+    # A slow import, which nothing but a training needs.
+    import grain
+
     options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=batches)
     return iter(grain.MapDataset.source(source).to_iter_dataset(options))
 

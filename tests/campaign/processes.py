@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
+from maskformer_jax.training.compilation import SHORTEST
 from maskformer_jax.training.logging import read_lines
 from maskformer_jax.training.manifest import unseal
 from maskformer_jax.training.progress import Pace
@@ -123,9 +124,9 @@ def case() -> Case:
 
 
 def environment() -> dict[str, str]:
-    """Compilations that cost little."""
+    """Compilations that cost little, and are kept."""
     flags = "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
-    return {**os.environ, "XLA_FLAGS": flags}
+    return {**os.environ, "XLA_FLAGS": flags, SHORTEST: "0"}
 
 
 def start(words: Iterable[str], moment: Moment | None = None) -> subprocess.Popen:
