@@ -21,6 +21,7 @@ from jaxtyping import Array, Float, PyTree
 from maskformer_jax.data import JetFile, read_sequential
 from maskformer_jax.errors import InputError, check
 from maskformer_jax.evaluation.event_display import EventDisplay, Events
+from maskformer_jax.evaluation.event_names import cannot
 from maskformer_jax.evaluation.metrics import setting_of
 from maskformer_jax.evaluation.outputs import outputs_of
 from maskformer_jax.evaluation.plots.event_display import draw
@@ -101,6 +102,7 @@ class LoadedModel:
 
     def inputs(self, jets: Jets, *, num_jets: int | None = None) -> Batch:
         """The scaled inputs of jets, one jet a row, to differentiate by; as for `predict`."""
+        check(num_jets is None or num_jets > 0, "num_jets", "be at least 1", num_jets)
         chosen = self.trained.config.evaluation.batch_size if num_jets is None else num_jets
         (batch, number), *_ = self._batches(jets, chosen, chosen)
         return jax.tree.map(lambda x: x[:number], batch)
@@ -120,11 +122,15 @@ class LoadedModel:
         Returns:
             The pictures.
         """
+        check(len(rows) > 0, "rows", "name at least one row", rows)
         config = self.trained.config
         display = dataclasses.replace(config.evaluation.display, jets=list(rows), first=0)
         trained = self._first(max(rows) + 1, display=display)
         with _opened(jets, trained) as file:
-            taker = EventDisplay(setting_of(trained, file), file)
+            setting = setting_of(trained, file)
+            if reason := cannot(setting):
+                raise InputError(f"there is nothing to draw: {reason}")
+            taker = EventDisplay(setting, file)
             for chunk in predict_file(trained, file):
                 taker.add(chunk)
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -171,6 +177,8 @@ def _opened(jets: Jets, trained: Trained) -> Iterator[JetFile]:
         if isinstance(jets, Mapping):
             with h5py.File(path, "w") as made:
                 for name, array in jets.items():
+                    plain = not getattr(array, "dtype", np.dtype(float)).hasobject
+                    check(plain, f"jets[{name!r}]", "hold numbers, not objects of Python", array)
                     made[name] = array
         try:
             with contextlib.closing(JetFile(path, trained.model.schema, truth="optional")) as file:

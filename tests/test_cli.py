@@ -24,6 +24,8 @@ import evaluate  # noqa: E402
 import maskformer_jax  # noqa: E402
 import train  # noqa: E402
 from maskformer_jax.__main__ import main as maskformer  # noqa: E402
+from maskformer_jax.errors import InputError  # noqa: E402
+from maskformer_jax.evaluation import redraw as redrawing  # noqa: E402
 from maskformer_jax.inference import integrated_gradients  # noqa: E402
 from maskformer_jax.program import call_of  # noqa: E402
 
@@ -300,7 +302,7 @@ COMMANDS = [
     (["evaluate", "--run", "R", "--test", "F"], 2, "are required: --test_file; did you mean `--t"),
     (["study"], 2, "the following arguments are required: PART"),
     (["study", "report", "--report", "R", "--config", "study/smoke"], 2, "no option `report`"),
-    (["simulate", "inspect", "F", "--comp", "F"], 2, "unrecognized arguments: --comp F"),
+    (["simulate", "inspect", "F", "--comp", "F"], 2, "no option `comp`"),
     (["simulate"], 2, "`jets` must say how many are made"),
     (["trian"], 2, "no command is called 'trian'; did you mean `train`?"),
     ([], 0, "python -m maskformer_jax COMMAND"),
@@ -359,11 +361,25 @@ def test_a_run_predicts_in_python_what_the_evaluation_writes(model, run, folder)
     assert not from_file
 
 
+def test_pictures_are_drawn_again_as_the_run_says(tmp_path, monkeypatch):
+    looks = []
+    monkeypatch.setattr(redrawing, "redraw", lambda runs, look, *rest: looks.append(look) or [])
+    (tmp_path / "config.yaml").write_text("plot: {experiment: '', sample: a b, formats: [pdf]}")
+    assert maskformer(["redraw", str(tmp_path), "--plot.sample=c"]) == 0
+    assert [(x.experiment, x.sample, x.formats) for x in looks] == [("", "c", ["pdf"])]
+
+
 def test_what_is_wrong_with_arrays_is_said_of_arrays(model):
     with pytest.raises(InputError, match=r"^`jets`: no dataset `tracks`"):
         model.predict({"jets": np.zeros(3, [("pt", float)])})
     with pytest.raises(InputError, match=r"`jets` must be a file, .*; got None"):
         model.predict(None)
+    with pytest.raises(InputError, match=r"`jets\['jets'\]` must hold numbers"):
+        model.predict({"jets": np.array([None])})
+    with pytest.raises(InputError, match="`num_jets` must be at least 1; got 0"):
+        model.inputs("a.h5", num_jets=0)
+    with pytest.raises(InputError, match="`rows` must name at least one row"):
+        model.draw("a.h5", [], "b")
 
 
 def test_attention_is_a_distribution_over_real_tracks(model, folder):

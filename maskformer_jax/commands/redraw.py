@@ -1,6 +1,5 @@
 """`maskformer redraw RUN [RUN ...] [--plot.sample TEXT ...]`."""
 
-import json
 from pathlib import Path
 
 from maskformer_jax import configuration
@@ -14,11 +13,10 @@ def main(argv: list[str]) -> int:
     options, overrides = _parser().parse_known_args(argv)
     number = len(options.run)
     check(len(options.label) in (0, number), "--label", f"be given {number} times", options.label)
-    saved, words = options.run[0] / "config.yaml", []
+    saved, chosen = options.run[0] / "config.yaml", []
     if saved.is_file():
-        chosen = configuration.read_file(saved).get("plot") or {}
-        words = [f"--plot.{name}={json.dumps(value)}" for name, value in chosen.items()]
-    look = configuration.load([*words, *overrides], Pictures).plot
+        chosen = [("plot", configuration.read_file(saved).get("plot"))]
+    look = configuration.load(overrides, Pictures, overrides=chosen).plot
     # Slow imports, after the command line is known to be right.
     from maskformer_jax.evaluation.redraw import redraw
 

@@ -132,7 +132,7 @@ class UnknownOptionError(InputError):
         flat, last = self.first.replace(".", "_"), self.first.rpartition(".")[2]
         known = [*options_in(kind, tables)]
         found = [x for x in known if x.replace(".", "_") == flat]
-        if not (found or self._near):
+        if not (found or self._near or "." in self.first):
             found = [x for x in known if x.endswith(f".{last}")]
         names = " or ".join(f"`{x}`" for x in found[:3])
         return InputError(f"{self._text}; did you mean {names}?") if names else self
@@ -140,7 +140,7 @@ class UnknownOptionError(InputError):
 
 def options_in(kind: type, tables: Tables, path: str = "") -> Iterator[str]:
     """Dotted options of a dataclass and of its sections, but for those of a choice."""
-    for name, place in places(kind).items():
+    for name, place in places(kind).items() if dataclasses.is_dataclass(kind) else ():
         full = f"{path}.{name}".lstrip(".")
         yield full
         if place.is_section and not place.choice:
