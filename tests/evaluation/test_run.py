@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import h5py
-import jax
 import numpy as np
 import pytest
 
@@ -59,13 +58,11 @@ def drawn(monkeypatch):
 
 @pytest.fixture
 def main():
-    """The `main` of the script; its setting of the compilation cache is undone."""
-    before = jax.config.jax_persistent_cache_min_compile_time_secs
+    """The `main` of the script."""
     spec = importlib.util.spec_from_file_location("evaluate_script", SCRIPT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    yield module.main
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", before)
+    return module.main
 
 
 def b_tagging(folder):

@@ -62,6 +62,7 @@ CACHES = [
     ({"XDG_CACHE_HOME": "here"}, "/home/me/.cache/maskformer_jax"),
     ({"JAX_COMPILATION_CACHE_DIR": "/mine"}, "untouched"),
     ({"JAX_COMPILATION_CACHE_DIR": ""}, "/home/me/.cache/maskformer_jax"),
+    ({compilation.SHORTEST: "0.05"}, "/home/me/.cache/maskformer_jax"),
 ]
 
 
@@ -69,12 +70,14 @@ CACHES = [
 def test_compiled_programs_go_to_the_cache_of_the_user(monkeypatch, changed, environment, folder):
     changed("jax_compilation_cache_dir", "untouched")
     changed("jax_persistent_cache_min_compile_time_secs", 0.05)
-    for name in ("JAX_COMPILATION_CACHE_DIR", "XDG_CACHE_HOME"):
+    for name in ("JAX_COMPILATION_CACHE_DIR", "XDG_CACHE_HOME", compilation.SHORTEST):
         monkeypatch.delenv(name, raising=False)
     for name, value in {"HOME": "/home/me", **environment}.items():
         monkeypatch.setenv(name, value)
     compilation.use_cache()
     assert jax.config.jax_compilation_cache_dir == folder
+    kept = 0.05 if compilation.SHORTEST in environment else 1.0
+    assert jax.config.jax_persistent_cache_min_compile_time_secs == kept
 
 
 def test_without_a_home_folder_is_one_line(monkeypatch):
