@@ -37,6 +37,7 @@ from maskformer_jax.training import loop, run_folder
 from maskformer_jax.training.batches import used_parts
 from maskformer_jax.training.compilation import settle, use_cache
 from maskformer_jax.training.method import micro_batches
+from maskformer_jax.training.warm_start import same_scaling, warm_start
 from maskformer_jax.types import Batch, Labels
 from maskformer_jax.weighting import METHODS
 
@@ -89,6 +90,7 @@ def _train(
             scaling.check(model.schema)
         else:
             scaling = _fit_scaling(config, train_file)
+            model, scaling = _warm(config, model, scaling)
         check_values(val_file, scaling, data.val_jets)
         loader = training_loader(config, model, train_file, scaling)
         fingerprints = _fingerprints(config, train_file, val_file)
@@ -124,6 +126,18 @@ def _train(
     with held(run, run_folder.TRAINS):
         _create_run(config, run, train_file, scaling, fingerprints)
         return make()
+
+
+def _warm(config: Config, model: Model, scaling: Scaling) -> tuple[Model, Scaling]:
+    """Parameters and scaling of the run that a training begins with."""
+    if config.training.init_from is None:
+        return model, scaling
+    run = Path(config.training.init_from)
+    params, account = warm_start(run, model.params)
+    scaling, kept = same_scaling(scaling, Scaling.load(run / NORMALISATION_FILE))
+    lines = [*account, f"scaling as in {run}: {', '.join(kept) or 'of nothing'}"]
+    print("\n".join(lines), flush=True)
+    return model._replace(params=params), scaling
 
 
 def _drawing(config: Config, run: Path) -> Callable[[bool], None]:

@@ -140,8 +140,6 @@ def best_of(run: Path) -> tuple[Path, Path]:
         if match:
             losses[path] = float(match[1])
     if not losses:
-        raise InputError(
-            f"{run} has no checkpoint with its loss in its name, such as "
-            "ckpts/epoch=003-val_loss=0.65.ckpt; name one with --checkpoint"
-        )
+        example = "ckpts/epoch=003-val_loss=0.65.ckpt"
+        raise InputError(f"{run} has no checkpoint with its loss in its name, such as {example}")
     return min(losses, key=losses.__getitem__), run / "config.yaml"

@@ -70,6 +70,10 @@ class TrainingConfig:
         backward: gradients of several losses by `vmap` at once, or by `map` in less memory.
         optimiser: what turns the combined gradient into an update.
         schedule: learning rate of each step.
+        init_from: run whose parameters the training begins with, where names and shapes fit, and
+            whose scaling of the same inputs it keeps; none: all are drawn.
+        freeze: parameters that stay as they are, by the beginning of their path: `encoder`,
+            `embedding.tracks`, `heads.jet_class`.
         max_gradient_norm: clip the update's gradient to this global norm; none: no clipping.
         monitor: validation quantity whose minimum (a loss or an error) or maximum (anything else)
             marks the best checkpoint, a key of the log that starts with `val/`; none: the first
@@ -92,6 +96,8 @@ class TrainingConfig:
     backward: Literal["vmap", "map"] = "vmap"
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    init_from: str | None = None
+    freeze: list[str] = field(default_factory=list)
     max_gradient_norm: float | None = None
     monitor: str | None = None
     checkpoint_every: int | None = None

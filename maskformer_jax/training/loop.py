@@ -24,6 +24,7 @@ from maskformer_jax.training.checkpoint import Checkpoints, Progress
 from maskformer_jax.training.interactions import Measures, Recorder
 from maskformer_jax.training.logging import MetricsLog
 from maskformer_jax.training.progress import Dispatched, ProgressBar, Reporter, StopSignals
+from maskformer_jax.training.warm_start import frozen
 from maskformer_jax.types import Batch, Labels
 
 
@@ -84,6 +85,7 @@ def build(config: Config, model: Model, total_steps: int, *, spread: int | None 
         settings.optimiser, settings.schedule, settings.max_gradient_norm, total_steps
     )
     weighting = method.build(config, model, optimise, total_steps // settings.epochs)
+    optimise = frozen(optimise, model.params, settings.freeze)
     train_step = step.build(
         model.apply,
         model.terms,
