@@ -17,7 +17,8 @@ from maskformer_jax.build import Model
 from maskformer_jax.data.scaling import TRANSFORMS, FieldScaling, Scaling
 from maskformer_jax.data.schema import Schema
 from maskformer_jax.evaluation.names import singular
-from maskformer_jax.export.outputs import MOST_CONSTITUENTS, Fields, Output, Said
+from maskformer_jax.export.indices import MOST_CONSTITUENTS
+from maskformer_jax.export.outputs import Fields, Output, Said
 from maskformer_jax.types import JETS, Batch, Pairs, Stream
 
 BATCH = "batch"
