@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from maskformer_jax.config import Config
-from maskformer_jax.data.scaling import TRANSFORMS, FieldScaling, Scaling
+from maskformer_jax.data.scaling import FieldScaling, Scaling
 from maskformer_jax.data.schema import Schema
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.names import camel, probability, short, singular
@@ -251,12 +251,7 @@ def _leaf(task: str, leaf: str, said: Said) -> Array:
 
 def physical(values: Float[Array, "... R"], part: FieldScaling) -> Float[Array, "... R"]:
     """x of standardised values, in the units of the file; in float32."""
-    values = values * jnp.asarray(part.std, jnp.float32) + jnp.asarray(part.mean, jnp.float32)
-    columns = [
-        TRANSFORMS[transform.name].inverse(values[..., column], transform.scale, jnp)
-        for column, transform in enumerate(part.transforms)
-    ]
-    return jnp.stack(columns, axis=-1)
+    return part.to_physical(values, jnp, jnp.float32)
 
 
 # Kind of task -> its outputs.

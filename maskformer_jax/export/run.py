@@ -87,7 +87,7 @@ def export_run(
     from maskformer_jax.export.stablehlo import runner, to_stablehlo
 
     content = to_stablehlo(exported)
-    found = checks.compare(exported, runner(content, exported, names), trained.config, names)
+    found = checks.compare(exported, runner(content, exported, names), trained.config, names, 6)
     about = description(exported, trained.config, names)
     write_whole(_beside(path), json.dumps(about, indent=1).encode())
     write_whole(path, content)
