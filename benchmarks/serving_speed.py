@@ -11,7 +11,7 @@ from benchmarks.turns import medians, timed
 from maskformer_jax.build import build
 from maskformer_jax.data.scaling import unfitted
 from maskformer_jax.evaluation.trained import Trained
-from maskformer_jax.export.check import Jets, made_up
+from maskformer_jax.export.check import RANDOM_JETS, Jets, made_up
 from maskformer_jax.export.function import Exported, inputs_of
 from maskformer_jax.export.run import Options, exported_of, onnx_of, output_names, session
 
@@ -39,7 +39,8 @@ def _row(network: str, repeats: int) -> list[str | float]:
     model = build(config)
     trained = Trained(config, unfitted(model.schema), model, model.params, None)
     one, many = (exported_of(trained, Options(batched=batched)) for batched in (False, True))
-    jets = some(made_up(many), JETS)
+    # The last ones have random numbers of constituents.
+    jets = made_up(many).at(np.arange(JETS) % RANDOM_JETS - RANDOM_JETS)
     files = [onnx_of(x, config, output_names(x, "Tagger", ()), "Tagger") for x in (one, many)]
     works = {
         "file, one": _one_by_one(session(files[0]), one, jets),
@@ -49,12 +50,6 @@ def _row(network: str, repeats: int) -> list[str | float]:
     }
     seconds = medians({name: lambda w=work: timed(w)[0] for name, work in works.items()}, repeats)
     return [network, len(files[0]) / 1e3, *(JETS / x for x in seconds.values())]
-
-
-def some(jets: Jets, number: int) -> Jets:
-    """The last of the jets, whose numbers of constituents are random, as often as needed."""
-    index = np.arange(number) % 24 - 24
-    return Jets(*({name: x[index] for name, x in part.items()} for part in jets))
 
 
 def _one_by_one(run: Callable, exported: Exported, jets: Jets) -> Callable[[], None]:

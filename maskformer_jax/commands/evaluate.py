@@ -6,15 +6,12 @@ Instead of runs, `--onnx FILE`.
 from pathlib import Path
 
 from maskformer_jax.commands.arguments import Parser
-from maskformer_jax.errors import check
 from maskformer_jax.program import call_of
 
 
 def main(argv: list[str]) -> int:
     """Evaluates as the command line says and prints the tables; the exit code."""
     options, overrides = _parser().parse_known_args(argv)
-    one = bool(options.run) != (options.onnx is not None)
-    check(one, "--run", "be given, or --onnx, but not both", list(map(str, options.run)))
     # Slow imports, after the command line is known to be right.
     from maskformer_jax.evaluation.comparison import evaluate_runs, report
     from maskformer_jax.evaluation.run import evaluate_trained
@@ -50,8 +47,10 @@ def _parser() -> Parser:
     )
     add = parser.add_argument
     runs = "folder of a training run; several times: compare with the first"
-    add("--run", type=Path, default=[], action="append", help=runs)
-    add("--onnx", type=Path, metavar="FILE", help="made by `export --batched`, instead of a run")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--run", type=Path, action="append", help=runs)
+    made = "made by `export --batched`, instead of a run"
+    what.add_argument("--onnx", type=Path, metavar="FILE", help=made)
     add("--label", action="append", default=[], help="of each run in plots and tables")
     add("--test_file", type=Path, required=True, help="HDF5 file of jets")
     add("--predict_only", action="store_true", help="write the predictions and nothing else")

@@ -18,23 +18,17 @@ FILE_NAME = "normalisation.yaml"
 
 
 class Transform(NamedTuple):
-    """An increasing function of x and the scale, and its inverse, computed by NumPy or `xp`."""
+    """An increasing function of x and the scale, and its inverse; `m` is NumPy or JAX's."""
 
     forward: Callable[..., Any]
     inverse: Callable[..., Any]
 
 
 TRANSFORMS = {
-    "identity": Transform(lambda x, scale, xp=np: x, lambda y, scale, xp=np: y),
-    "log": Transform(
-        lambda x, scale, xp=np: xp.log(x / scale), lambda y, scale, xp=np: scale * xp.exp(y)
-    ),
-    "log1p": Transform(
-        lambda x, scale, xp=np: xp.log1p(x / scale), lambda y, scale, xp=np: scale * xp.expm1(y)
-    ),
-    "asinh": Transform(
-        lambda x, scale, xp=np: xp.arcsinh(x / scale), lambda y, scale, xp=np: scale * xp.sinh(y)
-    ),
+    "identity": Transform(lambda x, by, m=np: x, lambda y, by, m=np: y),
+    "log": Transform(lambda x, by, m=np: m.log(x / by), lambda y, by, m=np: by * m.exp(y)),
+    "log1p": Transform(lambda x, by, m=np: m.log1p(x / by), lambda y, by, m=np: by * m.expm1(y)),
+    "asinh": Transform(lambda x, by, m=np: m.arcsinh(x / by), lambda y, by, m=np: by * m.sinh(y)),
 }
 
 
@@ -107,15 +101,13 @@ class FieldScaling(NamedTuple):
             entry, column = np.argwhere(~finite.T)[0]
             self._refuse(int(column), table[entry], int(rows[entry]), path)
 
-    def to_physical(self, values: np.ndarray) -> np.ndarray:
-        """x of standardised `values [..., F]`, float64; a ratio to a denominator stays one."""
-        values = np.asarray(values, np.float64) * self.std + self.mean
+    def to_physical(self, values: Any, xp: Any = np, dtype: Any = np.float64) -> Any:
+        """x of standardised `values [..., F]`, by `xp`; a ratio to a denominator stays one."""
+        values = xp.asarray(values, dtype) * self.std.astype(dtype) + self.mean.astype(dtype)
+        columns = enumerate(self.transforms)
         with np.errstate(over="ignore"):
-            columns = [
-                TRANSFORMS[transform.name].inverse(values[..., column], transform.scale)
-                for column, transform in enumerate(self.transforms)
-            ]
-        return np.stack(columns, axis=-1)
+            found = [TRANSFORMS[t.name].inverse(values[..., i], t.scale, xp) for i, t in columns]
+        return xp.stack(found, axis=-1)
 
     def _given_as_nan(self, table: np.ndarray) -> np.ndarray:
         """True `[F, n]` where a field or its denominator is NaN in the file."""

@@ -41,6 +41,10 @@ class Jets(NamedTuple):
     values: Arrays
     valid: Arrays
 
+    def at(self, index: np.ndarray) -> "Jets":
+        """Some of the jets."""
+        return Jets(*({name: x[index] for name, x in part.items()} for part in self))
+
     def batch(self, inputs: Sequence[Input]) -> list[np.ndarray]:
         """The arguments of a batched function."""
         return [self.values[x.place] if x.fields else self.valid[x.place] for x in inputs]
@@ -168,7 +172,13 @@ def _margin(
     return distance.reshape(number, -1).min(-1) / max(1.0, np.abs(values).max())
 
 
-def compare(exported: Exported, run: Run, config: Any, names: Mapping[str, str]) -> str:
+def compare(
+    exported: Exported,
+    run: Run,
+    config: Any,
+    names: Mapping[str, str],
+    most: int | None = None,
+) -> str:
     """Compares an exported network with JAX on made-up jets.
 
     Args:
@@ -176,6 +186,7 @@ def compare(exported: Exported, run: Run, config: Any, names: Mapping[str, str])
         run: the exported network.
         config: of the run.
         names: of the outputs in the file.
+        most: number of jets, spread over all, for what is compiled anew for each; none: all.
 
     Returns:
         What was compared, in a line.
@@ -184,10 +195,12 @@ def compare(exported: Exported, run: Run, config: Any, names: Mapping[str, str])
         InputError: an output differs; it is named.
     """
     jets = made_up(exported)
+    if most is not None:
+        index = np.linspace(0, len(next(iter(jets.values.values()))) - 1, most).astype(int)
+        jets = jets.at(index)
     wanted = expected(exported, config, jets)
-    found = dict(
-        _batched(exported, run, jets) if exported.batched else _one_by_one(exported, run, jets)
-    )
+    one_or_many = _batched if exported.batched else _one_by_one
+    found = dict(one_or_many(exported, run, jets))
     left, worst = 0, 0.0
     for output in exported.outputs:
         decided = wanted.margins[output.task] > TOLERANCE
@@ -210,23 +223,19 @@ def _one_by_one(exported: Exported, run: Run, jets: Jets) -> Iterator[tuple[int,
 
 
 def _batched(exported: Exported, run: Run, jets: Jets) -> Iterator[tuple[int, Arrays]]:
-    """In batches of three, each as wide as its jets need, jets without any constituents first."""
+    """A jet without constituents, then batches of three, each as wide as its jets need."""
     number = len(next(iter(jets.values.values())))
-    for begin in range(0, number, 3):
-        some = slice(begin, begin + 3)
-        valid = {name: x[some] for name, x in jets.valid.items()}
-        widths = {name: int(x.sum(-1).max()) for name, x in valid.items()}
-        cut = Jets(
-            {
-                name: x[some] if name == JETS else x[some, : widths[name]]
-                for name, x in jets.values.items()
-            },
-            {name: x[:, : widths[name]] for name, x in valid.items()},
+    for index in np.split(np.arange(number), range(1, number, 3)):
+        some = jets.at(index)
+        widths = {name: int(x.sum(-1).max()) for name, x in some.valid.items()}
+        values, valid = (
+            {name: x if name == JETS else x[:, : widths[name]] for name, x in part.items()}
+            for part in some
         )
-        arrays = zip(exported.inputs, cut.batch(exported.inputs), strict=True)
+        arrays = zip(exported.inputs, Jets(values, valid).batch(exported.inputs), strict=True)
         found = run({x.name: y for x, y in arrays})
-        for place in range(len(next(iter(cut.values.values())))):
-            yield begin + place, {name: x[place] for name, x in found.items()}
+        for place, jet in enumerate(index):
+            yield jet, {name: x[place] for name, x in found.items()}
 
 
 def _difference(

@@ -5,6 +5,7 @@
 or, batched, `[B, I]`, `[B, n, F]` and `track_valid [B, n]`, which is False for padding.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -16,8 +17,10 @@ from jaxtyping import Array, Bool, Float
 from maskformer_jax.build import Model
 from maskformer_jax.data.scaling import TRANSFORMS, FieldScaling, Scaling
 from maskformer_jax.data.schema import Schema
+from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.names import singular
-from maskformer_jax.export.outputs import MOST_CONSTITUENTS, Fields, Output, Said
+from maskformer_jax.export.indices import MOST_CONSTITUENTS
+from maskformer_jax.export.outputs import Fields, Output, Said
 from maskformer_jax.types import JETS, Batch, Pairs, Stream
 
 BATCH = "batch"
@@ -50,17 +53,43 @@ def inputs_of(schema: Schema, batched: bool) -> list[Input]:
     Args:
         schema: of its files.
         batched: many jets with padded constituents, rather than one with all that it has.
+
+    Raises:
+        InputError: two streams have the same name in Athena.
     """
     found, jets = [], tuple(schema.jets.inputs)
     if jets:
         found.append(Input("jet_features", JETS, jets, (BATCH if batched else 1, len(jets))))
     lead = (BATCH,) if batched else ()
     for name, stream in schema.streams.items():
-        one, fields, width = singular(name), tuple(stream.inputs), f"n_{name}"
-        found.append(Input(f"{one}_features", name, fields, (*lead, width, len(fields))))
+        fields, width = tuple(stream.inputs), length_of(name)
+        axes = (*lead, width, len(fields))
+        found.append(Input(f"{word_of(name)}_features", name, fields, axes))
         if batched:
-            found.append(Input(f"{one}_valid", name, (), (BATCH, width)))
+            found.append(Input(f"{word_of(name)}_valid", name, (), (BATCH, width)))
+    names = [given.name for given in found]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise InputError(f"two streams have the input `{twice[0]}`, so they can't be exported")
     return found
+
+
+def word_of(stream: str) -> str:
+    """A stream in the name of its inputs, as Salt and Athena form it.
+
+    >>> word_of("tracks"), word_of("tracks_loose"), word_of("flow")
+    ('track', 'track', 'flow')
+    """
+    return singular(stream.split("_")[0])
+
+
+def length_of(stream: str) -> str:
+    """The word for the number of constituents.
+
+    >>> length_of("soft-muons")
+    'n_soft_muons'
+    """
+    return re.sub(r"\W", "_", f"n_{stream}")
 
 
 class Exported(NamedTuple):
@@ -106,7 +135,7 @@ class Exported(NamedTuple):
         words = dict.fromkeys(x for given in self.inputs for x in given.axes if isinstance(x, str))
         moved = {x: 0 if x == BATCH else 1 - least for x in words}
         text = ",".join(f"{x} - 1" if moved[x] else x for x in words)
-        names = [f"n_{name}" for name in self.model.schema.pairs]
+        names = map(length_of, self.model.schema.pairs)
         limits = [f"{x} <= {MOST_CONSTITUENTS + moved[x]}" for x in names]
         lengths = export.symbolic_shape(text, constraints=limits) if words else ()
         symbols = dict(zip(words, lengths, strict=True))
@@ -135,7 +164,7 @@ class Exported(NamedTuple):
                 jets = scaled(raw, self.scaling.jets)
                 continue
             widths[place] = raw.shape[1]
-            valid = given.get(f"{singular(place)}_valid", jnp.ones(raw.shape[:2], bool))
+            valid = given.get(f"{word_of(place)}_valid", jnp.ones(raw.shape[:2], bool))
             values = jnp.where(valid[..., None], scaled(raw, self.scaling.streams[place]), 0.0)
             streams[place] = Stream(_with_padding(values), _with_padding(valid))
         if not jets.shape[1]:

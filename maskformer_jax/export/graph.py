@@ -1,26 +1,15 @@
-"""A JAX function as an ONNX graph, equation by equation, with axes of any length.
-
-The function is traced to a jaxpr; a table (`primitives.py`) says which nodes each of its primitives
-becomes. One that is not in the table is an error with its name, so that nothing is left out in
-silence, and a change of the network needs no change here as long as it computes with these.
-"""
+"""An ONNX graph in the making, with axes of any length."""
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 import onnx
-from jax.extend import core
 from onnx import TensorProto, helper, numpy_helper
 
 from maskformer_jax.errors import InputError
 
-# What ATLAS' onnxruntime reads; newer ones read it too.
-OPSET, IR_VERSION = 20, 9
-# Constants are computed here up to this size or that of what they are computed of.
-LARGEST_FOLDED = 2**16
 TYPES = {
     "float32": TensorProto.FLOAT,
     "bool": TensorProto.BOOL,
@@ -48,6 +37,22 @@ class Value(NamedTuple):
     dtype: str
     is_whole: bool = True
     constant: np.ndarray | None = None
+
+
+class Step(NamedTuple):
+    """What an equation of a jaxpr is given, and its result.
+
+    Attributes:
+        inputs: arrays.
+        parameters: of the primitive.
+        shape: of the result.
+        dtype: of the result.
+    """
+
+    inputs: Sequence[Value]
+    parameters: dict[str, Any]
+    shape: tuple[Dim, ...]
+    dtype: str
 
 
 class Graph:
@@ -90,6 +95,10 @@ class Graph:
             name = f"c{len(self.constants)}"
             self.constants[key] = numpy_helper.from_array(array, name)
         return self.constants[key].name
+
+    def cast(self, name: str, dtype: str) -> str:
+        """A tensor of another type."""
+        return self.add("Cast", name, to=type_of(dtype))
 
     def name_of(self, value: Value) -> str:
         """The tensor of a value, which may have axes of length 1 that the value has not."""
@@ -155,76 +164,3 @@ def type_of(dtype: Any) -> int:
     if str(dtype) not in TYPES:
         raise InputError(f"arrays of {dtype} can't be exported; there are {', '.join(TYPES)}")
     return TYPES[str(dtype)]
-
-
-def to_onnx(
-    function: Callable[..., Sequence[jax.Array]],
-    inputs: dict[str, jax.ShapeDtypeStruct],
-    outputs: Sequence[str],
-    name: str,
-) -> onnx.ModelProto:
-    """A function as an ONNX model.
-
-    Args:
-        function: of as many arrays as there are inputs; gives as many as there are outputs.
-        inputs: name -> shape, whose axes may be symbols of `jax.export`, and type.
-        outputs: their names.
-        name: of the graph.
-
-    Raises:
-        InputError: the function computes something that is not in the table; it is named.
-    """
-    from maskformer_jax.export.primitives import translate
-
-    closed = jax.jit(lambda *x: function(*x)).trace(*inputs.values()).jaxpr
-    shapes = {
-        key: tuple(d if isinstance(d, int) else str(d) for d in x.shape)
-        for key, x in inputs.items()
-    }
-    graph = Graph(shapes)
-    given = [Value(key, x.shape, str(x.dtype)) for key, x in inputs.items()]
-    found = translate(graph, closed.jaxpr, closed.consts, given)
-    ends = []
-    for key, value in zip(outputs, found, strict=True):
-        graph.nodes.append(helper.make_node("Identity", [graph.whole(value)], [key]))
-        shape = [d if isinstance(d, int) else str(d) for d in value.shape]
-        ends.append(helper.make_tensor_value_info(key, type_of(value.dtype), shape))
-    nodes, constants = _needed(graph, outputs)
-    starts = [
-        helper.make_tensor_value_info(key, type_of(x.dtype), shapes[key])
-        for key, x in inputs.items()
-    ]
-    made = helper.make_graph(nodes, name, starts, ends, constants)
-    opsets = [helper.make_opsetid("", OPSET)]
-    model = helper.make_model(made, opset_imports=opsets, ir_version=IR_VERSION)
-    model.producer_name = "maskformer_jax"
-    onnx.checker.check_model(model, full_check=True)
-    return model
-
-
-def _needed(
-    graph: Graph, outputs: Sequence[str]
-) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-    """Nodes and constants without those that no output is made of."""
-    read, nodes = set(outputs), []
-    for node in reversed(graph.nodes):
-        if read & set(node.output):
-            read.update(node.input)
-            nodes.append(node)
-    return nodes[::-1], [x for x in graph.constants.values() if x.name in read]
-
-
-def folded(equation: core.JaxprEqn, values: Sequence[Value]) -> list[np.ndarray] | None:
-    """The results of an equation of constants; none where they are not known, or too large."""
-    shapes = [variable.aval.shape for variable in equation.outvars]
-    is_length = equation.primitive.name == "dim_as_value"
-    if is_length or any(x.constant is None or not x.is_whole for x in values):
-        return None
-    if any(not isinstance(dim, int) for shape in shapes for dim in shape):
-        return None
-    most = max([LARGEST_FOLDED, *(x.constant.size for x in values)])
-    if sum(int(np.prod(shape)) for shape in shapes) > most:
-        return None
-    with jax.ensure_compile_time_eval():
-        found = equation.primitive.bind(*(x.constant for x in values), **equation.params)
-    return [np.asarray(x) for x in (found if equation.primitive.multiple_results else [found])]

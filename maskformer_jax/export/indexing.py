@@ -3,31 +3,24 @@
 A place outside of the array is an error of onnxruntime, where JAX would fill or cut.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from maskformer_jax.errors import InputError
-from maskformer_jax.export.graph import Dim, Graph, Value, type_of
+from maskformer_jax.export.graph import Dim, Graph, Step, Value
 
 _REFUSED = "an index of several axes at once can't be exported to ONNX"
 
 
-def gather(
-    graph: Graph,
-    inputs: Sequence[Value],
-    parameters: dict[str, Any],
-    shape: tuple[Dim, ...],
-    *_: Any,
-) -> str:
+def gather(graph: Graph, step: Step) -> str:
     """Entries or slices along one axis; the same or others in each entry of leading axes.
 
     Raises:
         InputError: several axes are indexed.
     """
-    values, index = inputs
-    numbers, sizes = parameters["dimension_numbers"], parameters["slice_sizes"]
+    values, index = step.inputs
+    numbers, sizes = step.parameters["dimension_numbers"], step.parameters["slice_sizes"]
     if len(numbers.start_index_map) != 1:
         raise InputError(_REFUSED)
     (axis,), name = numbers.start_index_map, graph.whole(values)
@@ -39,7 +32,7 @@ def gather(
     places = graph.reshape(places, index.shape[:-1])
     found = graph.add("Gather", name, places, axis=axis)
     # ONNX puts the axes of the index where the axis was, JAX where `offset_dims` leaves room.
-    rank, width = len(shape), len(index.shape) - 1
+    rank, width = len(step.shape), len(index.shape) - 1
     others = [place for place in range(rank) if not axis <= place < axis + width]
     order = np.empty(rank, int)
     order[list(numbers.offset_dims)] = others
@@ -54,7 +47,7 @@ def _slices(graph: Graph, name: str, axis: int, index: Value, size: Dim) -> str:
     """One slice."""
     if index.shape != (1,):
         raise InputError(_REFUSED)
-    begin = graph.add("Cast", graph.whole(index), to=type_of("int64"))
+    begin = graph.cast(graph.whole(index), "int64")
     end = graph.add("Add", begin, graph.size(size))
     return graph.add("Slice", name, begin, end, graph.size(axis))
 
@@ -65,24 +58,16 @@ def _of_each(graph: Graph, name: str, places: str, numbers: Any, axis: int) -> s
     in_order = tuple(numbers.operand_batching_dims) == leading
     if not in_order or tuple(numbers.start_indices_batching_dims) != leading:
         raise InputError(_REFUSED)
-    places = graph.add("Cast", places, to=type_of("int64"))
+    places = graph.cast(places, "int64")
     return graph.add("GatherND", name, places, batch_dims=axis)
 
 
-def dynamic_slice(
-    graph: Graph,
-    inputs: Sequence[Value],
-    parameters: dict[str, Any],
-    *_: Any,
-) -> str:
+def dynamic_slice(graph: Graph, step: Step) -> str:
     """A slice that begins where it is told, or as near to there as it fits."""
-    values, *begins = inputs
-    sizes, rank = parameters["slice_sizes"], len(values.shape)
+    values, *begins = step.inputs
+    sizes, rank = step.parameters["slice_sizes"], len(values.shape)
     one = graph.constant([1], "int64")
-    starts = [
-        graph.add("Cast", graph.add("Reshape", graph.name_of(x), one), to=type_of("int64"))
-        for x in begins
-    ]
+    starts = [graph.cast(graph.add("Reshape", graph.name_of(x), one), "int64") for x in begins]
     start = graph.add("Concat", *starts, axis=0)
     lengths, size = graph.shape(values.shape), graph.shape(sizes)
     start = graph.add("Max", start, graph.constant([0], "int64"))
@@ -91,14 +76,14 @@ def dynamic_slice(
     return graph.add("Slice", graph.whole(values), start, graph.add("Add", start, size), axes)
 
 
-def scatter_add(graph: Graph, inputs: Sequence[Value], parameters: dict[str, Any], *_: Any) -> str:
+def scatter_add(graph: Graph, step: Step) -> str:
     """Adds to columns of the last axis that are known.
 
     Raises:
         InputError: it adds elsewhere.
     """
-    values, index, updates = inputs
-    numbers, last = parameters["dimension_numbers"], len(values.shape) - 1
+    values, index, updates = step.inputs
+    numbers, last = step.parameters["dimension_numbers"], len(values.shape) - 1
     of_last = tuple(numbers.scatter_dims_to_operand_dims) == (last,)
     of_last &= tuple(numbers.inserted_window_dims) == (last,)
     of_last &= tuple(numbers.update_window_dims) == tuple(range(last))

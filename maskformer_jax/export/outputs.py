@@ -2,24 +2,22 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from maskformer_jax.config import Config
-from maskformer_jax.data.scaling import TRANSFORMS, FieldScaling, Scaling
+from maskformer_jax.data.scaling import FieldScaling, Scaling
 from maskformer_jax.data.schema import Schema
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.names import camel, probability, short, singular
 from maskformer_jax.evaluation.residuals import units
 from maskformer_jax.evaluation.section import place_of
+from maskformer_jax.export.indices import edge_matrix, ranks, vertices
 from maskformer_jax.tasks.task import Task
 from maskformer_jax.types import JETS, Batch
-
-# The number of a vertex is an int8.
-MOST_CONSTITUENTS = 127
 
 
 class Fields(NamedTuple):
@@ -243,57 +241,17 @@ def _objects(task: Task, schema: Schema, config: Config, several: bool) -> Itera
         axes = (2,) if leaf == "mask_logits" else ()
         if exists:
             yield Output(
-                f"{name}.{leaf}", name, of if axes else JETS, axes, _object_leaf(name, leaf)
+                f"{name}.{leaf}", name, of if axes else JETS, axes, partial(_leaf, name, leaf)
             )
 
 
-def _object_leaf(task: str, leaf: str) -> Callable[[Said], Array]:
-    return lambda said: getattr(said.network[task].objects, leaf)
-
-
-def ranks(size: Float[Array, "B Q"]) -> Int[Array, "B Q"]:
-    """Place of each entry in falling order; of equals the first comes first."""
-    place = jnp.arange(size.shape[1])
-    before = (size[:, None, :] > size[:, :, None]) | (
-        (size[:, None, :] == size[:, :, None]) & (place[None, :] < place[:, None])
-    )
-    return before.astype(jnp.int32).sum(-1)
+def _leaf(task: str, leaf: str, said: Said) -> Array:
+    return getattr(said.network[task].objects, leaf)
 
 
 def physical(values: Float[Array, "... R"], part: FieldScaling) -> Float[Array, "... R"]:
     """x of standardised values, in the units of the file; in float32."""
-    values = values * jnp.asarray(part.std, jnp.float32) + jnp.asarray(part.mean, jnp.float32)
-    columns = [
-        TRANSFORMS[transform.name].inverse(values[..., column], transform.scale, jnp)
-        for column, transform in enumerate(part.transforms)
-    ]
-    return jnp.stack(columns, axis=-1)
-
-
-def edge_matrix(values: Float[Array, "B P"], width: Any) -> Float[Array, "B L L"]:
-    """Values of the pairs of `pairs_of` in both triangles; 0 on the diagonal."""
-    place = jnp.arange(width)
-    low = jnp.minimum(place[:, None], place[None, :])
-    high = jnp.maximum(place[:, None], place[None, :])
-    index = jnp.where(low < high, high * (high - 1) // 2 + low, values.shape[1])
-    values = jnp.pad(values, ((0, 0), (0, 1)))
-    return values.at[:, index].get(mode="promise_in_bounds")
-
-
-def vertices(edges: Bool[Array, "B L L"]) -> Int[Array, "B L"]:
-    """The first constituent that edges connect each one to, itself if it is the first.
-
-    Squares of the matrix of edges: after k of them it holds all paths of up to 2^k edges.
-
-    At most `MOST_CONSTITUENTS`, and one of padding: the index below has no more entries.
-    """
-    length = edges.shape[-1]
-    reach = jnp.where(edges | jnp.eye(length, dtype=bool), 1.0, 0.0)
-    for _ in range(MOST_CONSTITUENTS.bit_length()):
-        reach = jnp.where(reach @ reach > 0, 1.0, 0.0)
-    limit = np.zeros(MOST_CONSTITUENTS + 1, np.int32)
-    refused = jnp.asarray(limit).at[jnp.asarray([length - 1])].get(mode="promise_in_bounds")
-    return reach.argmax(-1).astype(jnp.int32) + refused
+    return part.to_physical(values, jnp, jnp.float32)
 
 
 # Kind of task -> its outputs.

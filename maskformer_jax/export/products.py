@@ -1,21 +1,14 @@
 """Products of arrays as `MatMul`."""
 
 from collections.abc import Sequence
-from typing import Any
 
-from maskformer_jax.export.graph import Dim, Graph, Value
+from maskformer_jax.export.graph import Dim, Graph, Step, Value
 
 
-def dot_general(
-    graph: Graph,
-    inputs: Sequence[Value],
-    parameters: dict[str, Any],
-    shape: tuple[Dim, ...],
-    *_: Any,
-) -> str:
+def dot_general(graph: Graph, step: Step) -> str:
     """A product with any axes summed over and any in common, which stand first in the result."""
-    (left_sum, right_sum), (left_common, right_common) = parameters["dimension_numbers"]
-    left, right = inputs
+    (left_sum, right_sum), (left_common, right_common) = step.parameters["dimension_numbers"]
+    left, right = step.inputs
     left_free = _others(left, left_sum, left_common)
     right_free = _others(right, right_sum, right_common)
     one = _ordered(graph, left, (*left_common, *left_free, *left_sum))
@@ -28,7 +21,7 @@ def dot_general(
     two = _as_matrices(graph, two, right, common, right_sum, right_free)
     product = graph.add("MatMul", one, two)
     is_done = len(left_free) == len(right_free) == 1
-    return product if is_done else graph.reshape(product, shape)
+    return product if is_done else graph.reshape(product, step.shape)
 
 
 def _others(value: Value, *groups: Sequence[int]) -> list[int]:

@@ -18,7 +18,8 @@ from maskformer_jax.evaluation.trained import Trained, load_run
 from maskformer_jax.export import athena
 from maskformer_jax.export import check as checks
 from maskformer_jax.export.function import Exported, Input, inputs_of
-from maskformer_jax.export.outputs import MOST_CONSTITUENTS, outputs_of
+from maskformer_jax.export.indices import MOST_CONSTITUENTS
+from maskformer_jax.export.outputs import outputs_of
 from maskformer_jax.files import write_whole
 from maskformer_jax.training.run_folder import CONFIG_FILE
 from maskformer_jax.types import JETS
@@ -86,7 +87,7 @@ def export_run(
     from maskformer_jax.export.stablehlo import runner, to_stablehlo
 
     content = to_stablehlo(exported)
-    found = checks.compare(exported, runner(content, exported, names), trained.config, names)
+    found = checks.compare(exported, runner(content, exported, names), trained.config, names, 6)
     about = description(exported, trained.config, names)
     write_whole(_beside(path), json.dumps(about, indent=1).encode())
     write_whole(path, content)
@@ -144,7 +145,7 @@ def onnx_of(
         track_selection: of Athena.
         texts: configuration and normalisation of the run, for `load_onnx`.
     """
-    from maskformer_jax.export.graph import to_onnx
+    from maskformer_jax.export.translation import to_onnx
 
     gnn = athena.metadata(exported.inputs, [*names.values()], name, track_selection)
     about = description(exported, config, names) | dict(texts or {})

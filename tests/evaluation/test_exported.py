@@ -8,6 +8,7 @@ import pytest
 
 from maskformer_jax.__main__ import main as maskformer
 from maskformer_jax.data import JetFile
+from maskformer_jax.evaluation import run as evaluation
 from maskformer_jax.evaluation.trained import load_run
 from maskformer_jax.export.function import inputs_of
 from maskformer_jax.export.reading import load_onnx, raw
@@ -54,8 +55,9 @@ def test_one_jet_after_another_as_in_a_prediction_file(network, exported, test_p
         np.testing.assert_array_equal(said["Tagger_TrackOrigin"], in_file["Tagger_aux_TrackOrigin"])
 
 
-def test_metrics_are_those_of_the_run(network, exported, test_path, tmp_path):
-    options = ["--test_file", str(test_path), "--plot.formats=[png]"]
+def test_metrics_are_those_of_the_run(network, exported, test_path, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation, "draw_plots", lambda *_: None)
+    options = ["--test_file", str(test_path), "--evaluation.display.first=0"]
     results = []
     for words in (["--run", str(network)], ["--onnx", str(exported / "many.onnx")]):
         folder = tmp_path / words[0]

@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from maskformer_jax.errors import InputError
 from maskformer_jax.export import athena
 from maskformer_jax.export.check import compare, made_up
-from maskformer_jax.export.outputs import vertices
+from maskformer_jax.export.indices import vertices
 from maskformer_jax.export.run import session
 
 

@@ -7,8 +7,8 @@ import pytest
 from jax import export
 
 from maskformer_jax.errors import InputError
-from maskformer_jax.export.graph import to_onnx
 from maskformer_jax.export.run import session
+from maskformer_jax.export.translation import to_onnx
 
 FUNCTIONS = {
     "activations": lambda x, i: [
