@@ -19,10 +19,9 @@ from maskformer_jax.study.claims import confront
 from maskformer_jax.study.collect import collect
 from maskformer_jax.study.comparison import SIGNIFICANT
 from maskformer_jax.study.config import StudyConfig
-from maskformer_jax.study.cost import cost_table
 from maskformer_jax.study.figures import caption, draw_figures, draw_logs
 from maskformer_jax.study.limits import precision, resolution, tests_done
-from maskformer_jax.study.overview import changes, judged, published
+from maskformer_jax.study.overview import changes, cost_table, judged, published
 from maskformer_jax.study.plan import Run
 from maskformer_jax.study.templating import environment
 
