@@ -42,8 +42,6 @@ Tree = TypeVar("Tree")
 # logs, and tensorstore prints, what waited for one. Whatever fails raises an exception as well.
 absl.logging.set_verbosity(absl.logging.FATAL)
 logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-# Orbax asks for it with every save and never shows it; what it returns is never freed (0.1.86).
-# tensorstore.experimental_collect_matching_metrics = lambda *_: []
 _unraisablehook = sys.unraisablehook
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+import tensorstore
 from jaxtyping import PyTree
 
 from maskformer_jax.errors import InputError
@@ -16,6 +17,8 @@ from maskformer_jax.training.manifest import DIFFERS, DamagedError, unseal
 
 Tree = TypeVar("Tree")
 MOST_OF_A_REASON = 200
+# Orbax asks for it with every save and never shows it; what it returns is never freed (0.1.86).
+tensorstore.experimental_collect_matching_metrics = lambda *_: []
 
 
 class NoneGoodError(InputError):
