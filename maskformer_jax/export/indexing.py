@@ -3,6 +3,7 @@
 A place outside of the array is an error of onnxruntime, where JAX would fill or cut.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,14 @@ def gather(graph: Graph, step: Step) -> str:
     """
     values, index = step.inputs
     numbers, sizes = step.parameters["dimension_numbers"], step.parameters["slice_sizes"]
-    if len(numbers.start_index_map) != 1:
+    axes, name = tuple(numbers.start_index_map), graph.whole(values)
+    collapsed = tuple(numbers.collapsed_slice_dims)
+    if index.shape == (len(axes),) and (len(axes) > 1 or not collapsed):
+        found = _slice(graph, name, axes, index, [sizes[axis] for axis in axes])
+        return graph.reshape(found, step.shape) if collapsed else found
+    if len(axes) != 1 or collapsed != axes:
         raise InputError(_REFUSED)
-    (axis,), name = numbers.start_index_map, graph.whole(values)
-    if tuple(numbers.collapsed_slice_dims) != (axis,):
-        return _slices(graph, name, axis, index, sizes[axis])
+    (axis,) = axes
     places = graph.whole(index)
     if numbers.operand_batching_dims:
         return _of_each(graph, name, places, numbers, axis)
@@ -43,13 +47,11 @@ def gather(graph: Graph, step: Step) -> str:
     return graph.add("Transpose", found, perm=order.tolist())
 
 
-def _slices(graph: Graph, name: str, axis: int, index: Value, size: Dim) -> str:
-    """One slice."""
-    if index.shape != (1,):
-        raise InputError(_REFUSED)
+def _slice(graph: Graph, name: str, axes: Sequence[int], index: Value, sizes: Sequence[Dim]) -> str:
+    """One slice along some axes."""
     begin = graph.cast(graph.whole(index), "int64")
-    end = graph.add("Add", begin, graph.size(size))
-    return graph.add("Slice", name, begin, end, graph.size(axis))
+    end = graph.add("Add", begin, graph.shape(sizes))
+    return graph.add("Slice", name, begin, end, graph.constant(axes, "int64"))
 
 
 def _of_each(graph: Graph, name: str, places: str, numbers: Any, axis: int) -> str:

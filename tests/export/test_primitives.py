@@ -31,7 +31,8 @@ FUNCTIONS = {
         jnp.tensordot(x[:, :, None, None] + jnp.ones((4, 2, 3)), jnp.ones((2, 3, 5)), 2),
     ],
     "indices": lambda x, i: [
-        jnp.take_along_axis(x[None], i[None, :, None], axis=1), x[:, 0][i], x[i], x[:, 1], x[0],
+        jnp.take_along_axis(x[None], i[None, :, None], axis=1), x[:, 0][i], x[i],
+        x[:, 1], x[0], x[0, :2], x[0, 1],
         jnp.take(x, jnp.array([2, 0]), axis=1),
         x.at[..., jnp.array([1, 3])].add(x[:, :2]),
     ],
