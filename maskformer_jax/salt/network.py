@@ -191,7 +191,9 @@ def read_encoder(node: Any, has_decoder: bool) -> Encoder:
         "norm": {"name": NORMS[norm][0], "learnt": NORMS[norm][1], "epsilon": EPSILON},
         "norm_position": kind,
         "gated": hidden["gated"],
-        "feedforward_dim": hidden["hidden_dim"] or 2 * width,
+        "feedforward_dim": whole(
+            hidden["hidden_dim"] or 2 * width, f"{where}.dense_kwargs.hidden_dim"
+        ),
         "activation": activation(hidden["activation"], f"{where}.dense_kwargs.activation"),
         "output_dim": given["out_dim"],
         "output_norm": "after",

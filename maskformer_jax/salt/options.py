@@ -57,7 +57,8 @@ def module(node: Any, where: str, *kinds: str) -> Module:
     if not isinstance(path, str):
         raise InputError(f"`{where}` must be a module with a `class_path`; got {_short(node)}")
     place, _, kind = path.rpartition(".")
-    if kind not in kinds or place not in CLASSES[kind]:
+    # A class alone is found by Salt's parser among those that fit.
+    if kind not in kinds or place not in ("", *CLASSES[kind]):
         near = nearest(kind, kinds)
         raise InputError(
             f"`{where}` is a {path}, which is not converted{near}; what is: {', '.join(kinds)}"

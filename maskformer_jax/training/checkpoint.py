@@ -220,13 +220,9 @@ def save_params(run: Path, params: PyTree) -> None:
 def _save_alone(
     best: ocp.CheckpointManager, step: int, params: dict[str, jax.Array], progress: Progress
 ) -> None:
-    summary = {"progress": progress._asdict(), "params": describe(params)}
-    best.save(
-        step,
-        args=ocp.args.Composite(
-            params=ocp.args.StandardSave(params), summary=ocp.args.JsonSave(seal(summary))
-        ),
-    )
+    summary = ocp.args.JsonSave(seal({"progress": progress._asdict(), "params": describe(params)}))
+    arrays = ocp.args.StandardSave(params)
+    best.save(step, args=ocp.args.Composite(params=arrays, summary=summary))
 
 
 def _give_memory_back() -> None:

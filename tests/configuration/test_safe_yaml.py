@@ -120,3 +120,34 @@ def test_files(tmp_path):
     for path, message in ((tmp_path, "not a file"), (tmp_path / "none", "no such file")):
         with pytest.raises(InputError, match=message):
             read_file(path)
+
+
+FOREIGN = {
+    "an alias is what it stands for": ("a: &x [1]\nb: *x", {"a": [1], "b": [1]}),
+    "a merge gives way to what is there": ("a: &x {p: 1, q: 2}\nb: {<<: *x, q: 3}",
+                                           {"a": {"p": 1, "q": 2}, "b": {"p": 1, "q": 3}}),
+    "the first of several merges wins": ("a: {<<: [{p: 1}, {p: 2, q: 2}]}",
+                                         {"a": {"p": 1, "q": 2}}),
+    "keys are text": ("{0: a, null: b, yes: c}", {"0": "a", "null": "b", "yes": "c"}),
+}  # fmt: skip
+LAUGHS = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+LAUGHS += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
+FOREIGN_REFUSED = {
+    "itself": ("a: &x [*x]", "more than 20 levels"),
+    "more than it shows": ("\n".join(LAUGHS), "more than 10000 values"),
+    "a tag": ("a: !!python/name:os.system x", "tags are not read"),
+    "twice": ("{a: 1, a: 2}", "`a` is there twice"),
+    "a merge of a number": ("a: {<<: 3}", "followed by a mapping"),
+    "a list as a key": ("? [1]\n: 2", "a key must be text"),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), FOREIGN.values(), ids=FOREIGN)
+def test_files_of_others_are_read_as_what_they_stand_for(text, expected):
+    assert parse(text, foreign=True) == expected
+
+
+@pytest.mark.parametrize(("text", "said"), FOREIGN_REFUSED.values(), ids=FOREIGN_REFUSED)
+def test_files_of_others_hold_plain_data_alone(text, said):
+    with pytest.raises(InputError, match=said):
+        parse(text, foreign=True)
