@@ -20,12 +20,12 @@ from benchmarks.made import at_least, chosen
 from benchmarks.peer_process import Ask, FailedError, peer
 from benchmarks.settings import is_random, options
 from benchmarks.tables import Table
-from benchmarks.turns import medians, timed
+from benchmarks.turns import load_warning, rounds, spread, timed
 from maskformer_jax.weighting import METHODS
 
 LAYER = ((128, 128), (128,), (128, 256), (256,))
-COLUMNS = {"method": "", "ms": ".3f", "/equal": ".2f", "/floor": ".2f", "float64": ".0e"}
-COLUMNS |= {"TorchJD ms": ".3f", "ratio": ".3f"}
+COLUMNS = {"method": "", "ms": ".3f", "least": ".3f", "most": ".3f", "/equal": ".2f"}
+COLUMNS |= {"/floor": ".2f", "float64": ".0e", "TorchJD ms": ".3f", "ratio": ".3f"}
 
 
 def run(
@@ -59,7 +59,7 @@ def measure(
     total = jax.jit(lambda tree: sum(jnp.sum(leaf) for leaf in jax.tree.leaves(tree)))
     readers = {"one array": jnp.asarray(given["grads"]), "the tree": split(given["grads"])}
     works = {kind: lambda tree=tree: timed(total, tree)[0] for kind, tree in readers.items()}
-    rounded, notes = {}, []
+    rounded, notes = {}, load_warning()
     with tempfile.TemporaryDirectory() as folder:
         if ask:
             for field, array in given.items():
@@ -77,14 +77,17 @@ def measure(
             with suppress(FailedError):
                 if ask and ask("make", name) and ask("run", name) > 0:
                     works[f"TorchJD {name}"] = partial(ask, "run", name)
-        times = medians(works, repeats)
+        spreads = {label: spread(x) for label, x in rounds(works, repeats).items()}
+    times = {label: values[0] for label, values in spreads.items()}
     kind = min(readers, key=times.get)
     rate = num_tasks * parameters * 4e-9 / times[kind]
     title = (
         f"{num_tasks} tasks, {parameters:,} parameters; floor: reading the gradients "
         f"twice at {rate:.1f} GB/s (sum over {kind})"
     )
-    rows = [row(name, times, 2 * times[kind], error) for name, error in rounded.items()]
+    rows = [
+        row(name, times, spreads[name], 2 * times[kind], error) for name, error in rounded.items()
+    ]
     ratios = [x[-1] for x in rows if x[-1] is not None]
     if ratios:
         mean = f"{len(ratios)} methods: {geometric_mean(ratios):.3f}"
@@ -93,12 +96,17 @@ def measure(
 
 
 def row(
-    name: str, times: dict[str, float], floor: float, rounded: float | None
+    name: str,
+    times: dict[str, float],
+    spreads: tuple[float, float, float],
+    floor: float,
+    rounded: float | None,
 ) -> list[str | float | None]:
     """Cells of a method."""
     ours, theirs = times[name], times.get(f"TorchJD {name}")
     compared = [1e3 * theirs, ours / theirs] if theirs else [None, None]
-    return [name, 1e3 * ours, ours / times["equal"], ours / floor, rounded, *compared]
+    shown = [1e3 * seconds for seconds in spreads]
+    return [name, *shown, ours / times["equal"], ours / floor, rounded, *compared]
 
 
 def inputs(num_tasks: int, parameters: int) -> dict[str, np.ndarray]:

@@ -5,17 +5,21 @@ Types and defaults are those of the arguments. The help is what the docstring sa
 """
 
 import argparse
+import ast
 import inspect
 import re
 import shlex
+import sys
+from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from maskformer_jax.commands.arguments import Parser
+from maskformer_jax.errors import InputError
 
 NAMES = ("data", "training", "scaling", "weights", "report")
 NAMES += ("gpu", "aggregators", "toy", "export", "precision", "solvers")
-PARTS = {name: import_module(f"benchmarks.{name}").run for name in NAMES}
 SHARED = {
     "model": "YAML file, or name of one in configs",
     "file": "training file",
@@ -36,20 +40,49 @@ def parse(argv: list[str] | None, description: str) -> dict[str, Any]:
     Raises:
         InputError: an option is unknown, abbreviated or wrong.
     """
+    argv = sys.argv[1:] if argv is None else argv
     parser = Parser(description=description)
     parts = parser.add_subparsers(required=True)
-    for name, run in PARTS.items():
-        summary, _, arguments = inspect.getdoc(run).partition("Args:")
-        summary = summary.splitlines()[0].replace("%", "%%")
+    for name in NAMES:
+        text = _docstring(name)
+        summary = text.splitlines()[0].replace("%", "%%")
         part = parts.add_parser(name, help=summary, description=summary)
-        part.set_defaults(run=run, output=None)
-        meanings = SHARED | dict(ARGUMENT.findall(arguments))
-        for option in inspect.signature(run).parameters.values():
-            _add(part, option, " ".join(meanings[option.name].split()).replace("%", "%%"))
-        if name != "report":
-            text = "all numbers as JSON, the tables beside it; empty: no file; default: %(default)s"
-            part.add_argument("--output", default=f"runs/{name}.json", help=text)
+        # Nothing but a line is read of the others, which may need what is not there.
+        if name in argv:
+            _fill(part, name, text)
     return vars(parser.parse_args(argv))
+
+
+def _docstring(name: str) -> str:
+    """Of the function `run` of a benchmark, which is not imported."""
+    tree = ast.parse((Path(__file__).parent / f"{name}.py").read_text())
+    (run,) = (x for x in tree.body if isinstance(x, ast.FunctionDef) and x.name == "run")
+    return ast.get_docstring(run)
+
+
+def run_of(name: str) -> Callable:
+    """The function that runs a benchmark.
+
+    Raises:
+        InputError: a package is missing.
+    """
+    try:
+        return import_module(f"benchmarks.{name}").run
+    except ModuleNotFoundError as error:
+        cure = "pip install -r requirements-dev.txt"
+        raise InputError(f"`{name}` needs {error.name}, which is missing; {cure}") from error
+
+
+def _fill(part: argparse.ArgumentParser, name: str, text: str) -> None:
+    """The options of a benchmark, from its function and what its docstring says of them."""
+    run = run_of(name)
+    part.set_defaults(run=run, output=None)
+    meanings = SHARED | dict(ARGUMENT.findall(text.partition("Args:")[2]))
+    for option in inspect.signature(run).parameters.values():
+        _add(part, option, " ".join(meanings[option.name].split()).replace("%", "%%"))
+    if name != "report":
+        text = "all numbers as JSON, the tables beside it; empty: no file; default: %(default)s"
+        part.add_argument("--output", default=f"runs/{name}.json", help=text)
 
 
 def _add(part: argparse.ArgumentParser, option: inspect.Parameter, text: str) -> None:

@@ -35,6 +35,15 @@ def medians(
     return {label: float(np.median(x)) for label, x in rounds(works, repeats, warm).items()}
 
 
+def load_warning() -> list[str]:
+    """A line for a table if other programs keep the cores busy: its times are too long then."""
+    busy, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
+    text = (
+        f"{busy:.1f} programs wanted the {cores} cores at the start: times are too long, and vary"
+    )
+    return [text] if busy > 0.5 * cores else []
+
+
 def spread(values: Sequence[float]) -> tuple[float, float, float]:
     """The median, and the least and the most of the values."""
     return float(np.median(values)), float(min(values)), float(max(values))

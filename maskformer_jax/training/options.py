@@ -4,6 +4,10 @@ Options that are one value per loss, or name losses, are written by the losses' 
 """
 
 import dataclasses
+import functools
+import inspect
+import operator
+import types
 import typing
 from typing import Any
 
@@ -17,16 +21,29 @@ BY_NAME = {"values": dict[str, float], "names": list[str], "name": str}
 def _options(method: Method) -> type:
     shared = () if method.family == "loss" else (SharedOptions,)
     base = {"base_options": chosen_by("base", "methods", options=True)}
-    left_out = ("num_tasks", *method.from_caller)
+    known = inspect.signature(method).parameters
+    unknown = [f.name for f in dataclasses.fields(SharedOptions) if f.name not in known]
+    left_out = ("num_tasks", *method.from_caller, *unknown)
     found = options_of(method, *shared, leave_out=left_out, choices=base)
     forms, made = method.per_loss, []
     for f in dataclasses.fields(found):
-        annotation = _by_name(f.type, forms[f.name]) if forms.get(f.name) in BY_NAME else f.type
+        annotation = _of_yaml(f.type)
+        if forms.get(f.name) in BY_NAME:
+            annotation = _by_name(annotation, forms[f.name])
         default = {} if f.default is dataclasses.MISSING else {"default": f.default}
         made.append((f.name, annotation, dataclasses.field(**default, metadata=f.metadata)))
     options = dataclasses.make_dataclass("Options", made, frozen=True, kw_only=True)
     options.__doc__ = found.__doc__
     return options
+
+
+def _of_yaml(annotation: Any) -> Any:
+    """A type without NumPy's and JAX's numbers."""
+    if typing.get_origin(annotation) not in (typing.Union, types.UnionType):
+        return annotation
+    members = typing.get_args(annotation)
+    plain = [x for x in members if x.__module__.split(".")[0] not in ("numpy", "jaxtyping")]
+    return functools.reduce(operator.or_, plain)
 
 
 def _by_name(annotation: Any, form: str) -> Any:

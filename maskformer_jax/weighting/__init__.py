@@ -4,6 +4,11 @@
 first link of a chain: `optax.chain(METHODS["equal"](6), optax.adamw(1e-3))`. Nothing here knows
 what the tasks are.
 
+Where a docstring says nothing else, a factory returns a transformation: gradients `[K, ...]` in,
+`sum_k w_k g_k` out, with the last weights as its state; one of family `loss` requires `losses`.
+A number among the options may be one of NumPy or JAX, traced too, or a schedule: a function of the
+number of updates so far.
+
 Every factory raises ValueError where `num_tasks` is not positive or an option breaks its rule, in
 one line with the option, the rule and the value, and TypeError for an option that it does not have.
 What a docstring says under `Raises` comes on top.
@@ -11,6 +16,9 @@ What a docstring says under `Raises` comes on top.
 
 from maskformer_jax.weighting._aligned_mtl import aligned_mtl as aligned_mtl
 from maskformer_jax.weighting._cagrad import cagrad as cagrad
+from maskformer_jax.weighting._compose import accumulate as accumulate
+from maskformer_jax.weighting._compose import method_state as method_state
+from maskformer_jax.weighting._compose import skip_non_finite as skip_non_finite
 from maskformer_jax.weighting._config import config as config
 from maskformer_jax.weighting._cosmos import cosmos as cosmos
 from maskformer_jax.weighting._cr_mogm import cr_mogm as cr_mogm

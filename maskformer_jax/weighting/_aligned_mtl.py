@@ -1,6 +1,5 @@
 """Aligned multi-task learning: gradients made orthogonal and equally long (arXiv 2305.19000)."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -8,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from maskformer_jax.weighting import _checks as check
+from maskformer_jax.weighting._checks import Values
 from maskformer_jax.weighting._gradients import from_gramian
 from maskformer_jax.weighting._gramian import Gramian, Vector, reciprocal
 from maskformer_jax.weighting._losses import Weighting, plain
@@ -26,7 +26,7 @@ def common_eigenvalue(eigenvalues: Vector, rank: Int[Array, ""], scale: str) -> 
     return eigenvalues[jnp.clip(position, 0, num_tasks - 1)]
 
 
-def weights(gramian: Gramian, *, preference: Sequence[float], scale: str) -> Vector:
+def weights(gramian: Gramian, *, preference: Values, scale: str) -> Vector:
     """w = B p with B = sqrt(s) V Lambda^-1/2 V^T over the eigenvalues kept."""
     dtype = gramian.dtype
     # B does not depend on the unit; in this one no eigenvalue is close to the ends of the type.
@@ -42,7 +42,7 @@ def weights(gramian: Gramian, *, preference: Sequence[float], scale: str) -> Vec
 def aligned_mtl(
     num_tasks: int,
     *,
-    preference: Sequence[float] | None = None,
+    preference: Values | None = None,
     scale: Literal["min", "median", "rmse"] = "min",
     **options: Any,
 ) -> Weighting:
@@ -57,13 +57,6 @@ def aligned_mtl(
         preference: positive weights p of the aligned gradients; none: all 1.
         scale: s is the `min`, the lower `median` or the mean (`rmse`) of the eigenvalues kept.
             `min`, the paper's, lets the weakest direction of all decide about the update's length.
-        **options: `SharedOptions`.
-
-    Returns:
-        A transformation of family `gramian`: task gradients `[K, ...]` in, `sum_k w_k g_k` out.
-
-    State:
-        The last weights.
 
     Laws: equivariant under permutations of the tasks; homogeneous in a common factor of the
     gradients.

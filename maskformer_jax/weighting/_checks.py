@@ -1,11 +1,18 @@
 """What methods are told, checked before anything is traced: one line, the rule and the value."""
 
+import operator
 import sys
 from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, UInt
+from jaxtyping import Array, Bool, Float, Shaped, UInt
+
+# What options may be beside Python's own numbers: NumPy's and JAX's, whose values may be traced.
+Number = float | jnp.number | Shaped[Array, ""]
+Values = Sequence[float] | Shaped[Array, " K"]
+# An integer, or a key of `jax.random`.
+Seed = int | jnp.integer | Shaped[Array, "..."]
 
 
 def option(condition: bool, name: str, rule: str, value: object) -> None:
@@ -21,10 +28,31 @@ def option(condition: bool, name: str, rule: str, value: object) -> None:
         raise ValueError(f"`{name}` must {rule}; got {value!r}")
 
 
-def num_tasks(number: int) -> None:
-    """Raises ValueError unless the number of tasks is a positive integer."""
-    fits = isinstance(number, int) and not isinstance(number, bool) and number > 0
-    option(fits, "num_tasks", "be a positive integer", number)
+def num_tasks(number: int) -> int:
+    """The number of tasks, as Python's own integer.
+
+    Raises:
+        ValueError: it is no positive integer.
+    """
+    rule = "be a positive integer"
+    if isinstance(number, jax.Array):
+        rule += ", and no array: name it in `static_args` of optax.inject_hyperparams"
+    found = index(None if isinstance(number, jax.Array) else number)
+    option(found is not None and found > 0, "num_tasks", rule, number)
+    return found
+
+
+def index(value: object) -> int | None:
+    """The integer that Python, NumPy or JAX holds; None for anything else."""
+    try:
+        return None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return None
+
+
+def is_traced(value: object) -> bool:
+    """Whether its numbers are not known yet: rules are for those that are."""
+    return isinstance(value, jax.core.Tracer)
 
 
 def is_number(value: object) -> bool:
@@ -34,30 +62,46 @@ def is_number(value: object) -> bool:
     return is_real and bool(abs(value) <= sys.float_info.max)
 
 
-def number(name: str, value: object, rule: str, holds: Callable[[float], bool]) -> None:
-    """Raises ValueError unless `value` is a finite number for which `holds` is true."""
-    option(is_number(value) and holds(value), name, rule, value)
+def number(name: str, value: Number, rule: str, holds: Callable[[float], bool]) -> Number:
+    """A finite number for which `holds` is true, or a traced one.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if is_traced(value) and value.ndim == 0:
+        return value
+    found = _item(value)
+    option(is_number(found) and holds(found), name, rule, value)
+    return found
 
 
-def positive(name: str, value: object) -> None:
-    """Raises ValueError unless `value` is a finite number above 0."""
-    number(name, value, "be a positive number", lambda x: x > 0)
+def _item(value: object) -> object:
+    """Python's own number in place of an array or a scalar of NumPy's or JAX's."""
+    has_one = getattr(value, "ndim", None) == 0 and not is_traced(value)
+    return value.item() if has_one else value
 
 
-def not_negative(name: str, value: object, rule: str = "be a number of at least 0") -> None:
-    """Raises ValueError unless `value` is a finite number of at least 0."""
-    number(name, value, rule, lambda x: x >= 0)
+def positive(name: str, value: Number) -> Number:
+    """A finite number above 0."""
+    return number(name, value, "be a positive number", lambda x: x > 0)
 
 
-def below_one(name: str, value: object) -> None:
-    """Raises ValueError unless `value` is a number from 0 to below 1."""
-    number(name, value, "be a number from 0 to below 1", lambda x: 0 <= x < 1)
+def not_negative(name: str, value: Number, rule: str = "be a number of at least 0") -> Number:
+    """A finite number of at least 0."""
+    return number(name, value, rule, lambda x: x >= 0)
 
 
-def integer(name: str, value: object, lowest: int = 0, highest: int = 2**31 - 1) -> None:
-    """Raises ValueError unless `value` is an integer, and no bool, from `lowest` to `highest`."""
-    fits = isinstance(value, int) and not isinstance(value, bool) and lowest <= value <= highest
+def below_one(name: str, value: Number) -> Number:
+    """A number from 0 to below 1."""
+    return number(name, value, "be a number from 0 to below 1", lambda x: 0 <= x < 1)
+
+
+def integer(name: str, value: object, lowest: int = 0, highest: int = 2**31 - 1) -> int:
+    """An integer, and no bool, from `lowest` to `highest`."""
+    found = index(value)
+    fits = found is not None and lowest <= found <= highest
     option(fits, name, f"be an integer from {lowest} to {highest}", value)
+    return found
 
 
 def true_or_false(name: str, value: object) -> None:
@@ -70,67 +114,96 @@ def one_of(name: str, value: object, known: Sequence[object]) -> None:
     option(value in known, name, f"be one of {tuple(known)}", value)
 
 
-def key(seed: int) -> UInt[Array, " W"]:
-    """Raw key of a state before the first step.
+def key(seed: Seed) -> UInt[Array, " W"]:
+    """Raw key of a state before the first step, from a seed or a key of either kind.
 
     Raises:
-        ValueError: `seed` is no integer from 0 to 2^32 - 1.
+        ValueError: `seed` is no integer from 0 to 2^32 - 1, and no key of JAX's usual kind.
     """
-    integer("seed", seed, highest=2**32 - 1)
-    return jax.random.PRNGKey(seed)
+    if isinstance(seed, jax.Array):
+        usual = jax.eval_shape(jax.random.PRNGKey, 0)
+        is_key = jnp.issubdtype(seed.dtype, jax.dtypes.prng_key)
+        found = jax.random.key_data(seed) if is_key else seed
+        if (found.shape, found.dtype) == (usual.shape, usual.dtype):
+            return found
+        if is_traced(seed) and seed.ndim == 0 and jnp.issubdtype(seed.dtype, jnp.integer):
+            return jax.random.PRNGKey(seed)
+    return jax.random.PRNGKey(integer("seed", seed, highest=2**32 - 1))
 
 
-def values(count: int, name: str, given: Sequence[float]) -> list[float]:
-    """Finite floats, one for each of `count` tasks.
+def values(
+    count: int, name: str, given: Values, rule: str = "", holds: Callable = bool
+) -> list | Array:
+    """Finite floats, one for each of `count` tasks; an array where they are traced.
+
+    Args:
+        count: number of tasks K.
+        name: of the option.
+        given: the values.
+        rule: what they must do beyond that, in full.
+        holds: whether the values as a list do; not asked of traced ones.
 
     Raises:
-        ValueError: another number of values, or one that is not finite.
+        ValueError: another number of values, one that is not finite, or the rule is broken.
     """
-    num_tasks(count)
+    if is_traced(given) and given.shape == (count,):
+        return given
+    if hasattr(given, "tolist") and not is_traced(given):
+        given = given.tolist()
     is_list = isinstance(given, Sequence) and not isinstance(given, str) and len(given) == count
-    fits = is_list and all(is_number(value) for value in given)
+    found = [_item(value) for value in given] if is_list else []
+    if is_list and any(map(is_traced, found)):
+        return jnp.stack([jnp.asarray(value, jnp.float32) for value in found])
+    fits = is_list and all(map(is_number, found))
     option(fits, name, f"hold {count} finite values, one per task", given)
-    return [float(value) for value in given]
+    found = [float(value) for value in found]
+    option(not rule or holds(found), name, rule, found)
+    return found
 
 
-def number_or_values(count: int, name: str, given: Sequence[float] | float) -> list[float]:
+def number_or_values(count: int, name: str, given: Values | Number) -> list | Array:
     """The same, where a single number stands for all."""
-    num_tasks(count)
-    return values(count, name, [given] * count if is_number(given) else given)
+    given = _item(given)
+    one = is_number(given) or (is_traced(given) and given.ndim == 0)
+    return values(count, name, [given] * count if one else given)
 
 
-def preference(
-    count: int, given: Sequence[float] | None, total: float | None = None
-) -> list[float]:
+def preference(count: int, given: Values | None, total: float | None = None) -> list | Array:
     """Positive values, one per task; none: ones, or equal values that add up to `total`.
 
     Raises:
         ValueError: another number of values, or one that is not positive.
     """
-    num_tasks(count)
     if given is None:
         return [1.0 if total is None else total / count] * count
-    found = values(count, "preference", given)
-    option(min(found) > 0, "preference", "hold positive values", found)
-    return found
+    return values(count, "preference", given, "hold positive values", lambda x: min(x) > 0)
 
 
-def shares(count: int, given: Sequence[float]) -> list[float]:
+def shares(count: int, given: Values) -> list | Array:
     """The option `weights`: values that are not negative and not all zero, one per task.
 
     Raises:
         ValueError: another number of values, one that is negative, or nothing but zeros.
     """
-    found = values(count, "weights", given)
     rule = "hold values that are not negative and not all zero"
-    option(min(found) >= 0 and any(found), "weights", rule, found)
-    return found
+    return values(count, "weights", given, rule, lambda x: min(x) >= 0 and any(x))
 
 
-def ray(count: int, given: Sequence[float] | None) -> list[float]:
+def ray(count: int, given: Values | None) -> list | Array:
     """Such weights as a direction of losses; none: the same for all."""
-    num_tasks(count)
     return shares(count, [1.0 / count] * count if given is None else given)
+
+
+def active(count: int, given: Array) -> Bool[Array, " K"]:
+    """The argument `active`: True for each task that takes part.
+
+    Raises:
+        ValueError: it has another shape, or is no array of booleans.
+    """
+    found = jnp.asarray(given)
+    fits = found.shape == (count,) and found.dtype == bool
+    option(fits, "active", f"be {count} booleans, one per task", given)
+    return found
 
 
 def losses(

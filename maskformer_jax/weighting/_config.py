@@ -1,19 +1,19 @@
 """Conflict-free update: the same cosine with every task gradient (ConFIG, arXiv 2408.11104)."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
 
 from maskformer_jax.weighting import _checks as check
+from maskformer_jax.weighting._checks import Values
 from maskformer_jax.weighting._gradients import from_gramian
 from maskformer_jax.weighting._gramian import Gramian, Vector, cosines, norms, pinv_dot, reciprocal
 from maskformer_jax.weighting._losses import Weighting, plain
 from maskformer_jax.weighting._method import method
 
 
-def weights(gramian: Gramian, *, preference: Sequence[float]) -> Vector:
+def weights(gramian: Gramian, *, preference: Values) -> Vector:
     """w = v (1^T M v)/(v^T M v) with v = D^-1 C^+ p, lengths D and cosines C.
 
     All products are those of gradients of length 1, so that M may have any size.
@@ -32,9 +32,7 @@ def weights(gramian: Gramian, *, preference: Sequence[float]) -> Vector:
 
 
 @method("gramian")
-def config(
-    num_tasks: int, *, preference: Sequence[float] | None = None, **options: Any
-) -> Weighting:
+def config(num_tasks: int, *, preference: Values | None = None, **options: Any) -> Weighting:
     """The direction with the same cosine with every task gradient, as long as they agree with it.
 
     The direction is d = G_u^+ p, with the pseudo-inverse of the gradients of length 1, and the
@@ -44,14 +42,10 @@ def config(
     Args:
         num_tasks: number of tasks K.
         preference: positive relative sizes p of the cosines; none: all the same.
-        **options: `SharedOptions`.
 
     Returns:
         A transformation of family `gramian`: task gradients `[K, ...]` in, `sum_k w_k g_k` out. A
         gradient of length zero has weight 0.
-
-    State:
-        The last weights.
 
     Laws: equivariant under permutations of the tasks; homogeneous in a common factor of the
     gradients; the update goes up for no task, where the gradients are linearly independent.

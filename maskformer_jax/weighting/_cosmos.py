@@ -1,24 +1,28 @@
 """COSMOS: weighted sum of the losses, kept near the ray of the weights (arXiv 2103.13392)."""
 
-from collections.abc import Sequence
 from functools import partial
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from maskformer_jax.weighting import _checks as check
+from maskformer_jax.weighting._checks import Number, Values
 from maskformer_jax.weighting._losses import Weighting, from_losses, plain
 from maskformer_jax.weighting._method import method
+from maskformer_jax.weighting._rows import Active, active_share
 
 # Below this length losses have no direction.
 SHORTEST = 1e-12
 
 
 def cosmos_weights(
-    losses: Float[Array, " K"], *, lam: float, ray: Sequence[float]
+    losses: Float[Array, " K"], active: Active, *, lam: Number, ray: Values, mean: bool
 ) -> Float[Array, " K"]:
     """w = r - lam d cos(r, L)/dL."""
     r = jnp.asarray(ray, losses.dtype)
+    if active is not None:
+        r, losses = jnp.where(active, jnp.stack([r, losses]), 0.0)
+        r = r * active_share(active) if mean else r
     length = jnp.linalg.norm(losses)
     has_direction = length > SHORTEST
     per_length = jnp.where(has_direction, 1.0 / jnp.where(has_direction, length, 1.0), 0.0)
@@ -28,7 +32,7 @@ def cosmos_weights(
 
 
 @method("loss", weights_follow_losses=True, per_loss={"weights": "values"})
-def cosmos(num_tasks: int, *, lam: float, weights: Sequence[float] | None = None) -> Weighting:
+def cosmos(num_tasks: int, *, lam: Number, weights: Values | None = None) -> Weighting:
     """Weighted sum of the losses less lam times the cosine between losses and weights.
 
     S = r.L - lam cos(r, L), so w = r - lam (r/(|r| |L|) - (r.L) L/(|r| |L|^3)): the second term
@@ -38,10 +42,6 @@ def cosmos(num_tasks: int, *, lam: float, weights: Sequence[float] | None = None
         num_tasks: number of tasks K.
         lam: not negative; 0 is the weighted sum alone, a large one counts the direction most.
         weights: r, not negative and not all zero; none: 1/K for all tasks.
-
-    Returns:
-        A transformation that takes task gradients `[K, ...]` and returns `sum_k w_k g_k`. Family
-        `loss`: its `update` requires `losses`.
 
     State:
         The last weights. Losses whose length is below 1e-12 have no direction: then w = r.
@@ -53,7 +53,8 @@ def cosmos(num_tasks: int, *, lam: float, weights: Sequence[float] | None = None
 
     Source: Ruchte and Grabocka, Scalable Pareto Front Approximation, arXiv 2103.13392.
     """
-    check.not_negative("lam", lam)
+    lam = check.not_negative("lam", lam)
     ray = check.ray(num_tasks, weights)
-    step = plain(num_tasks, partial(cosmos_weights, lam=lam, ray=ray))
+    how = {"lam": lam, "ray": ray, "mean": weights is None}
+    step = plain(num_tasks, partial(cosmos_weights, **how), by_active=True)
     return from_losses("cosmos", num_tasks, *step)

@@ -8,10 +8,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
 from maskformer_jax.weighting import _checks as check
+from maskformer_jax.weighting._checks import Number, Values
 from maskformer_jax.weighting._gradients import from_gramian
 from maskformer_jax.weighting._gramian import Gramian, Vector
 from maskformer_jax.weighting._losses import Weighting, Weights
 from maskformer_jax.weighting._method import METHODS, method
+from maskformer_jax.weighting._rows import Active
 
 
 class CRMOGMState(NamedTuple):
@@ -31,10 +33,16 @@ class CRMOGMState(NamedTuple):
 
 
 def weights(
-    gramian: Gramian, state: CRMOGMState, losses: Vector | None = None, *, base: Weights, a: float
+    gramian: Gramian,
+    state: CRMOGMState,
+    losses: Vector | None = None,
+    active: Active = None,
+    *,
+    base: Weights,
+    a: Number,
 ) -> tuple[Vector, CRMOGMState]:
     """w_t = a w_(t-1) + (1 - a) base(M_t), and the base's own weights in the first step."""
-    found, base_state = base(gramian, state.base, losses)
+    found, base_state = base(gramian, state.base, losses, active)
     mean = a * state.weights.astype(found.dtype) + (1 - a) * found
     values = jnp.where(state.started, mean, found)
     residual = getattr(base_state, "residual", state.residual)
@@ -47,7 +55,8 @@ def cr_mogm(
     *,
     base: str,
     base_options: Mapping[str, Any] | None = None,
-    a: float = 0.9,
+    a: Number = 0.9,
+    preference: Values | None = None,
     **options: Any,
 ) -> Weighting:
     """The running mean of another method's weights, which follow a single batch less closely.
@@ -61,11 +70,8 @@ def cr_mogm(
         base: name of a method of family `gramian`, other than this one.
         base_options: options of the base, but for those that are said of all parameters
             (`shared`, `own_weights`, `granularity`); none: its defaults.
+        preference: of the base.
         a: weight of the past, from 0 (the base itself) to below 1.
-        **options: `SharedOptions`.
-
-    Returns:
-        A transformation of family `gramian`: task gradients `[K, ...]` in, `sum_k w_k g_k` out.
 
     State:
         The last weights; the base's residual; whether a step was made; the base's state.
@@ -81,7 +87,6 @@ def cr_mogm(
     Source: Zhou et al., On the Convergence of Stochastic Multi-Objective Gradient Manipulation and
     Beyond, NeurIPS 2022.
     """
-    check.num_tasks(num_tasks)
     known = [
         name
         for name, entry in METHODS.items()
@@ -93,8 +98,16 @@ def cr_mogm(
     check.option(is_mapping, "base_options", "map names of options to values", base_options)
     own = given.keys() & {"shared", "own_weights", "granularity"}
     check.option(not own, "base_options", "leave what is said of all parameters out", sorted(own))
-    check.below_one("a", a)
+    a = check.below_one("a", a)
+    if preference is not None:
+        both = "preference" in given
+        check.option(
+            not both, "preference", "be left out beside that of `base_options`", preference
+        )
+        given = {**given, "preference": preference}
     inner = METHODS[base](num_tasks, **given)
+    rule = "hold numbers in place of schedules"
+    check.option(inner.weights is not None, "base_options", rule, base_options)
 
     def initial() -> CRMOGMState:
         ones, zero = jnp.ones(num_tasks, jnp.float32), jnp.zeros((), jnp.float32)

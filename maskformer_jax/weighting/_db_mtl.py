@@ -1,6 +1,5 @@
 """Dual balancing: gradients of log losses, all brought to the largest length (arXiv 2308.12029)."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -8,6 +7,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting import _rows
+from maskformer_jax.weighting._checks import Number, Values
 from maskformer_jax.weighting._gradients import from_gradients
 from maskformer_jax.weighting._losses import Weighting
 from maskformer_jax.weighting._method import method
@@ -41,9 +41,9 @@ def own_inverse_loss(
 def db_mtl(
     num_tasks: int,
     *,
-    beta: float = 0.9,
-    sigma: float = 0.0,
-    preference: Sequence[float] | None = None,
+    beta: Number = 0.9,
+    sigma: Number = 0.0,
+    preference: Values | None = None,
     **options: Any,
 ) -> Weighting:
     """The sum of averaged log-loss gradients, each stretched to the length of the longest.
@@ -57,7 +57,6 @@ def db_mtl(
         beta: memory of the average, from 0 (none) to below 1.
         sigma: not negative; how fast the memory fades with the steps, 0: never.
         preference: positive factors p_k of the stretched gradients; none: ones.
-        **options: `SharedOptions`.
 
     Returns:
         A transformation whose `update` requires `losses`, not negative. Family `gradient`.
@@ -76,8 +75,8 @@ def db_mtl(
 
     Source: Lin et al., Dual-Balancing for Multi-Task Learning, arXiv 2308.12029, Algorithm 1.
     """
-    check.below_one("beta", beta)
-    check.not_negative("sigma", sigma)
+    beta = check.below_one("beta", beta)
+    sigma = check.not_negative("sigma", sigma)
     factors = check.preference(num_tasks, preference)
 
     def initial(params: PyTree) -> DBMTLState:
@@ -85,15 +84,22 @@ def db_mtl(
         return DBMTLState(ones, _rows.zero_rows(num_tasks, params), step)
 
     def combine(
-        task_grads: PyTree, state: DBMTLState, losses: Float[Array, " K"] | None, *_
+        task_grads: PyTree,
+        state: DBMTLState,
+        losses: Float[Array, " K"] | None,
+        second: None,
+        active: _rows.Active,
     ) -> tuple[PyTree, DBMTLState]:
+        del second
         losses = check.losses("db_mtl", num_tasks, losses, lowest=0.0)
         step = state.step + 1
         memory = beta / step.astype(jnp.float32) ** sigma
         log_grads = _rows.scale_rows(task_grads, 1.0 / (losses + EPS))
         averages = _rows.move_average(state.averages, log_grads, 1.0 - memory)
         lengths = _rows.row_norms(averages)
-        weights = jnp.asarray(factors, lengths.dtype) * lengths.max() / (lengths + EPS)
+        largest = lengths.max(where=active, initial=0.0)
+        weights = jnp.asarray(factors, lengths.dtype) * largest / (lengths + EPS)
+        weights = weights if active is None else jnp.where(active, weights, 0.0)
         return _rows.weighted_sum(averages, weights), DBMTLState(weights, averages, step)
 
     return from_gradients(num_tasks, initial, combine, own=own_inverse_loss, **options)

@@ -1,6 +1,5 @@
 """DualProj: the mean gradient projected onto the cone without conflict (GEM, arXiv 1706.08840)."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -8,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from maskformer_jax.weighting import _checks as check
+from maskformer_jax.weighting._checks import Values
 from maskformer_jax.weighting._gradients import from_gramian
 from maskformer_jax.weighting._gramian import Gramian, Vector, dot, reciprocal, split
 from maskformer_jax.weighting._losses import Weighting
@@ -15,7 +15,7 @@ from maskformer_jax.weighting._method import method
 from maskformer_jax.weighting._solvers import nonnegative, solved
 
 
-def weights(gramian: Gramian, *, preference: Sequence[float]) -> tuple[Vector, Float[Array, ""]]:
+def weights(gramian: Gramian, *, preference: Values) -> tuple[Vector, Float[Array, ""]]:
     """argmin {v.M v : v >= p}, for gradients of length 1 with bounds p_k |g_k|, scaled back."""
     unit = split(gramian)
     preference = jnp.asarray(preference, gramian.dtype)
@@ -27,9 +27,7 @@ def weights(gramian: Gramian, *, preference: Sequence[float]) -> tuple[Vector, F
 
 
 @method("gramian")
-def dualproj(
-    num_tasks: int, *, preference: Sequence[float] | None = None, **options: Any
-) -> Weighting:
+def dualproj(num_tasks: int, *, preference: Values | None = None, **options: Any) -> Weighting:
     """The preferred sum of the task gradients, projected onto the directions that harm no task.
 
     The projection of sum_k p_k g_k onto {d : g_j.d >= 0 for all j} is sum_k w_k g_k with
@@ -38,10 +36,6 @@ def dualproj(
     Args:
         num_tasks: number of tasks K.
         preference: p, positive; none: 1/K for each task, the mean gradient.
-        **options: `SharedOptions`.
-
-    Returns:
-        A transformation of family `gramian`: task gradients `[K, ...]` in, `sum_k w_k g_k` out.
 
     State:
         The last weights, and `residual`: the largest relative violation of the conditions for a
@@ -58,4 +52,4 @@ def dualproj(
     """
     sizes = check.preference(num_tasks, preference, total=1.0)
     step = solved(num_tasks, partial(weights, preference=sizes))
-    return from_gramian(num_tasks, *step, **options)
+    return from_gramian(num_tasks, *step, mean=preference is None, **options)

@@ -9,8 +9,10 @@ import optax
 from jaxtyping import Array, Float, Int32
 
 from maskformer_jax.weighting import _checks as check
+from maskformer_jax.weighting._checks import Number
 from maskformer_jax.weighting._losses import Weighting, add_to_mean, floored, from_losses
 from maskformer_jax.weighting._method import method
+from maskformer_jax.weighting._rows import Active
 
 
 class DWAState(NamedTuple):
@@ -32,7 +34,12 @@ class DWAState(NamedTuple):
 
 
 def weights(
-    losses: Float[Array, " K"], state: DWAState, *, temperature: float, steps_per_epoch: int
+    losses: Float[Array, " K"],
+    state: DWAState,
+    active: Active,
+    *,
+    temperature: Number,
+    steps_per_epoch: int,
 ) -> tuple[Float[Array, " K"], DWAState]:
     """w = K softmax(r/T), r_k = L_k(t-1)/L_k(t-2) over the epochs t (Eq. 5.7 and 5.8)."""
     epoch, position = jnp.divmod(state.step, steps_per_epoch)
@@ -41,7 +48,9 @@ def weights(
     before = jnp.where(begins, state.last, state.before)
     ratio = floored(last) / floored(before)
     # The largest is taken off before the division, which could overflow.
-    values = losses.shape[0] * jax.nn.softmax((ratio - ratio.max()) / temperature)
+    largest = ratio.max(where=active, initial=-jnp.inf)
+    number = losses.shape[0] if active is None else active.sum()
+    values = number * jax.nn.softmax((ratio - largest) / temperature, where=active)
     values = jnp.where(epoch < 2, 1.0, values)
     current = add_to_mean(state.current, losses, position)
     return values, DWAState(values, optax.safe_increment(state.step), current, last, before)
@@ -49,7 +58,7 @@ def weights(
 
 @method("loss", from_caller=("steps_per_epoch",))
 def dwa(
-    num_tasks: int, *, temperature: float = 2.0, steps_per_epoch: int | None = None
+    num_tasks: int, *, temperature: Number = 2.0, steps_per_epoch: int | None = None
 ) -> Weighting:
     """Weighted sum of the losses, with weights by how little each loss fell from epoch to epoch.
 
@@ -79,8 +88,8 @@ def dwa(
 
     Source: Liu, Johns and Davison, arXiv 1803.10704; Eq. 5.7 and 5.8 of the thesis.
     """
-    check.positive("temperature", temperature)
-    check.integer("steps_per_epoch", steps_per_epoch, 1)
+    temperature = check.positive("temperature", temperature)
+    steps_per_epoch = check.integer("steps_per_epoch", steps_per_epoch, 1)
 
     def initial() -> DWAState:
         ones = jnp.ones(num_tasks, jnp.float32)

@@ -1,6 +1,5 @@
 """Plain sum of the task losses (Eq. 3.3 of the thesis)."""
 
-from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._losses import Weighting
 from maskformer_jax.weighting._method import method
 from maskformer_jax.weighting._static import static
@@ -24,5 +23,4 @@ def equal(num_tasks: int) -> Weighting:
 
     Source: linear scalarisation; Eq. 3.3 of the thesis.
     """
-    check.num_tasks(num_tasks)
     return static(num_tasks, weights=[1.0] * num_tasks)

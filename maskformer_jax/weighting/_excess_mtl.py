@@ -7,11 +7,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
 from maskformer_jax.weighting import _checks as check
+from maskformer_jax.weighting._checks import Number
 from maskformer_jax.weighting._gradients import from_gradients
 from maskformer_jax.weighting._losses import Weighting
 from maskformer_jax.weighting._method import method
 from maskformer_jax.weighting._options import OWN_WEIGHTS
-from maskformer_jax.weighting._rows import weighted_sum, wide, zero_rows
+from maskformer_jax.weighting._rows import Active, sum_entries, weighted_sum, wide, zero_rows
 
 EPS = 1e-7
 
@@ -39,14 +40,14 @@ def excess_risks(grads: PyTree, squares: PyTree) -> Float[Array, " K"]:
     """e_k = sum over parameters of g^2/sqrt(A + 1e-7)."""
 
     def risks(g: Array, a: Array) -> Array:
-        return jnp.sum((g * g / jnp.sqrt(a + EPS)).reshape(g.shape[0], -1), axis=1)
+        return sum_entries(g * g / jnp.sqrt(a + EPS))
 
     return sum(jax.tree.leaves(jax.tree.map(risks, grads, squares))).astype(jnp.float32)
 
 
 @method("gradient")
 def excess_mtl(
-    num_tasks: int, *, step_size: float = 0.01, warmup_steps: int = 0, **options: Any
+    num_tasks: int, *, step_size: Number = 0.01, warmup_steps: int = 0, **options: Any
 ) -> Weighting:
     """A weighted sum that turns to the tasks furthest from what they could reach.
 
@@ -58,7 +59,6 @@ def excess_mtl(
         num_tasks: number of tasks K.
         step_size: eta, positive; larger values follow the risks faster.
         warmup_steps: updates with w = 1 whose mean risk is e_0; 0 and 1: the first alone.
-        **options: `SharedOptions`.
 
     Returns:
         A transformation: task gradients `[K, ...]` in, `sum_k w_k g_k` out, with the weights after
@@ -77,8 +77,8 @@ def excess_mtl(
 
     Source: He et al., Robust Multi-Task Learning with Excess Risks, arXiv 2402.02009, Section 3.
     """
-    check.positive("step_size", step_size)
-    check.integer("warmup_steps", warmup_steps)
+    step_size = check.positive("step_size", step_size)
+    warmup_steps = check.integer("warmup_steps", warmup_steps)
     first_steps = max(warmup_steps, 1)
 
     def initial(params: PyTree) -> ExcessMTLState:
@@ -86,16 +86,24 @@ def excess_mtl(
         zeros = jnp.zeros_like(ones)
         return ExcessMTLState(ones, zeros, zero_rows(num_tasks, params), zeros, step)
 
-    def combine(task_grads: PyTree, state: ExcessMTLState, *_) -> tuple[PyTree, ExcessMTLState]:
+    def combine(
+        task_grads: PyTree, state: ExcessMTLState, losses: Any, second: None, active: Active
+    ) -> tuple[PyTree, ExcessMTLState]:
+        del losses, second
         grads = wide(task_grads)
         squares = jax.tree.map(lambda a, g: (a + g * g).astype(a.dtype), state.squares, grads)
         risks = excess_risks(grads, squares)
         warm = state.step < first_steps
         mean = state.initial_risks + (risks - state.initial_risks) / (state.step + 1)
         initial_risks = jnp.where(warm, mean, state.initial_risks)
-        moved = jax.nn.log_softmax(state.log_weights + step_size * risks / (initial_risks + EPS))
-        log_weights = jnp.where(warm, state.log_weights, moved)
-        weights = jnp.where(warm, 1.0, num_tasks * jnp.exp(moved))
+        moved = state.log_weights + step_size * risks / (initial_risks + EPS)
+        moved, number = jax.nn.log_softmax(moved, where=active), num_tasks
+        after = moved
+        if active is not None:
+            # The active tasks keep the share that they have together.
+            after, number = moved + jax.nn.logsumexp(state.log_weights, where=active), active.sum()
+        log_weights = jnp.where(warm, state.log_weights, after)
+        weights = jnp.where(warm, 1.0, number * jnp.exp(moved))
         after = ExcessMTLState(weights, log_weights, squares, initial_risks, state.step + 1)
         return weighted_sum(task_grads, weights), after
 

@@ -1,6 +1,5 @@
 """FairGrad: the update that is alpha-fair to the tasks (arXiv 2402.15638)."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -8,16 +7,18 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from maskformer_jax.weighting import _checks as check
+from maskformer_jax.weighting._bargaining import bargain
+from maskformer_jax.weighting._checks import Number, Values
 from maskformer_jax.weighting._gradients import from_gramian
 from maskformer_jax.weighting._gramian import Gramian, Vector, equilibrate, norms
 from maskformer_jax.weighting._losses import Weighting
 from maskformer_jax.weighting._method import method
 from maskformer_jax.weighting._options import OWN_WEIGHTS
-from maskformer_jax.weighting._solvers import bargain, solved
+from maskformer_jax.weighting._solvers import solved
 
 
 def weights(
-    gramian: Gramian, *, alpha: float, preference: Sequence[float]
+    gramian: Gramian, *, alpha: Number, preference: Values
 ) -> tuple[Vector, Float[Array, ""]]:
     """w with (M w)_k = (p_k / w_k)^(1/alpha).
 
@@ -25,26 +26,29 @@ def weights(
     gradients of about unit length is posed relative to that, which keeps all powers within range.
     """
     powers = jnp.asarray(preference, gramian.dtype)
-    if alpha == 0:
-        return powers / len(powers), jnp.zeros(())
+    mean = powers / len(powers)
+    if not check.is_traced(alpha) and alpha == 0:
+        return mean, jnp.zeros(())
     present = norms(gramian) > 0
     scaled, lengths = equilibrate(gramian)
     longest = jnp.max(jnp.where(present, lengths, 0.0))
     longest = jnp.where(present.any(), longest, 1.0)
     lengths = jnp.where(present, lengths / longest, 1.0)
+    is_mean, alpha = alpha == 0, alpha + (alpha == 0)
     share = 1 / (1 + alpha)
     alone = powers**share * lengths ** ((1 - alpha) * share)
     found, residual = bargain(scaled, alone, alpha)
     values = found / lengths * longest ** (-2 * alpha * share)
-    return jnp.where(present, values, 0.0), residual
+    values = jnp.where(present, values, 0.0)
+    return jnp.where(is_mean, mean, values), jnp.where(is_mean, 0.0, residual)
 
 
 @method("gramian")
 def fairgrad(
     num_tasks: int,
     *,
-    alpha: float = 1.0,
-    preference: Sequence[float] | None = None,
+    alpha: Number = 1.0,
+    preference: Values | None = None,
     **options: Any,
 ) -> Weighting:
     """The update of largest alpha-fair utility sum_k p_k (g_k.d)^(1-alpha) / (1-alpha).
@@ -57,7 +61,6 @@ def fairgrad(
         alpha: fairness, not negative. 0: the mean gradient; 1: proportional fairness, Nash-MTL
             without its clip; the larger, the more the task with the smallest gain decides.
         preference: p, positive: (M w)_k = (p_k / w_k)^(1/alpha); none: 1.
-        **options: `SharedOptions`.
 
     Returns:
         A transformation of family `gramian`: task gradients `[K, ...]` in, `sum_k w_k g_k` out.
@@ -78,7 +81,7 @@ def fairgrad(
     Source: Ban and Ji, Fair Resource Allocation in Multi-Task Learning, Section 4,
     arXiv 2402.15638.
     """
-    check.not_negative("alpha", alpha, "be at least 0")
+    alpha = check.not_negative("alpha", alpha, "be at least 0")
     powers = check.preference(num_tasks, preference)
-    step = solved(num_tasks, partial(weights, alpha=float(alpha), preference=powers))
-    return from_gramian(num_tasks, *step, own=OWN_WEIGHTS["weights"], **options)
+    step = solved(num_tasks, partial(weights, alpha=alpha, preference=powers))
+    return from_gramian(num_tasks, *step, own=OWN_WEIGHTS["weights"], mean=alpha == 0, **options)

@@ -1,6 +1,5 @@
 """Fast adaptive multitask optimisation: all losses fall at the same rate (arXiv 2306.03792)."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -10,8 +9,10 @@ import optax
 from jaxtyping import Array, Float, Int32, PyTree
 
 from maskformer_jax.weighting import _checks as check
+from maskformer_jax.weighting._checks import Number, Values
 from maskformer_jax.weighting._losses import Weighting, from_losses
 from maskformer_jax.weighting._method import method
+from maskformer_jax.weighting._rows import Active, keep_rows
 
 
 class FAMOState(NamedTuple):
@@ -33,20 +34,28 @@ class FAMOState(NamedTuple):
 
 
 def move(
-    state: FAMOState, log_after: Float[Array, " K"], optimiser: optax.GradientTransformation
+    state: FAMOState,
+    log_after: Float[Array, " K"],
+    optimiser: optax.GradientTransformation,
+    active: Active,
 ) -> tuple[Float[Array, " K"], PyTree]:
     """m and the optimiser's state after a step that changed log D to `log_after`.
 
-    d = J^T delta with J = d softmax(m)/dm and delta = log D - log D'.
+    d = J^T delta with J = d softmax(m)/dm and delta = log D - log D'. Where only some tasks are
+    active, those move that were so in the last step too, which had weights then.
     """
-    z = jax.nn.softmax(state.logits)
+    if active is not None:
+        active = active & (state.weights > 0)
+    z = jax.nn.softmax(state.logits, where=active)
     delta = state.log_losses - log_after
+    delta = delta if active is None else jnp.where(active, delta, 0.0)
     slope = z * (delta - jnp.sum(z * delta))
     change, moved = optimiser.update(slope, state.optimiser, state.logits)
     found = (optax.apply_updates(state.logits, change), moved)
+    before = (state.logits, state.optimiser)
+    found = found if active is None else keep_rows(found, before, active)
     # The first update has no losses before it.
-    stays = partial(jnp.where, state.step == 0)
-    return jax.tree.map(stays, (state.logits, state.optimiser), found)
+    return jax.tree.map(partial(jnp.where, state.step == 0), before, found)
 
 
 @method(
@@ -55,10 +64,10 @@ def move(
 def famo(
     num_tasks: int,
     *,
-    learning_rate: float = 0.025,
-    decay: float = 1e-3,
-    min_losses: Sequence[float] | float = 0.0,
-    eps: float = 1e-8,
+    learning_rate: Number = 0.025,
+    decay: Number = 1e-3,
+    min_losses: Values | Number = 0.0,
+    eps: Number = 1e-8,
     second_forward: bool = True,
 ) -> Weighting:
     """Weighted sum of the losses whose weights let the logarithms of all losses fall alike.
@@ -99,9 +108,9 @@ def famo(
     Source: Liu et al., arXiv 2306.03792; Algorithm 2 of the thesis, whose weight has a logarithm
     too many.
     """
-    check.positive("learning_rate", learning_rate)
-    check.not_negative("decay", decay)
-    check.positive("eps", eps)
+    learning_rate = check.positive("learning_rate", learning_rate)
+    decay = check.not_negative("decay", decay)
+    eps = check.positive("eps", eps)
     check.true_or_false("second_forward", second_forward)
     smallest = check.number_or_values(num_tasks, "min_losses", min_losses)
     optimiser = optax.chain(optax.add_decayed_weights(decay), optax.adam(learning_rate))
@@ -118,19 +127,21 @@ def famo(
     def weights(
         losses: Float[Array, " K"],
         state: FAMOState,
+        active: Active,
         losses_after: Float[Array, " K"] | None = None,
     ) -> tuple[Float[Array, " K"], FAMOState]:
         """The weights after the move of m."""
         after = losses if losses_after is None else losses_after
         shape = jnp.shape(after)
         check.option(shape == (num_tasks,), "losses_after", f"have shape ({num_tasks},)", shape)
-        logits, moved = move(state, log_distance(jnp.asarray(after)), optimiser)
+        logits, moved = move(state, log_distance(jnp.asarray(after)), optimiser, active)
         log_losses = log_distance(losses)
         # softmax(m - log D) is (z/D)/sum(z/D) without quotients that overflow.
-        values = jax.nn.softmax(logits - log_losses)
+        values = jax.nn.softmax(logits - log_losses, where=active)
         step = optax.safe_increment(state.step)
         return values, FAMOState(values, logits, log_losses, step, moved)
 
     needs = ("losses_after",) if second_forward else ()
-    by = {"lowest": min(0.0, *smallest), "needs": needs}
+    lowest = min(0.0, *smallest) if isinstance(smallest, list) else None
+    by = {"lowest": lowest, "needs": needs}
     return from_losses("famo", num_tasks, initial, weights, **by)

@@ -7,15 +7,20 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from maskformer_jax.weighting import _checks as check
+from maskformer_jax.weighting._checks import Number
 from maskformer_jax.weighting._losses import Weighting, from_losses, plain
 from maskformer_jax.weighting._method import method
+from maskformer_jax.weighting._rows import Active
 
 
 def weights(
-    losses: Float[Array, " K"], *, exponents: Sequence[float], eps: float
+    losses: Float[Array, " K"], active: Active, *, focus: Sequence[bool], eps: Number
 ) -> Float[Array, " K"]:
-    """w_k = S a_k / (L_k + eps) of S = prod_k (L_k + eps)^a_k, the exponents being a (Eq. 5.1)."""
-    powers = jnp.asarray(exponents, losses.dtype)
+    """w_k = S a_k / (L_k + eps), S = prod_k (L_k + eps)^a_k, a_k = 1/K + [k in F]/m (Eq. 5.1)."""
+    one, focused = jnp.ones_like(losses), jnp.asarray(focus, losses.dtype)
+    if active is not None:
+        one, focused = one * active, focused * active
+    powers = one / jnp.maximum(one.sum(), 1) + focused / jnp.maximum(focused.sum(), 1)
     shifted = losses + eps
     total = jnp.exp(jnp.sum(powers * jnp.log(shifted)))
     return total * powers / shifted
@@ -38,7 +43,7 @@ def check_focus(num_tasks: int, focus: Sequence[int] | None) -> list[int]:
 
 
 @method("loss", weights_follow_losses=True, per_loss={"focus": "names"})
-def gls(num_tasks: int, *, focus: Sequence[int] | None = None, eps: float = 1e-8) -> Weighting:
+def gls(num_tasks: int, *, focus: Sequence[int] | None = None, eps: Number = 1e-8) -> Weighting:
     """Geometric mean of the losses: S = (prod_k L_k)^(1/K).
 
     w_k = dS/dL_k = S/(K L_k), so that a task counts the same whatever the scale of its loss. With
@@ -55,9 +60,6 @@ def gls(num_tasks: int, *, focus: Sequence[int] | None = None, eps: float = 1e-8
         A transformation that takes task gradients `[K, ...]` and returns `sum_k w_k g_k`. Family
         `loss`: its `update` requires `losses`, none of them negative.
 
-    State:
-        The last weights.
-
     Raises:
         ValueError: `num_tasks` is not positive, `focus` or `eps` breaks its rule, or, outside
             `jit`, a loss is negative.
@@ -70,11 +72,8 @@ def gls(num_tasks: int, *, focus: Sequence[int] | None = None, eps: float = 1e-8
     Source: Chennupati et al., MultiNet++, arXiv 1904.08492; Eq. 5.1 and, with a focus, 6.1 of the
     thesis.
     """
-    check.num_tasks(num_tasks)
-    check.positive("eps", eps)
+    eps = check.positive("eps", eps)
     focused = check_focus(num_tasks, focus)
-    exponents = [
-        1.0 / num_tasks + (1.0 / len(focused) if k in focused else 0.0) for k in range(num_tasks)
-    ]
-    step = plain(num_tasks, partial(weights, exponents=exponents, eps=eps))
+    how = {"focus": [k in focused for k in range(num_tasks)], "eps": eps}
+    step = plain(num_tasks, partial(weights, **how), by_active=True)
     return from_losses("gls", num_tasks, *step, lowest=0.0)

@@ -1,6 +1,5 @@
 """GradDrop: of the gradients of an entry those of one sign, which is drawn (arXiv 2010.06808)."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -8,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree, UInt32
 
 from maskformer_jax.weighting import _checks as check
+from maskformer_jax.weighting._checks import Number, Seed, Values
 from maskformer_jax.weighting._gradients import from_gradients
 from maskformer_jax.weighting._losses import Weighting
 from maskformer_jax.weighting._method import method
@@ -26,7 +26,7 @@ class GradDropState(NamedTuple):
     key: UInt32[Array, "2"]
 
 
-def drop_signs(grads: Float[Array, "K ..."], leak: Sequence[float], key: Array) -> Array:
+def drop_signs(grads: Float[Array, "K ..."], leak: Values, key: Array) -> Array:
     """Sum over tasks of the gradients that survive, for one leaf.
 
     Task by task: a compiled sum over a short leading axis is slow on CPU.
@@ -49,7 +49,7 @@ def drop_signs(grads: Float[Array, "K ..."], leak: Sequence[float], key: Array) 
 
 @method("gradient", per_loss={"leak": "values"})
 def graddrop(
-    num_tasks: int, *, leak: float | Sequence[float] = 0.0, seed: int = 0, **options: Any
+    num_tasks: int, *, leak: Number | Values = 0.0, seed: Seed = 0, **options: Any
 ) -> Weighting:
     """For each entry of the parameters the sum of the gradients of one sign, which is drawn.
 
@@ -62,8 +62,7 @@ def graddrop(
         num_tasks: number of tasks K.
         leak: from 0 to 1, one number or one per task: the part of a gradient that always passes.
             0 is full dropping, 1 the plain sum.
-        seed: of the draws, from 0 to 2^32 - 1.
-        **options: `SharedOptions`.
+        seed: of the draws, from 0 to 2^32 - 1, or a key.
 
     Returns:
         A transformation: task gradients `[K, ...]` in, the sum of what survives out. Family
@@ -80,7 +79,8 @@ def graddrop(
     Source: Chen et al., Just Pick a Sign, arXiv 2010.06808, Section 3 and Algorithm 1.
     """
     leaks = check.number_or_values(num_tasks, "leak", leak)
-    check.option(min(leaks) >= 0 and max(leaks) <= 1, "leak", "lie between 0 and 1", leak)
+    fits = check.is_traced(leaks) or (min(leaks) >= 0 and max(leaks) <= 1)
+    check.option(fits, "leak", "lie between 0 and 1", leak)
     first = GradDropState(jnp.ones(num_tasks, jnp.float32), check.key(seed))
 
     def combine(task_grads: PyTree, state: GradDropState, *_) -> tuple[PyTree, GradDropState]:

@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting import _options, _rows
 from maskformer_jax.weighting._losses import Weighting, Weights, separate
 from maskformer_jax.weighting._options import OWN_WEIGHTS, OwnWeights
+from maskformer_jax.weighting._rows import Active, without_derivative
 
 
 class TaskState(NamedTuple):
@@ -53,6 +54,9 @@ def from_gramian(
     weights: Weights,
     *,
     own: OwnWeights = OWN_WEIGHTS["one"],
+    mean: bool | Bool[Array, ""] = False,
+    divide: bool = False,
+    some: bool = True,
     **options: Any,
 ) -> Weighting:
     """A method of family `gramian` from its weights.
@@ -60,12 +64,15 @@ def from_gramian(
     Args:
         num_tasks: number of tasks K.
         initial: makes the state of the method before the first step.
-        weights: `weights(gramian, state, losses) -> (weights, state)`. The weights keep the type of
-            the Gramian, the state its own.
+        weights: `weights(gramian, state, losses, active) -> (weights, state)`. The weights keep the
+            type of the Gramian, the state its own. Tasks that are not active have zeros in the
+            Gramian, and what is said of them is not looked at.
         own: weights of the parameters that one task alone reaches, by the method's definition. It
             gets the weights of the gradients as given and the state of the method, which has those
             of the gradients after `normalise` and `preference`; of several groups the mean counts.
-        **options: `SharedOptions`.
+        mean: whether the weights are those of a mean, 1/K, which is one of the active tasks then.
+        divide: as of `scales_of`.
+        some: whether tasks may be left out of an update.
 
     Returns:
         A transformation with a `TaskState`. Its `update` takes `gramian` in place of the inner
@@ -75,20 +82,38 @@ def from_gramian(
     Raises:
         ValueError: `num_tasks` is not positive, or an option breaks its rule.
     """
-    check.num_tasks(num_tasks)
     chosen = _options.SharedOptions(**options)
     own, many = OWN_WEIGHTS.get(chosen.own_weights, own), chosen.granularity != "model"
-    scales = _options.scales_of(num_tasks, chosen)
+    scales = _options.scales_of(num_tasks, chosen, divide=divide)
+
+    def of_one(
+        gramian: Float[Array, "K K"],
+        state: PyTree,
+        losses: Float[Array, " K"] | None,
+        active: Active,
+    ) -> tuple[Float[Array, " K"], PyTree]:
+        values, after = weights(gramian, state, losses, active)
+        if active is None:
+            return values, after
+        share = jnp.where(mean, _rows.active_share(active), 1.0).astype(values.dtype)
+        return jnp.where(active, values * share, 0.0), _rows.keep_rows(after, state, active)
 
     def of_gramian(
-        gramian: Float[Array, "*G K K"], state: PyTree, losses: Float[Array, " K"] | None = None
+        gramian: Float[Array, "*G K K"],
+        state: PyTree,
+        losses: Float[Array, " K"] | None = None,
+        active: Active = None,
     ) -> tuple[Float[Array, "*G K"], PyTree]:
         """The weights of scaled gradients follow from the scaled Gramian."""
-        of_group = jax.vmap(weights, in_axes=(0, 0, None)) if many else weights
+        if active is not None:
+            gramian = jnp.where(active[:, None] & active, gramian, 0.0)
+            losses = None if losses is None else jnp.where(active, losses, 1.0)
+        of_group = jax.vmap(of_one, in_axes=(0, 0, None, None)) if many else of_one
+        gramian = without_derivative(gramian)
         scale = scales(gramian, losses)
         # One factor at a time: the product of two could overflow.
         scaled = gramian * scale[..., :, None] * scale[..., None, :]
-        values, after = of_group(scaled, state, losses)
+        values, after = of_group(scaled, state, losses, active)
         return values * scale, _rows.cast_like(after, state)
 
     def start(params: PyTree) -> PyTree:
@@ -97,7 +122,7 @@ def from_gramian(
         groups = max(_options.group_index(params, chosen.granularity, chosen.shared)) + 1
         return jax.tree.map(lambda x: jnp.broadcast_to(x, (groups, *x.shape)), initial())
 
-    def weighed(task_grads, state, losses, *, gramian=None, **extra) -> Weighed:
+    def weighed(task_grads, state, losses, active, *, gramian=None, **extra) -> Weighed:
         del extra
         kept = _options.keep(task_grads, chosen.shared)
         groups = _options.group_index(task_grads, chosen.granularity, chosen.shared)
@@ -108,14 +133,17 @@ def from_gramian(
             gramian = _rows.inner_products(kept, kept)
         elif gramian.shape != shape:
             raise ValueError(f"`gramian` must have shape {shape}; got shape {gramian.shape}")
-        values, state = of_gramian(gramian, state, losses)
+        values, state = of_gramian(gramian, state, losses, active)
         update = _options.group_sums(kept, groups, values.reshape(-1, num_tasks))
         return Weighed(update, values, state, gramian)
 
     def weigh(
-        gramian: Float[Array, "K K"], state: TaskState, losses: Float[Array, " K"] | None = None
+        gramian: Float[Array, "K K"],
+        state: TaskState,
+        losses: Float[Array, " K"] | None = None,
+        active: Active = None,
     ) -> TaskState:
-        return _task_state(*of_gramian(gramian, state.method, losses), gramian)
+        return _task_state(*of_gramian(gramian, state.method, losses, active), gramian)
 
     def own_of(state: TaskState, losses: Float[Array, " K"] | None = None) -> Float[Array, " K"]:
         return own(state.weights, state.method, losses)
@@ -126,7 +154,7 @@ def from_gramian(
     functions = {"weights": of_gramian, "weigh": weigh, "own": own_of, "is_shared": is_shared}
     if many:
         own, functions = jax.vmap(own, in_axes=(0, 0, None)), {}
-    return Weighting(*_on_shared(num_tasks, chosen.shared, start, weighed, own), **functions)
+    return Weighting(*_on_shared(num_tasks, chosen.shared, start, weighed, own, some), **functions)
 
 
 def from_gradients(
@@ -135,6 +163,8 @@ def from_gradients(
     combine: Callable[..., tuple[PyTree, PyTree]],
     *,
     own: OwnWeights = OWN_WEIGHTS["one"],
+    divide: bool = False,
+    some: bool = True,
     **options: Any,
 ) -> Weighting:
     """A method of family `gradient` from its update.
@@ -142,11 +172,11 @@ def from_gradients(
     Args:
         num_tasks: number of tasks K.
         initial: makes the state of the method for given parameters, with `weights`.
-        combine: `combine(task_grads, state, losses, second) -> (update, state)`, where losses and
-            gradients on a second batch are None if not given. Gradients that are scaled come in the
-            type of sums. The state keeps its types, the update gets those of the gradients.
-        own: weights of the parameters that one task alone reaches, as for `from_gramian`.
-        **options: `SharedOptions`.
+        combine: `combine(task_grads, state, losses, second, active) -> (update, state)`, where what
+            was not given is None. Gradients that are scaled come in the type of sums, and those of
+            tasks that are not active as zeros. The state keeps its types, the update gets those of
+            the gradients.
+        own, divide, some: as for `from_gramian`.
 
     Returns:
         A transformation with a `TaskState`.
@@ -154,34 +184,39 @@ def from_gradients(
     Raises:
         ValueError: `num_tasks` is not positive, or an option breaks its rule.
     """
-    check.num_tasks(num_tasks)
     chosen = _options.SharedOptions(**options)
     rule = "be 'model' for a method that is no function of the Gramian"
     check.option(chosen.granularity == "model", "granularity", rule, chosen.granularity)
-    scales = _options.scales_of(num_tasks, chosen)
+    scales = _options.scales_of(num_tasks, chosen, divide=divide)
     changes_nothing = chosen.normalise == "none" and chosen.preference is None
 
-    def weighed(task_grads, state, losses, *, gramian=None, task_grads_2=None, **extra) -> Weighed:
+    def weighed(
+        task_grads, state, losses, active, *, gramian=None, task_grads_2=None, **extra
+    ) -> Weighed:
         del extra
         if gramian is not None:
             raise ValueError("`gramian` must be left out: the method is no function of it; got one")
         given = (task_grads, task_grads_2)
         rows = [None if x is None else _options.keep(x, chosen.shared) for x in given]
+        rows = without_derivative(rows)
         _rows.check_rows(num_tasks, rows[1], "task_grads_2")
         like, gramian = rows[0], _rows.inner_products(rows[0], rows[0])
         scale = None if changes_nothing else scales(gramian, losses)
         if scale is not None:
             rows = [_rows.scale_rows(x, scale) for x in rows]
-        update, after = combine(rows[0], state, losses, rows[1])
+        update, after = combine(rows[0], state, losses, rows[1], active)
         after = _rows.cast_like(after, state)
         weights = after.weights if scale is None else after.weights * scale
+        if active is not None:
+            weights = jnp.where(active, weights, 0.0)
+            after = _rows.keep_rows(after, state, active)
         return Weighed(_rows.cast_like(update, like), weights, after, gramian)
 
     def start(params: PyTree) -> PyTree:
         return initial(_options.keep(params, chosen.shared))
 
     own = OWN_WEIGHTS.get(chosen.own_weights, own)
-    return Weighting(*_on_shared(num_tasks, chosen.shared, start, weighed, own))
+    return Weighting(*_on_shared(num_tasks, chosen.shared, start, weighed, own, some))
 
 
 def _on_shared(
@@ -190,6 +225,7 @@ def _on_shared(
     start: Callable[[PyTree], PyTree],
     combine: Callable[..., Weighed],
     own: OwnWeights,
+    some: bool,
 ) -> tuple[Callable, Callable]:
     """`init` and `update` from those of the shared parameters and the weights of the others."""
 
@@ -206,11 +242,20 @@ def _on_shared(
         params: PyTree | None = None,
         *,
         losses: Float[Array, " K"] | None = None,
+        active: Active = None,
         **extra: Any,
     ) -> tuple[PyTree, TaskState]:
         del params
         _rows.check_rows(num_tasks, task_grads)
-        found = combine(task_grads, state.method, losses, **extra)
+        if active is not None:
+            rule = "be left out: the method picks from all tasks"
+            check.option(some, "active", rule, active)
+            active = check.active(num_tasks, active)
+            task_grads = _rows.mask_rows(task_grads, active)
+            losses = None if losses is None else jnp.where(active, losses, 1.0)
+            if extra.get("task_grads_2") is not None:
+                extra["task_grads_2"] = _rows.mask_rows(extra["task_grads_2"], active)
+        found = combine(task_grads, state.method, losses, active, **extra)
         combined, others = found.update, _options.keep(task_grads, shared, others=True)
         if jax.tree.leaves(others):
             values = own(found.weights, found.state, losses).reshape(-1, num_tasks).mean(0)

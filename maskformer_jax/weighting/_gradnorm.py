@@ -1,6 +1,6 @@
 """GradNorm: weights that make all tasks train at similar rates (arXiv 1711.02257)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -10,10 +10,11 @@ import optax
 from jaxtyping import Array, Float, Int, PyTree
 
 from maskformer_jax.weighting import _checks as check
+from maskformer_jax.weighting._checks import Number, Values
 from maskformer_jax.weighting._gradients import from_gradients
 from maskformer_jax.weighting._losses import Weighting
 from maskformer_jax.weighting._method import method
-from maskformer_jax.weighting._rows import row_norms, weighted_sum
+from maskformer_jax.weighting._rows import Active, row_norms, weighted_sum
 
 INITIAL = ("first_step", "first_epoch")
 LOWEST_WEIGHT = 1e-3
@@ -37,11 +38,13 @@ class GradNormState(NamedTuple):
     optimiser: PyTree
 
 
-def training_rates(losses: Float[Array, " K"], initial: Float[Array, " K"]) -> Float[Array, " K"]:
+def training_rates(
+    losses: Float[Array, " K"], initial: Float[Array, " K"], active: Active
+) -> Float[Array, " K"]:
     """r_k = (L_k/L_k(0)) / mean: large for a task that lags; 1 where a loss was 0 at the start."""
     # Not "where positive": a loss that is no number must not count as 1.
     ratios = jnp.where(initial == 0, 1.0, losses / jnp.where(initial == 0, 1.0, initial))
-    mean = ratios.mean()
+    mean = ratios.mean(where=active)
     return jnp.where(mean == 0, 1.0, ratios / jnp.where(mean == 0, 1.0, mean))
 
 
@@ -49,12 +52,12 @@ def training_rates(losses: Float[Array, " K"], initial: Float[Array, " K"]) -> F
 def gradnorm(
     num_tasks: int,
     *,
-    alpha: float = 1.5,
-    learning_rate: float = 0.025,
+    alpha: Number = 1.5,
+    learning_rate: Number = 0.025,
     norm_params: Callable[[tuple], bool] | None = None,
     initial: Literal["first_step", "first_epoch"] = "first_step",
     steps_per_epoch: int | None = None,
-    preference: Sequence[float] | None = None,
+    preference: Values | None = None,
     **options: Any,
 ) -> Weighting:
     """Learnt weights that pull the lengths of the weighted gradients towards common training rates.
@@ -75,8 +78,7 @@ def gradnorm(
         initial: L_k(0) is the loss of the `first_step`, or its mean over the `first_epoch`, during
             which w = 1.
         steps_per_epoch: updates in an epoch; needed for `first_epoch` alone.
-        preference: positive factors of the target lengths mean(n) r_k^alpha; none: ones.
-        **options: `SharedOptions`.
+        preference: positive; over their mean, factors of the target lengths mean(n) r_k^alpha.
 
     Returns:
         A transformation whose `update` requires `losses`, not negative. Family `gradient`.
@@ -97,15 +99,14 @@ def gradnorm(
 
     Source: Chen et al., GradNorm, arXiv 1711.02257, Section 3 and Algorithm 1.
     """
-    check.not_negative("alpha", alpha)
-    check.positive("learning_rate", learning_rate)
+    alpha = check.not_negative("alpha", alpha)
+    learning_rate = check.positive("learning_rate", learning_rate)
     is_predicate = norm_params is None or callable(norm_params)
     check.option(is_predicate, "norm_params", "be a function of a key path", norm_params)
     check.one_of("initial", initial, INITIAL)
     warmup = 0
     if initial == "first_epoch":
-        check.integer("steps_per_epoch", steps_per_epoch, 1)
-        warmup = steps_per_epoch
+        warmup = check.integer("steps_per_epoch", steps_per_epoch, 1)
     factors = check.preference(num_tasks, preference)
     adam = optax.adam(learning_rate)
 
@@ -119,19 +120,27 @@ def gradnorm(
         return GradNormState(ones, ones, jnp.zeros_like(ones), step, adam.init(ones))
 
     def combine(
-        task_grads: PyTree, state: GradNormState, losses: Float[Array, " K"] | None, *_
+        task_grads: PyTree,
+        state: GradNormState,
+        losses: Float[Array, " K"] | None,
+        second: None,
+        active: Active,
     ) -> tuple[PyTree, GradNormState]:
+        del second
         losses = check.losses("gradnorm", num_tasks, losses, lowest=0.0).astype(jnp.float32)
         weights = state.next_weights
         seen = state.initial_losses + (losses - state.initial_losses) / (state.step + 1)
         first = jnp.where(state.step < max(warmup, 1), seen, state.initial_losses)
         lengths = row_norms(chosen(task_grads)).astype(jnp.float32)
-        pulls = training_rates(losses, first) ** alpha * jnp.asarray(factors, jnp.float32)
+        wanted = jnp.asarray(factors, jnp.float32)
+        wanted = wanted / wanted.mean(where=active)
+        pulls = training_rates(losses, first, active) ** alpha * wanted
         weighted = weights * lengths
-        slope = jnp.sign(weighted - weighted.mean() * pulls) * lengths
+        slope = jnp.sign(weighted - weighted.mean(where=active) * pulls) * lengths
         change, moments = adam.update(slope, state.optimiser)
         moved = jnp.maximum(weights + change, LOWEST_WEIGHT)
-        found = moved * num_tasks / moved.sum(), moments
+        number = num_tasks if active is None else active.sum()
+        found = moved * number / moved.sum(where=active), moments
         stays = partial(jnp.where, state.step < warmup)
         following, moments = jax.tree.map(stays, (weights, state.optimiser), found)
         after = GradNormState(weights, following, first, state.step + 1, moments)

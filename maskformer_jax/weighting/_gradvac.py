@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt
 
 from maskformer_jax.weighting import _checks as check
+from maskformer_jax.weighting._checks import Number, Seed
 from maskformer_jax.weighting._gradients import from_gramian
 from maskformer_jax.weighting._gramian import Gramian, Vector, cosines, reciprocal
 from maskformer_jax.weighting._losses import Weighting
@@ -33,7 +34,7 @@ class GradVacState(NamedTuple):
 
 
 def vaccinate(
-    gramian: Gramian, targets: Float[Array, "K K"], orders: Int[Array, "K others"], beta: float
+    gramian: Gramian, targets: Float[Array, "K K"], orders: Int[Array, "K others"], beta: Number
 ) -> tuple[Vector, Float[Array, "K K"]]:
     """Weights of the sum of all changed gradients, and the targets moved, given the orders.
 
@@ -67,11 +68,8 @@ def vaccinate(
     return sum_of_units(coefficients, gramian), targets
 
 
-def weights(
-    gramian: Gramian, state: GradVacState, losses: Vector | None = None, *, beta: float
-) -> tuple[Vector, GradVacState]:
+def weights(gramian: Gramian, state: GradVacState, *_, beta: Number) -> tuple[Vector, GradVacState]:
     """Weights for orders that are drawn anew, and the targets of the next step."""
-    del losses
     key, draw = jax.random.split(state.key)
     orders = random_orders(draw, len(gramian))
     values, targets = vaccinate(gramian, state.targets, orders, beta)
@@ -79,7 +77,7 @@ def weights(
 
 
 @method("gramian")
-def gradvac(num_tasks: int, *, beta: float = 0.01, seed: int = 0, **options: Any) -> Weighting:
+def gradvac(num_tasks: int, *, beta: Number = 0.01, seed: Seed = 0, **options: Any) -> Weighting:
     """The sum of the task gradients after each has been turned towards the others.
 
     phi is the cosine of g_i', so far, with the original g_j. Where it lies below the target p_ij,
@@ -94,11 +92,7 @@ def gradvac(num_tasks: int, *, beta: float = 0.01, seed: int = 0, **options: Any
     Args:
         num_tasks: number of tasks K.
         beta: how fast the targets follow the cosines, from 0 (never: PCGrad) to 1 (at once).
-        seed: of the orders, from 0 to 2^32 - 1. With two tasks there is only one order.
-        **options: `SharedOptions`.
-
-    Returns:
-        A transformation of family `gramian`: task gradients `[K, ...]` in, `sum_k w_k g_k` out.
+        seed: of the orders, from 0 to 2^32 - 1, or a key. With two tasks there is only one order.
 
     State:
         The last weights; the targets; the key, which moves in each step.
@@ -111,7 +105,7 @@ def gradvac(num_tasks: int, *, beta: float = 0.01, seed: int = 0, **options: Any
     Source: Wang et al., arXiv 2010.05874, Section 3; Eq. 5.18 and 5.19 of the thesis, where 5.18
     has a transposed phi in the place of one of the targets.
     """
-    check.number("beta", beta, "be a number from 0 to 1", lambda x: 0 <= x <= 1)
+    beta = check.number("beta", beta, "be a number from 0 to 1", lambda x: 0 <= x <= 1)
     key = check.key(seed)
 
     def initial() -> GradVacState:

@@ -1,19 +1,19 @@
 """Impartial learning on gradients: the update with equal projections on all of them (ICLR 2021)."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
 
 from maskformer_jax.weighting import _checks as check
+from maskformer_jax.weighting._checks import Values
 from maskformer_jax.weighting._gradients import from_gramian
 from maskformer_jax.weighting._gramian import Gramian, Vector, cosines, norms, pinv_dot, reciprocal
 from maskformer_jax.weighting._losses import Weighting, plain
 from maskformer_jax.weighting._method import method
 
 
-def weights(gramian: Gramian, *, preference: Sequence[float]) -> Vector:
+def weights(gramian: Gramian, *, preference: Values) -> Vector:
     """Weights with sum 1 whose update has projections proportional to `preference` (Eq. 7).
 
     Solved for unit gradients and scaled back, which is exact and does not depend on their lengths.
@@ -27,30 +27,23 @@ def weights(gramian: Gramian, *, preference: Sequence[float]) -> Vector:
 
 
 @method("gramian")
-def imtl_g(
-    num_tasks: int, *, preference: Sequence[float] | None = None, **options: Any
-) -> Weighting:
+def imtl_g(num_tasks: int, *, preference: Values | None = None, **options: Any) -> Weighting:
     """The combination of gradients that has the same projection on each of them.
 
-    w = M^+ d / (1^T M^+ d) with the Gramian M = G G^T and the lengths d = sqrt(diag M), so that
+    w = v / (1^T v) with v = D^-1 C^+ 1, the lengths D and the cosines C of the gradients, so that
     u.g_k/|g_k| is the same for all k and the weights add up to 1. Weights may be negative.
 
     Args:
         num_tasks: number of tasks K.
         preference: positive relative sizes of the projections; none: all the same.
-        **options: `SharedOptions`.
-
-    Returns:
-        A transformation of family `gramian`: task gradients `[K, ...]` in, `sum_k w_k g_k` out.
-
-    State:
-        The last weights.
 
     Laws: equivariant under permutations of the tasks; homogeneous in a common factor of the
     gradients. Where the weights add up to nothing the update is zero.
 
     Differs from the paper: `preference`; the pseudo-inverse, where the paper's inverse need not
-    exist; and the gradients are those with respect to parameters, not to the shared representation.
+    exist: that of the cosines, for which lengths don't matter. M^+ d of the Gramian M and the
+    lengths d is the same for independent gradients, and another combination for dependent ones.
+    The gradients are those with respect to parameters, not to the shared representation.
 
     Source: Liu et al., Towards Impartial Multi-task Learning, ICLR 2021, Eq. 6 and 7.
     """

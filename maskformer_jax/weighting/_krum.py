@@ -31,7 +31,7 @@ def weights(gramian: Gramian, *, n_byzantine: int, n_selected: int) -> Vector:
     return jnp.zeros(len(gramian), gramian.dtype).at[order[:n_selected]].set(1 / n_selected)
 
 
-@method("gramian")
+@method("gramian", without=("preference",))
 def krum(num_tasks: int, *, n_byzantine: int, n_selected: int = 1, **options: Any) -> Weighting:
     """The mean of the task gradients that lie closest to others.
 
@@ -42,13 +42,6 @@ def krum(num_tasks: int, *, n_byzantine: int, n_selected: int = 1, **options: An
         num_tasks: number of tasks K, at least f + 3.
         n_byzantine: number f of gradients that may be anything, from 0.
         n_selected: number m of gradients in the mean, from 1 (Krum) to K (the mean of all).
-        **options: `SharedOptions`.
-
-    Returns:
-        A transformation of family `gramian`: task gradients `[K, ...]` in, `sum_k w_k g_k` out.
-
-    State:
-        The last weights.
 
     Raises:
         ValueError: `num_tasks` is below 3, or an option breaks its rule.
@@ -58,12 +51,12 @@ def krum(num_tasks: int, *, n_byzantine: int, n_selected: int = 1, **options: An
     in a common factor of the gradients.
 
     Differs from the paper: K >= f + 3, which a score needs, in place of its guarantee's K > 2f + 2.
+    TorchJD sums distances, not their squares.
 
     Source: Blanchard et al., Machine Learning with Adversaries, NeurIPS 2017, Section 4.
     """
-    check.num_tasks(num_tasks)
     check.option(num_tasks >= 3, "num_tasks", "be at least 3", num_tasks)
-    check.integer("n_byzantine", n_byzantine, 0, num_tasks - 3)
-    check.integer("n_selected", n_selected, 1, num_tasks)
+    n_byzantine = check.integer("n_byzantine", n_byzantine, 0, num_tasks - 3)
+    n_selected = check.integer("n_selected", n_selected, 1, num_tasks)
     select = partial(weights, n_byzantine=n_byzantine, n_selected=n_selected)
-    return from_gramian(num_tasks, *plain(num_tasks, select), **options)
+    return from_gramian(num_tasks, *plain(num_tasks, select), some=False, **options)

@@ -9,7 +9,16 @@ import optax
 from jaxtyping import Array, Float, Int32, PyTree
 
 from maskformer_jax.weighting import _checks as check
-from maskformer_jax.weighting._rows import cast_like, check_rows, sum_dtype, weighted_sum
+from maskformer_jax.weighting._checks import Number
+from maskformer_jax.weighting._rows import (
+    Active,
+    cast_like,
+    check_rows,
+    keep_rows,
+    mask_rows,
+    sum_dtype,
+    weighted_sum,
+)
 
 # Mean losses and arguments of a logarithm below it count as this: ratios stay finite.
 SMALLEST_LOSS = 1e-12
@@ -25,10 +34,11 @@ class Weighting(optax.GradientTransformationExtraArgs):
     are pure functions; they are none for others.
 
     Attributes:
-        weights: `weights(gramian, state.method, losses=None) -> (weights, state.method)`, in the
-            type of the Gramian; `update` is built on it.
-        weigh: `weigh(gramian, state, losses=None) -> state`, what `update` would make of the state;
-            the shared parameters get `state.weights`.
+        weights: `weights(gramian, state.method, losses=None, active=None) -> (weights,
+            state.method)`, in the type of the Gramian; `update` is built on it. None where an
+            option is a schedule.
+        weigh: `weigh(gramian, state, losses=None, active=None) -> state`, what `update` would make
+            of the state; the shared parameters get `state.weights`.
         own: `own(state, losses=None)`, weights of the parameters that one task alone reaches.
         is_shared: `is_shared(params)`, True or False for each leaf.
         family, needs: as of the factory, `Method`.
@@ -66,11 +76,19 @@ def equal_weights(num_tasks: int) -> Callable[..., WeightsState]:
     return lambda *_: WeightsState(jnp.full(num_tasks, 1 / num_tasks, jnp.float32))
 
 
-def plain(num_tasks: int, weights: Callable) -> tuple[Callable[[], WeightsState], Weights]:
-    """`weights(given) -> w` as a method that remembers nothing: its first state, and its step."""
+def plain(
+    num_tasks: int, weights: Callable, *, by_active: bool = False
+) -> tuple[Callable[[], WeightsState], Weights]:
+    """`weights(given) -> w` as a method that remembers nothing: its first state, and its step.
 
-    def step(given: Array, state: WeightsState, *_) -> tuple[Float[Array, " K"], WeightsState]:
-        values = weights(given)
+    Args:
+        num_tasks: number of tasks K.
+        weights: of the losses or the Gramian.
+        by_active: call it as `weights(given, active)`: tasks that are not active matter otherwise.
+    """
+
+    def step(given: Array, state: WeightsState, *more) -> tuple[Float[Array, " K"], WeightsState]:
+        values = weights(given, more[-1]) if by_active else weights(given)
         return values, WeightsState(values)
 
     return lambda: WeightsState(jnp.ones(num_tasks, jnp.float32)), step
@@ -96,8 +114,9 @@ def from_losses(
         name: of the method, for messages.
         num_tasks: number of tasks K.
         initial: makes the state before the first step.
-        weights: `weights(losses, state, **needed) -> (weights, state)`, the weights being dS/dL;
-            `losses` come as float32, or as float64 where they are. The state keeps its types.
+        weights: `weights(losses, state, active, **needed) -> (weights, state)`, the weights being
+            dS/dL; `losses` come as float32, or as float64 where they are, and as 1 where a task is
+            not active. The state keeps its types, and that of a task that is not active.
         lowest: smallest loss allowed.
         needs: further arguments of `update` that `weights` takes, where they are given.
 
@@ -107,7 +126,6 @@ def from_losses(
     Raises:
         ValueError: `num_tasks` is not positive.
     """
-    check.num_tasks(num_tasks)
 
     def update(
         task_grads: PyTree,
@@ -115,14 +133,22 @@ def from_losses(
         params: PyTree | None = None,
         *,
         losses: Float[Array, " K"] | None = None,
+        active: Active = None,
         **extra,
     ) -> tuple[PyTree, PyTree]:
         del params
         check_rows(num_tasks, task_grads)
+        if active is not None:
+            active = check.active(num_tasks, active)
+            task_grads = mask_rows(task_grads, active)
+            losses = None if losses is None else jnp.where(active, losses, 1.0)
         losses = check.losses(name, num_tasks, losses, lowest=lowest)
         losses = losses.astype(sum_dtype(losses.dtype))
         needed = {key: extra[key] for key in needs if key in extra}
-        values, after = weights(losses, state, **needed)
+        values, after = weights(losses, state, active, **needed)
+        if active is not None:
+            values = jnp.where(active, values, 0.0)
+            after = keep_rows(after, state, active)._replace(weights=values)
         return weighted_sum(task_grads, values), cast_like(after, state)
 
     return Weighting(lambda params: separate(initial()), update, needs=needs)
@@ -145,7 +171,7 @@ class LearntState(NamedTuple):
 def from_learnt(
     name: str,
     num_tasks: int,
-    init: float,
+    init: Number,
     optimiser: optax.GradientTransformation | None,
     derivatives: Derivatives,
 ) -> Weighting:
@@ -161,7 +187,7 @@ def from_learnt(
     Raises:
         ValueError: `num_tasks` is not positive, or `init` or `optimiser` breaks its rule.
     """
-    check.number("init", init, "be a finite number", lambda x: True)
+    init = check.number("init", init, "be a finite number", lambda x: True)
     mover = optax.adam(1e-3) if optimiser is None else optimiser
     is_mover = isinstance(mover, optax.GradientTransformation)
     check.option(is_mover, "optimiser", "be an optax.GradientTransformation", optimiser)
@@ -171,7 +197,7 @@ def from_learnt(
         return LearntState(jnp.ones(num_tasks, jnp.float32), learnt, mover.init(learnt))
 
     def weights(
-        losses: Float[Array, " K"], state: LearntState
+        losses: Float[Array, " K"], state: LearntState, *_
     ) -> tuple[Float[Array, " K"], LearntState]:
         """dS/dL at s before its move."""
         values, slope = derivatives(losses, state.learnt)

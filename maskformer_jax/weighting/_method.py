@@ -4,11 +4,13 @@ import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._losses import Weighting
 from maskformer_jax.weighting._options import SharedOptions
+from maskformer_jax.weighting._scheduled import scheduled
 
 PerLoss = Literal["values", "names", "name", "base_options"]
 Family = Literal["loss", "gramian", "gradient"]
@@ -49,6 +51,7 @@ class Methods(dict[str, Method]):
         raise KeyError(f"no method is called {name!r}{_nearest(name, self)}")
 
 
+PREFERENCE: dict[str, PerLoss] = {"preference": "values"}
 # Filled where all of them are imported.
 METHODS = Methods()
 
@@ -60,24 +63,31 @@ def method(
     weights_follow_losses: bool = False,
     per_loss: Mapping[str, PerLoss] | None = None,
     from_caller: tuple[str, ...] = (),
+    without: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., Weighting]], Method]:
-    """Says what a factory makes; arguments as of `Method`.
+    """Says what a factory makes; arguments as of `Method`, and shared options that it is `without`.
 
     The factory then shows `SharedOptions` in its signature, and takes mappings by the names of the
     losses for options of one value per loss, in the order of the sorted names.
     """
     of_each = dict(per_loss or {})
     if family != "loss":
-        of_each, from_caller = {"preference": "values", **of_each}, ("shared", *from_caller)
+        of_each = {k: v for k, v in PREFERENCE.items() if k not in without} | of_each
+        from_caller = ("shared", *from_caller)
 
     def describe(factory: Callable[..., Weighting]) -> Method:
-        signature = _with_shared_options(factory, family)
+        signature = _with_shared_options(factory, family, without)
 
         @wraps(factory)
         def make(num_tasks: int, **options: Any) -> Weighting:
             for name in options.keys() - signature.parameters.keys():
                 hint = _nearest(name, signature.parameters)
                 raise TypeError(f"{factory.__name__} has no option {name!r}{hint}")
+            num_tasks = check.num_tasks(num_tasks)
+            if schedules := {
+                k: v for k, v in options.items() if k not in from_caller and callable(v)
+            }:
+                return scheduled(partial(make, num_tasks, **options), schedules)
             names = _names_in(options, of_each)
             ordered = options_in_order(factory.__name__, options, names) if names else options
             made = factory(num_tasks, **ordered)
@@ -98,7 +108,9 @@ def method(
     return describe
 
 
-def _with_shared_options(factory: Callable, family: Family) -> inspect.Signature:
+def _with_shared_options(
+    factory: Callable, family: Family, without: Sequence[str]
+) -> inspect.Signature:
     """The signature of a factory; one on gradients ends in the options that all of them have."""
     signature = inspect.signature(factory)
     if family == "loss":
@@ -107,7 +119,7 @@ def _with_shared_options(factory: Callable, family: Family) -> inspect.Signature
     shared = [
         inspect.Parameter(f.name, kind, default=f.default, annotation=f.type)
         for f in fields(SharedOptions)
-        if f.name not in signature.parameters
+        if f.name not in (*signature.parameters, *without)
     ]
     own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
     return signature.replace(parameters=[*own, *shared])

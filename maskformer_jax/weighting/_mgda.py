@@ -12,27 +12,30 @@ from maskformer_jax.weighting._gramian import Gramian, Vector, norms, reciprocal
 from maskformer_jax.weighting._losses import Weighting
 from maskformer_jax.weighting._method import method
 from maskformer_jax.weighting._options import LOSS_EPS
+from maskformer_jax.weighting._rows import Active
 from maskformer_jax.weighting._solvers import SolverState, cone, solver_state
 
 NORMALISATIONS = ("none", "l2", "loss", "loss+")
 
 
-def shortest(gramian: Gramian) -> tuple[Vector, Float[Array, ""]]:
+def shortest(gramian: Gramian, active: Active) -> tuple[Vector, Float[Array, ""]]:
     """The u of the simplex that minimises u.M u, and the residual of the solver."""
     unit = split(gramian)
     least = jnp.min(jnp.where(unit.present, unit.lengths, jnp.inf))
     bounds = jnp.where(unit.present, least * reciprocal(unit.lengths), 0.0)
     found = cone(unit.root, jnp.zeros_like(bounds), bounds, 1.0, unit.present)
     # A gradient of zero is itself the shortest combination.
-    some_zero = ~unit.present.all()
-    values = jnp.where(some_zero, ~unit.present, found.values * bounds)
-    return values / values.sum(), jnp.where(some_zero, 0.0, found.residual)
+    zero = ~unit.present if active is None else active & ~unit.present
+    some_zero = zero.any()
+    values = jnp.where(some_zero, zero, found.values * bounds)
+    return values * reciprocal(values.sum()), jnp.where(some_zero, 0.0, found.residual)
 
 
 def weights(
     gramian: Gramian,
     state: SolverState,
     losses: Vector | None = None,
+    active: Active = None,
     *,
     normalise: str,
     divide: bool,
@@ -47,7 +50,7 @@ def weights(
         inverse = inverse / (given.astype(gramian.dtype) + LOSS_EPS)
     # Only ratios of the n_k matter to u; without their size nothing overflows.
     relative = inverse / jnp.maximum(jnp.max(inverse), jnp.finfo(inverse.dtype).tiny)
-    u, residual = shortest(gramian * relative[:, None] * relative)
+    u, residual = shortest(gramian * relative[:, None] * relative, active)
     values = u * inverse if divide else u
     return values, SolverState(values, residual)
 
@@ -70,10 +73,6 @@ def mgda(
         normalise: n_k: 1 (`none`), the length of the gradient (`l2`), the loss (`loss`) or their
             product (`loss+`). Without, the shortest gradients decide.
         divide: whether the update is of the g_k / n_k too (w = u / n), or of the g_k (w = u).
-        **options: `SharedOptions`.
-
-    Returns:
-        A transformation of family `gramian`: task gradients `[K, ...]` in, `sum_k w_k g_k` out.
 
     State:
         The last weights, and `residual`: the largest relative violation of the conditions for a
@@ -87,6 +86,9 @@ def mgda(
     gradients without `normalise`; never against a task; zero exactly where a convex combination of
     the gradients is, as with a gradient of zero.
 
+    With a preference p the combination is that of g_k / (n_k p_k), and w = u / (n p): on orthogonal
+    gradients of one length the shares are p.
+
     Differs from the paper: an active set finds the exact minimum, in place of Frank-Wolfe steps;
     the gradients are those by the parameters, not by the representation. `normalise` is of the
     authors' code, where w = u.
@@ -97,4 +99,4 @@ def mgda(
     check.one_of("normalise", normalise, NORMALISATIONS)
     check.true_or_false("divide", divide)
     step = partial(weights, normalise=normalise, divide=divide)
-    return from_gramian(num_tasks, solver_state(num_tasks), step, **options)
+    return from_gramian(num_tasks, solver_state(num_tasks), step, divide=True, **options)

@@ -8,11 +8,13 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting import _rows
+from maskformer_jax.weighting._checks import Number
 from maskformer_jax.weighting._gradients import from_gradients
 from maskformer_jax.weighting._gramian import reciprocal
 from maskformer_jax.weighting._losses import Weighting
 from maskformer_jax.weighting._method import method
-from maskformer_jax.weighting._solvers import project_simplex
+from maskformer_jax.weighting._rows import Active
+from maskformer_jax.weighting._solvers import project_simplex, within_simplex
 
 # beta, gamma, rho of each variant.
 DEFAULTS = {"paper": (0.1, 0.1, 0.1), "libmtl": (0.5, 0.1, 0.0)}
@@ -37,9 +39,9 @@ def moco(
     num_tasks: int,
     *,
     variant: Literal["paper", "libmtl"] = "paper",
-    beta: float | None = None,
-    gamma: float | None = None,
-    rho: float | None = None,
+    beta: Number | None = None,
+    gamma: Number | None = None,
+    rho: Number | None = None,
     **options: Any,
 ) -> Weighting:
     """Averages of the task gradients, weighted towards their shortest convex combination.
@@ -55,7 +57,6 @@ def moco(
         beta: rate of the averages, above 0, at most 1 (no average). None: 0.1, in `libmtl` 0.5.
         gamma: step size of lambda, not negative; 0 keeps equal weights. None: 0.1.
         rho: not negative; pull towards equal weights. None: 0.1, in `libmtl` 0.
-        **options: `SharedOptions`.
 
     Returns:
         A transformation: task gradients `[K, ...]` in, `Y^T lambda` out. Family `gradient`. Variant
@@ -71,7 +72,9 @@ def moco(
 
     Differs from the paper: step sizes are constant (`paper`). Averages start at 0 and are not
     corrected for that: the first update is beta times the mean gradient. The step in lambda is not
-    scaled by the gradients: where gamma |g|^2 exceeds 1 it takes whole tasks out in one step.
+    scaled by the gradients: where gamma |g|^2 exceeds 1 it takes whole tasks out in one step, and
+    of long gradients one task has all the weight from the first step on. `preference` divides the
+    gradients and the weights, as in `mgda`.
 
     Source: Fernando et al., Mitigating Gradient Bias in Multi-objective Learning, ICLR 2023, arXiv
     2210.12624, Algorithm 1.
@@ -79,18 +82,28 @@ def moco(
     check.one_of("variant", variant, tuple(DEFAULTS))
     given = zip((beta, gamma, rho), DEFAULTS[variant], strict=True)
     rate, step_size, pull = (default if value is None else value for value, default in given)
-    check.number("beta", rate, "be above 0 and at most 1", lambda x: 0 < x <= 1)
-    check.not_negative("gamma", step_size)
-    check.not_negative("rho", pull)
-    project = jax.nn.softmax if variant == "libmtl" else project_simplex
+    rate = check.number("beta", rate, "be above 0 and at most 1", lambda x: 0 < x <= 1)
+    step_size = check.not_negative("gamma", step_size)
+    pull = check.not_negative("rho", pull)
+
+    def project(values: Float[Array, " K"], active: Active) -> Float[Array, " K"]:
+        by_softmax = variant == "libmtl"
+        return (
+            jax.nn.softmax(values, where=active) if by_softmax else project_simplex(values, active)
+        )
 
     def initial(params: PyTree) -> MoCoState:
         equal = jnp.full(num_tasks, 1.0 / num_tasks, jnp.float32)
         return MoCoState(equal, _rows.zero_rows(num_tasks, params), jnp.zeros((), jnp.int32))
 
     def combine(
-        task_grads: PyTree, state: MoCoState, losses: Float[Array, " K"] | None, *_
+        task_grads: PyTree,
+        state: MoCoState,
+        losses: Float[Array, " K"] | None,
+        second: None,
+        active: Active,
     ) -> tuple[PyTree, MoCoState]:
+        del second
         step, grads, fading = state.step + 1, task_grads, jnp.ones((), jnp.float32)
         if variant == "libmtl":
             fading = jnp.sqrt(step.astype(jnp.float32))
@@ -98,9 +111,10 @@ def moco(
             grads = _rows.scale_rows(grads, losses * reciprocal(_rows.row_norms(grads)))
         averages = _rows.move_average(state.averages, grads, rate / fading)
         products = _rows.inner_products(averages, averages)
-        old = state.weights.astype(products.dtype)
+        old, to_state = within_simplex(state.weights.astype(products.dtype), active)
         slope = jnp.einsum("ij,j->i", products, old, precision="highest") + pull * old
-        weights = project(old - step_size / fading * slope)
-        return _rows.weighted_sum(averages, weights), MoCoState(weights, averages, step)
+        weights = project(old - step_size / fading * slope, active)
+        after = MoCoState(to_state(weights), averages, step)
+        return _rows.weighted_sum(averages, weights), after
 
-    return from_gradients(num_tasks, initial, combine, **options)
+    return from_gradients(num_tasks, initial, combine, divide=True, **options)

@@ -1,6 +1,5 @@
 """Nash-MTL: the update on which the tasks agree in a bargaining game (arXiv 2202.01017)."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -9,11 +8,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from maskformer_jax.weighting import _checks as check
+from maskformer_jax.weighting._bargaining import bargain
+from maskformer_jax.weighting._checks import Number, Values
 from maskformer_jax.weighting._gradients import from_gramian
 from maskformer_jax.weighting._gramian import Gramian, Vector, dot, equilibrate, norms, reciprocal
 from maskformer_jax.weighting._losses import Weighting
 from maskformer_jax.weighting._method import method
-from maskformer_jax.weighting._solvers import bargain
 
 
 class NashMTLState(NamedTuple):
@@ -53,14 +53,12 @@ def solve(gramian: Gramian, preference: Vector) -> tuple[Vector, Float[Array, ""
 def weights(
     gramian: Gramian,
     state: NashMTLState,
-    losses: Vector | None = None,
-    *,
-    preference: Sequence[float],
-    max_norm: float,
+    *_,
+    preference: Values,
+    max_norm: Number,
     update_every: int,
 ) -> tuple[Vector, NashMTLState]:
     """alpha of this step or of an earlier one, shortened where |G^T alpha| exceeds `max_norm`."""
-    del losses
     values = jnp.asarray(preference, gramian.dtype)
     if update_every == 1:
         alpha, residual = solve(gramian, values)
@@ -71,13 +69,15 @@ def weights(
             lambda: (state.alpha.astype(values.dtype), state.residual.astype(values.dtype)),
         )
     clip = jnp.ones((), gramian.dtype)
-    if max_norm > 0:
+    if check.is_traced(max_norm) or max_norm > 0:
         # Lengths first: the Gramian may be too small or too large to be multiplied twice.
         scaled, lengths = equilibrate(gramian)
         steps = alpha * lengths
         product = dot(steps, dot(scaled, steps))
         length = jnp.sqrt(jnp.maximum(product, 0.0))
-        clip = jnp.minimum(1.0, max_norm * reciprocal(length) + (length == 0))
+        # Zero stands for no limit.
+        limit = jnp.where(max_norm > 0, max_norm, jnp.inf)
+        clip = jnp.where(length > 0, jnp.minimum(1.0, limit * reciprocal(length)), 1.0)
     found = alpha * clip
     return found, NashMTLState(found, residual, alpha, clip, state.count + 1)
 
@@ -86,9 +86,9 @@ def weights(
 def nash_mtl(
     num_tasks: int,
     *,
-    max_norm: float = 1.0,
+    max_norm: Number = 1.0,
     update_every: int = 1,
-    preference: Sequence[float] | None = None,
+    preference: Values | None = None,
     **options: Any,
 ) -> Weighting:
     """The Nash bargaining solution: the update of largest product of the gains of all tasks.
@@ -102,10 +102,6 @@ def nash_mtl(
         max_norm: longest update; 0: the update is G^T alpha itself.
         update_every: steps from one computation of alpha to the next; the clip is of every step.
         preference: bargaining powers p, positive: alpha_k (M alpha)_k = p_k; none: 1.
-        **options: `SharedOptions`.
-
-    Returns:
-        A transformation of family `gramian`: task gradients `[K, ...]` in, `sum_k w_k g_k` out.
 
     State:
         `NashMTLState`. A `residual` near 1 or above says that no solution exists: a convex
@@ -122,13 +118,13 @@ def nash_mtl(
     Source: Navon et al., Multi-Task Learning as a Bargaining Game, Claim 3.1 and Algorithm 1,
     arXiv 2202.01017.
     """
-    check.not_negative("max_norm", max_norm, "be at least 0")
-    check.integer("update_every", update_every, lowest=1)
+    max_norm = check.not_negative("max_norm", max_norm, "be at least 0")
+    update_every = check.integer("update_every", update_every, lowest=1)
     powers = check.preference(num_tasks, preference)
 
     def initial() -> NashMTLState:
         ones, zero = jnp.ones(num_tasks, jnp.float32), jnp.zeros((), jnp.float32)
         return NashMTLState(ones, zero, ones, jnp.ones((), jnp.float32), jnp.zeros((), jnp.int32))
 
-    how = {"max_norm": float(max_norm), "update_every": update_every, "preference": powers}
+    how = {"max_norm": max_norm, "update_every": update_every, "preference": powers}
     return from_gramian(num_tasks, initial, partial(weights, **how), own=own, **options)

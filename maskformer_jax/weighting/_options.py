@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from maskformer_jax.weighting import _checks as check
+from maskformer_jax.weighting._checks import Values
 from maskformer_jax.weighting._gramian import norms, reciprocal
 from maskformer_jax.weighting._rows import inner_products, weighted_sum
 
@@ -42,33 +43,42 @@ class SharedOptions:
             the model), `layer` (tensors with the same parent) or `tensor`. Gramian methods only.
         normalise: what the gradients are divided by first: nothing, their length (`l2`), or the
             `loss` of their task.
-        preference: positive factors of the gradients, applied after `normalise`. The tasks' losses
-            are passed on as they are.
+        preference: positive: the larger, the more of the update is for a task. Factors of the
+            gradients, applied after `normalise`, where the method has no definition of its own.
     """
 
     own_weights: Literal["one", "weights"] | None = None
     shared: PyTree | None = None
     granularity: Literal["model", "module", "layer", "tensor"] = "model"
     normalise: Literal["none", "l2", "loss"] = "none"
-    preference: Sequence[float] | None = None
+    preference: Values | None = None
 
     def __post_init__(self) -> None:
         check.one_of("normalise", self.normalise, NORMALISATIONS)
         check.one_of("granularity", self.granularity, GRANULARITIES)
         check.one_of("own_weights", self.own_weights, (None, *OWN_WEIGHTS))
-        for leaf in () if callable(self.shared) else jax.tree.leaves(self.shared):
+        for leaf in () if is_predicate(self.shared) else jax.tree.leaves(self.shared):
             is_bool = isinstance(leaf, bool) or str(getattr(leaf, "dtype", "")) == "bool"
             check.option(is_bool, "shared", "be a tree of True and False", leaf)
 
 
-def scales_of(num_tasks: int, options: SharedOptions) -> Scales:
-    """`scales(gramian, losses)`: factors of the gradients before the method sees them."""
+def scales_of(num_tasks: int, options: SharedOptions, *, divide: bool) -> Scales:
+    """`scales(gramian, losses)`: factors of the gradients before the method sees them.
+
+    Args:
+        num_tasks: number of tasks K.
+        options: normalisation and preference.
+        divide: by the preference, for a method that looks for a short combination: that of g_k/p_k
+            has weights that grow with p_k, also after they are divided by p_k once more.
+    """
     factors = check.preference(num_tasks, options.preference)
 
     def scales(
         products: Float[Array, "*G K K"], losses: Float[Array, " K"] | None
     ) -> Float[Array, "*G K"]:
-        scale = jnp.broadcast_to(jnp.asarray(factors, products.dtype), products.shape[:-1])
+        preferred = jnp.asarray(factors, products.dtype)
+        preferred = 1.0 / preferred if divide else preferred
+        scale = jnp.broadcast_to(preferred, products.shape[:-1])
         if options.normalise == "l2":
             return scale * reciprocal(norms(products))
         if options.normalise == "loss":
@@ -79,6 +89,11 @@ def scales_of(num_tasks: int, options: SharedOptions) -> Scales:
     return scales
 
 
+def is_predicate(shared: PyTree | None) -> bool:
+    """Whether the option is a function; a tree that can be called, as a module, is a tree."""
+    return callable(shared) and jax.tree_util.treedef_is_leaf(jax.tree.structure(shared))
+
+
 def shared_leaves(tree: PyTree, shared: PyTree | None) -> PyTree:
     """True or False for each leaf of `tree`, as the option `shared` says.
 
@@ -87,7 +102,7 @@ def shared_leaves(tree: PyTree, shared: PyTree | None) -> PyTree:
     """
     if shared is None:
         return jax.tree.map(lambda _: True, tree)
-    if callable(shared):
+    if is_predicate(shared):
         return jax.tree_util.tree_map_with_path(lambda path, _: bool(shared(path)), tree)
     try:
         return jax.tree.map(lambda x, part: jax.tree.map(lambda _: bool(x), part), shared, tree)

@@ -1,26 +1,31 @@
 """Penalty-based boundary intersection: along a ray, and not away from it (Zhang and Li 2007)."""
 
-import math
-from collections.abc import Sequence
 from functools import partial
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from maskformer_jax.weighting import _checks as check
+from maskformer_jax.weighting._checks import Number, Values
+from maskformer_jax.weighting._gramian import reciprocal
 from maskformer_jax.weighting._losses import Weighting, from_losses, plain
 from maskformer_jax.weighting._method import method
+from maskformer_jax.weighting._rows import Active
 
 # Rounds off the length |p| at 0: sqrt(|p|^2 + EPS) has a derivative there.
 EPS = 1e-12
 
 
 def pbi_weights(
-    losses: Float[Array, " K"], *, theta: float, ray: Sequence[float], reference: Sequence[float]
+    losses: Float[Array, " K"], active: Active, *, theta: Number, ray: Values, reference: Values
 ) -> Float[Array, " K"]:
     """w = q + theta p/sqrt(|p|^2 + EPS), p being the part of L - z across the unit ray q."""
-    q = jnp.asarray(ray, losses.dtype)
+    ray = jnp.asarray(ray, losses.dtype)
     distance = losses - jnp.asarray(reference, losses.dtype)
+    if active is not None:
+        ray, distance = jnp.where(active, jnp.stack([ray, distance]), 0.0)
+    # None of the active tasks may be on the ray.
+    q = ray * reciprocal(jnp.linalg.norm(ray))
     across = distance - jnp.sum(distance * q) * q
     return q + theta * across / jnp.sqrt(jnp.sum(across**2) + EPS)
 
@@ -29,9 +34,9 @@ def pbi_weights(
 def pbi(
     num_tasks: int,
     *,
-    theta: float = 5.0,
-    weights: Sequence[float] | None = None,
-    reference: Sequence[float] | float = 0.0,
+    theta: Number = 5.0,
+    weights: Values | None = None,
+    reference: Values | Number = 0.0,
 ) -> Weighting:
     """How far the losses are along a ray, plus theta times how far they are from it.
 
@@ -45,13 +50,6 @@ def pbi(
             leaves its task a larger loss.
         reference: ideal losses z, where the ray starts; one number or one per task.
 
-    Returns:
-        A transformation that takes task gradients `[K, ...]` and returns `sum_k w_k g_k`. Family
-        `loss`: its `update` requires `losses`.
-
-    State:
-        The last weights.
-
     Laws: linear in the gradients; equivariant when tasks and options are permuted together.
 
     Differs from the paper: sqrt(|p|^2 + 1e-12) for |p|, whose derivative exists on the ray.
@@ -59,9 +57,9 @@ def pbi(
     Source: Zhang and Li, MOEA/D, IEEE Trans. Evol. Comput. 11 (2007) 712, section on boundary
     intersection.
     """
-    check.not_negative("theta", theta)
-    shares = check.ray(num_tasks, weights)
+    theta = check.not_negative("theta", theta)
+    ray = check.ray(num_tasks, weights)
     origin = check.number_or_values(num_tasks, "reference", reference)
-    ray = [share / math.hypot(*shares) for share in shares]
-    step = plain(num_tasks, partial(pbi_weights, theta=theta, ray=ray, reference=origin))
+    how = {"theta": theta, "ray": ray, "reference": origin}
+    step = plain(num_tasks, partial(pbi_weights, **how), by_active=True)
     return from_losses("pbi", num_tasks, *step)

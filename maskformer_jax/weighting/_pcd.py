@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from maskformer_jax.weighting import _checks as check
+from maskformer_jax.weighting._checks import Number
 from maskformer_jax.weighting._gradients import from_gramian
 from maskformer_jax.weighting._gramian import Gramian, Unit, Vector, dot, norms, reciprocal, split
 from maskformer_jax.weighting._losses import Weighting
@@ -35,20 +36,19 @@ class PCDState(NamedTuple):
 def weights(
     gramian: Gramian,
     state: PCDState,
-    losses: Vector | None = None,
-    *,
-    tau: float,
-    beta: float,
-    eps: float,
+    *_,
+    tau: Number,
+    beta: Number,
+    eps: Number,
     primary: int,
 ) -> tuple[Vector, PCDState]:
     """w_k = s_k mu_k |g_0| / |d|, with the multipliers mu of the projection d."""
-    del losses
     kind = gramian.dtype
     squares = beta * state.squares.astype(kind) + (1 - beta) * norms(gramian) ** 2
     count = state.count + 1
     # The logarithm in double precision: 1 - beta is small.
-    log_beta = math.log(beta) if beta > 0 else -math.inf
+    known = not check.is_traced(beta)
+    log_beta = (math.log(beta) if beta > 0 else -math.inf) if known else jnp.log(beta)
     average = squares / -jnp.expm1(count * jnp.asarray(log_beta, kind))
     lengths = norms(gramian) * reciprocal(jnp.sqrt(average + eps))
     values, residual = _project(split(gramian), lengths, tau, primary)
@@ -56,7 +56,7 @@ def weights(
 
 
 def _project(
-    unit: Unit, lengths: Vector, tau: float, primary: int
+    unit: Unit, lengths: Vector, tau: Number, primary: int
 ) -> tuple[Vector, Float[Array, ""]]:
     """Weights of the gradients as given, and the residual.
 
@@ -83,13 +83,13 @@ def _project(
     return jnp.where(exists, values, 0.0), residual
 
 
-@method("gramian", per_loss={"primary": "name"})
+@method("gramian", per_loss={"primary": "name"}, without=("preference",))
 def pcd(
     num_tasks: int,
     *,
-    tau: float = 0.02,
-    beta: float = 0.999,
-    eps: float = 1e-8,
+    tau: Number = 0.02,
+    beta: Number = 0.999,
+    eps: Number = 1e-8,
     primary: int = 0,
     **options: Any,
 ) -> Weighting:
@@ -106,10 +106,6 @@ def pcd(
         beta: decay in [0, 1) of the average of squared lengths; 0: those of this step.
         eps: added to the average, not negative.
         primary: index of the primary task.
-        **options: `SharedOptions`.
-
-    Returns:
-        A transformation of family `gramian`: task gradients `[K, ...]` in, `sum_k w_k g_k` out.
 
     State:
         `PCDState`.
@@ -122,12 +118,11 @@ def pcd(
 
     Source: Priority-Constrained Descent, arXiv 2606.29521.
     """
-    check.num_tasks(num_tasks)
-    check.number("tau", tau, "be within [0, 1]", lambda x: 0 <= x <= 1)
-    check.number("beta", beta, "be within [0, 1)", lambda x: 0 <= x < 1)
-    check.not_negative("eps", eps, "be at least 0")
+    tau = check.number("tau", tau, "be within [0, 1]", lambda x: 0 <= x <= 1)
+    beta = check.number("beta", beta, "be within [0, 1)", lambda x: 0 <= x < 1)
+    eps = check.not_negative("eps", eps, "be at least 0")
     rule = f"be within 0 to {num_tasks - 1}"
-    check.number("primary", primary, rule, lambda x: x in range(num_tasks))
+    primary = check.number("primary", primary, rule, lambda x: x in range(num_tasks))
     how = {"tau": tau, "beta": beta, "eps": eps, "primary": int(primary)}
 
     def initial() -> PCDState:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt
 
 from maskformer_jax.weighting import _checks as check
+from maskformer_jax.weighting._checks import Seed
 from maskformer_jax.weighting._gradients import from_gramian
 from maskformer_jax.weighting._gramian import Gramian, Vector, cosines, norms, reciprocal
 from maskformer_jax.weighting._losses import Weighting
@@ -64,18 +65,15 @@ def project(gramian: Gramian, orders: Int[Array, "K others"]) -> Vector:
     return sum_of_units(coefficients, gramian)
 
 
-def weights(
-    gramian: Gramian, state: PCGradState, losses: Vector | None = None
-) -> tuple[Vector, PCGradState]:
+def weights(gramian: Gramian, state: PCGradState, *_) -> tuple[Vector, PCGradState]:
     """Weights for orders that are drawn anew."""
-    del losses
     key, draw = jax.random.split(state.key)
     values = project(gramian, random_orders(draw, len(gramian)))
     return values, PCGradState(values, key)
 
 
 @method("gramian")
-def pcgrad(num_tasks: int, *, seed: int = 0, **options: Any) -> Weighting:
+def pcgrad(num_tasks: int, *, seed: Seed = 0, **options: Any) -> Weighting:
     """The sum of the task gradients after each has lost what conflicts with the others.
 
     g_i' = g_i - g_i'.g_j/|g_j|^2 g_j wherever g_i'.g_j < 0, for the other tasks j one after the
@@ -84,8 +82,7 @@ def pcgrad(num_tasks: int, *, seed: int = 0, **options: Any) -> Weighting:
 
     Args:
         num_tasks: number of tasks K.
-        seed: of the orders, from 0 to 2^32 - 1. With two tasks there is only one order.
-        **options: `SharedOptions`.
+        seed: of the orders, from 0 to 2^32 - 1, or a key. With two tasks there is only one order.
 
     Returns:
         A transformation of family `gramian`: task gradients `[K, ...]` in, `sum_k w_k g_k` out,

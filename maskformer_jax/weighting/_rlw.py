@@ -8,8 +8,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt32
 
 from maskformer_jax.weighting import _checks as check
+from maskformer_jax.weighting._checks import Seed
 from maskformer_jax.weighting._losses import Weighting, from_losses
 from maskformer_jax.weighting._method import method
+from maskformer_jax.weighting._rows import Active
 
 Key = UInt32[Array, "2"]
 
@@ -26,27 +28,29 @@ class RLWState(NamedTuple):
     key: Key
 
 
-def normal(key: Key, num_tasks: int) -> Float[Array, " K"]:
+def normal(key: Key, num_tasks: int, active: Active) -> Float[Array, " K"]:
     """softmax of standard normal numbers (Eq. 5.2)."""
-    return jax.nn.softmax(jax.random.normal(key, num_tasks, jnp.float32))
+    return jax.nn.softmax(jax.random.normal(key, num_tasks, jnp.float32), where=active)
 
 
-def uniform(key: Key, num_tasks: int) -> Float[Array, " K"]:
+def uniform(key: Key, num_tasks: int, active: Active) -> Float[Array, " K"]:
     """softmax of numbers that are uniform between 0 and 1."""
-    return jax.nn.softmax(jax.random.uniform(key, num_tasks, jnp.float32))
+    return jax.nn.softmax(jax.random.uniform(key, num_tasks, jnp.float32), where=active)
 
 
-def dirichlet(key: Key, num_tasks: int) -> Float[Array, " K"]:
+def dirichlet(key: Key, num_tasks: int, active: Active) -> Float[Array, " K"]:
     """Uniform among all weights with sum 1."""
-    return jax.random.dirichlet(key, jnp.ones(num_tasks, jnp.float32))
+    found = jax.random.dirichlet(key, jnp.ones(num_tasks, jnp.float32))
+    return found if active is None else found / found.sum(where=active)
 
 
-def bernoulli(key: Key, num_tasks: int) -> Float[Array, " K"]:
+def bernoulli(key: Key, num_tasks: int, active: Active) -> Float[Array, " K"]:
     """Each task on or off with equal chance, given that not all are off."""
     now, later = jax.random.split(key)
     tasks = jnp.arange(num_tasks)
+    rank = tasks if active is None else jnp.where(active, jnp.cumsum(active) - 1, jnp.inf)
     # The first task that is on is k with a chance proportional to 2^-k; those after it are free.
-    first = jax.random.categorical(now, -jnp.log(2.0) * tasks.astype(jnp.float32))
+    first = jax.random.categorical(now, -jnp.log(2.0) * rank.astype(jnp.float32))
     others = jax.random.bernoulli(later, 0.5, (num_tasks,))
     return ((tasks == first) | ((tasks > first) & others)).astype(jnp.float32)
 
@@ -60,11 +64,11 @@ DISTRIBUTIONS = {
 
 
 def weights(
-    losses: Float[Array, " K"], state: RLWState, *, distribution: str
+    losses: Float[Array, " K"], state: RLWState, active: Active, *, distribution: str
 ) -> tuple[Float[Array, " K"], RLWState]:
     """A new draw, and the key of the next one."""
     key, now = jax.random.split(state.key)
-    values = DISTRIBUTIONS[distribution](now, losses.shape[0])
+    values = DISTRIBUTIONS[distribution](now, losses.shape[0], active)
     return values, RLWState(values, key)
 
 
@@ -73,7 +77,7 @@ def rlw(
     num_tasks: int,
     *,
     distribution: Literal["normal", "uniform", "dirichlet", "bernoulli"] = "normal",
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> Weighting:
     """Weighted sum of the losses with weights drawn anew at each step, whatever the losses are.
 
@@ -85,7 +89,7 @@ def rlw(
             z ~ U(0, 1), which keeps the weights within a factor e of each other; `dirichlet`,
             w ~ Dir(1, ..., 1); `bernoulli`, w in {0, 1}^K with equal chances, never all zero and
             not normalised.
-        seed: of the draws, from 0 to 2^32 - 1.
+        seed: of the draws, from 0 to 2^32 - 1, or a key.
 
     Returns:
         A transformation that takes task gradients `[K, ...]` and returns `sum_k w_k g_k`. Family

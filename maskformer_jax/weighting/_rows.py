@@ -1,8 +1,13 @@
 """Task gradients as trees with leaves `[K, ...]`: sums, lengths, products, averages."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Bool, Float, PyTree, Shaped
+
+# Which tasks take part in an update; none: all.
+Active = Bool[Array, " K"] | None
 
 # Longer rows are multiplied piece by piece: a product with so long an inner axis is slow on CPU.
 PIECE = 65_536
@@ -38,6 +43,47 @@ def sum_dtype(dtype: jnp.dtype) -> jnp.dtype:
     return jnp.promote_types(dtype, jnp.float32)
 
 
+def column(values: Shaped[Array, " K"], leaf: Array) -> Shaped[Array, "K ..."]:
+    """One value per task, to be broadcast against a leaf `[K, ...]`."""
+    return values.reshape(-1, *[1] * (leaf.ndim - 1))
+
+
+def mask_rows(tree: PyTree, active: Bool[Array, " K"]) -> PyTree:
+    """Rows, with zeros for tasks that are not active, whatever was there."""
+    return jax.tree.map(lambda x: jnp.where(column(active, x), x, jnp.zeros((), x.dtype)), tree)
+
+
+def keep_rows(after: Any, before: Any, active: Bool[Array, " K"]) -> Any:
+    """A state in which nothing moved that belongs to tasks that are not active."""
+
+    def keep(new: Array, old: Array) -> Array:
+        of_tasks = jnp.issubdtype(new.dtype, jnp.floating) and new.shape[:1] == active.shape
+        return jnp.where(column(active, new), new, old) if of_tasks else new
+
+    return jax.tree.map(keep, after, before)
+
+
+def active_share(active: Active) -> Float[Array, ""] | float:
+    """K over the number of active tasks: a default of 1/K becomes one of 1/K' by it."""
+    return 1.0 if active is None else len(active) / jnp.maximum(active.sum(), 1)
+
+
+@jax.custom_jvp
+def without_derivative(tree: PyTree) -> PyTree:
+    """`tree` as it is; to differentiate what follows from it is an error, and never NaN."""
+    return tree
+
+
+@without_derivative.defjvp
+def _refuse(primals: tuple, tangents: tuple) -> None:
+    del primals, tangents
+    raise TypeError(
+        "weights that follow from gradients have no derivative here; to hold them constant, find "
+        "the state first, with method.weigh or method.update of jax.lax.stop_gradient(task_grads), "
+        "and add the gradients up with its `weights`"
+    )
+
+
 def wide(tree: PyTree) -> PyTree:
     """`tree` in the type of sums over it."""
     return jax.tree.map(lambda x: x.astype(sum_dtype(x.dtype)), tree)
@@ -49,8 +95,13 @@ def cast_like(tree: PyTree, other: PyTree) -> PyTree:
 
 
 def zero_rows(num_tasks: int, params: PyTree) -> PyTree:
-    """Zeros `[K, ...]` for each parameter, in the type of sums over it."""
-    return jax.tree.map(lambda x: jnp.zeros((num_tasks, *x.shape), sum_dtype(x.dtype)), params)
+    """Zeros `[K, ...]` for each parameter, in the type of sums over it, shared as it is."""
+
+    def rows(x: Array) -> Array:
+        zeros = jnp.zeros_like(x, sum_dtype(x.dtype))
+        return jnp.broadcast_to(zeros, (num_tasks, *x.shape))
+
+    return jax.tree.map(rows, params)
 
 
 def scale_rows(task_grads: PyTree, factors: Float[Array, " K"]) -> PyTree:
@@ -58,8 +109,7 @@ def scale_rows(task_grads: PyTree, factors: Float[Array, " K"]) -> PyTree:
 
     def scale(leaf: Array) -> Array:
         dtype = sum_dtype(leaf.dtype)
-        column = factors.astype(dtype).reshape(-1, *[1] * (leaf.ndim - 1))
-        return leaf.astype(dtype) * column
+        return leaf.astype(dtype) * column(factors.astype(dtype), leaf)
 
     return jax.tree.map(scale, task_grads)
 
@@ -95,8 +145,12 @@ def move_average(average: PyTree, task_grads: PyTree, rate: Float[Array, ""]) ->
 
 def row_norms(task_grads: PyTree) -> Float[Array, " K"]:
     """Lengths of the task gradients."""
-    rows = [leaf.reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(wide(task_grads))]
-    return jnp.sqrt(sum(jnp.sum(row * row, axis=1) for row in rows))
+    return jnp.sqrt(sum(sum_entries(leaf * leaf) for leaf in jax.tree.leaves(wide(task_grads))))
+
+
+def sum_entries(leaf: Float[Array, "K ..."]) -> Float[Array, " K"]:
+    """Sums over all axes but that of the tasks: each device over what it holds."""
+    return jnp.sum(leaf, axis=range(1, leaf.ndim))
 
 
 def inner_products(a: PyTree, b: PyTree) -> Float[Array, "K K"]:
@@ -108,13 +162,31 @@ def inner_products(a: PyTree, b: PyTree) -> Float[Array, "K K"]:
     return sum(jax.tree.leaves(jax.tree.map(_leaf_products, a, b)))
 
 
+def _out(leaf: Array) -> dict[str, Any]:
+    """A product of what an explicit mesh shares is asked for on all of its devices."""
+    sharding = getattr(jax.typeof(leaf), "sharding", None) if hasattr(jax, "typeof") else None
+    spec = getattr(sharding, "spec", ())
+    shares = any(axis is not None for axis in spec)
+    return {"out_sharding": jax.sharding.PartitionSpec()} if shares else {}
+
+
 def _leaf_products(a: Float[Array, "K ..."], b: Float[Array, "K ..."]) -> Float[Array, "K K"]:
     num_tasks, dtype = a.shape[0], sum_dtype(a.dtype)
-    a, b = a.reshape(num_tasks, -1), b.reshape(num_tasks, -1)
 
     def product(x: Array, y: Array) -> Array:
-        return jnp.einsum("ip,jp->ij", x.astype(dtype), y.astype(dtype), precision="highest")
+        """Over all axes as they are, so that what devices share is multiplied where it lies."""
+        kept = list(range(1, x.ndim))
+        return jax.lax.dot_general(
+            x.astype(dtype),
+            y.astype(dtype),
+            ((kept, kept), ([], [])),
+            precision="highest",
+            **_out(x),
+        )
 
+    if jax.device_count() > 1:
+        return product(a, b)
+    a, b = a.reshape(num_tasks, -1), b.reshape(num_tasks, -1)
     pieces, rest = divmod(a.shape[1], PIECE)
     if pieces == 0 or (pieces == 1 and rest == 0):
         return product(a, b)

@@ -6,17 +6,17 @@ QR: the condition number of S is the square root of that of C. K is the number o
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jax.scipy.linalg import cho_factor, cho_solve, solve_triangular
+from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float, Int
 
-from maskformer_jax.weighting._gramian import Gramian, Vector, dot, exact_product, reciprocal
+from maskformer_jax.weighting._gramian import Gramian, Vector, dot, reciprocal
 from maskformer_jax.weighting._losses import Weights
+from maskformer_jax.weighting._rows import Active
 
 
 class SolverState(NamedTuple):
@@ -44,6 +44,19 @@ def solved(num_tasks: int, solve: Callable) -> tuple[Callable[[], SolverState], 
         return found.weights, found
 
     return solver_state(num_tasks), step
+
+
+def within_simplex(values: Vector, active: Active) -> tuple[Vector, Callable[[Vector], Vector]]:
+    """What the active tasks have of a point of the simplex, as one of their own, and the way back.
+
+    The way back leaves the others as they are.
+    """
+    if active is None:
+        return values * reciprocal(values.sum()), lambda found: found
+    total = values.sum(where=active)
+    own = jnp.where(active, values, 0.0) * reciprocal(total)
+    equal = active / jnp.maximum(active.sum(), 1)
+    return jnp.where(total > 0, own, equal), lambda found: jnp.where(active, found, values)
 
 
 class Solution(NamedTuple):
@@ -91,7 +104,11 @@ class _Search(NamedTuple):
 
 
 def _solve_free(
-    root: Gramian, offset: Vector, bounds: Vector, radius: float | None, free: Bool[Array, " K"]
+    root: Gramian,
+    offset: Vector,
+    bounds: Vector,
+    radius: Float[Array, ""] | float | None,
+    free: Bool[Array, " K"],
 ) -> _Trial:
     """Solution of `nonnegative` or `cone` with given free entries, were their signs free too."""
     num_tasks = len(free)
@@ -124,12 +141,12 @@ def _solve_free(
 
 
 # Compiled once, so that calls outside of `jit` don't trace the loop each time.
-@partial(jax.jit, static_argnames="radius")
+@jax.jit
 def _active_set(
     root: Gramian,
     offset: Vector,
     bounds: Vector,
-    radius: float | None,
+    radius: Float[Array, ""] | float | None,
     allowed: Bool[Array, " K"],
 ) -> Solution:
     """Lawson and Hanson's active set, starting with every allowed entry free.
@@ -201,7 +218,11 @@ def nonnegative(
 
 
 def cone(
-    root: Gramian, offset: Vector, bounds: Vector, radius: float, allowed: Bool[Array, " K"]
+    root: Gramian,
+    offset: Vector,
+    bounds: Vector,
+    radius: Float[Array, ""] | float,
+    allowed: Bool[Array, " K"],
 ) -> Solution:
     """The z >= 0 with |S z| = radius whose h + S z has the largest t with S_k.(h + S z) >= t a_k.
 
@@ -218,71 +239,14 @@ def cone(
     return _active_set(root, offset, bounds, radius, allowed)
 
 
-@partial(jax.jit, static_argnames="fairness")
-def bargain(
-    matrix: Gramian, alone: Vector, fairness: float = 1.0
-) -> tuple[Vector, Float[Array, ""]]:
-    """The y > 0 with (C y)_k = s_k (s_k / y_k)^(1/alpha), by damped Newton.
-
-    It is the minimum of the convex 1/2 y.C y - sum_k s_k^(1 + 1/alpha) y_k^(1 - 1/alpha) /
-    (1 - 1/alpha), a logarithm at alpha = 1, and exists unless a combination of the gradients with
-    weights that are not negative is zero. It then runs off, and is stopped where y is such a
-    combination up to rounding. A y_k too small for float32 ends at 1e-30 s_k, and its equation
-    doesn't count.
-
-    Args:
-        matrix: C, inner products of gradients that are 1/2 to 1 long.
-        alone: s, positive: the solution of a task of length 1 without others.
-        fairness: alpha, positive.
-
-    Returns:
-        y, and the largest relative error of the equations.
-    """
-    eps = jnp.finfo(matrix.dtype).eps
-    power, ridge = 1 - 1 / fairness, 2 * len(alone) * eps
-    order = max(1.0, (1 + 1 / fairness) / 2)
-    # With logarithms Newton's steps don't depend on how far the solution is; others take longer.
-    limit = 50 if fairness == 1 else 400
-    lowest = 1e-30 * alone
-
-    def pull(y: Vector) -> Vector:
-        return alone * alone * (y / alone) ** power
-
-    def gain(y: Vector) -> Vector:
-        return y * exact_product(matrix, y[:, None])[:, 0]
-
-    def step(carry):
-        y, previous, _, count = carry
-        target, gains = pull(y), gain(y)
-        size = jnp.sqrt((1 + ridge) * y * y + target / fairness)
-        # Relative steps, and a unit diagonal: the condition does not depend on the scales.
-        hessian = matrix * (y / size)[:, None] * (y / size) + jnp.diag(
-            (ridge * y * y + target / fairness) / size**2
-        )
-        slope = (target - gains - 0.5 * eps * y * y) / size
-        relative = cho_solve(cho_factor(hessian), slope) / size
-        relative = jnp.where((y <= lowest) & (relative < 0), 0.0, relative)
-        largest = order * jnp.max(jnp.abs(relative))
-        whole = largest < 0.25
-        # Whole steps get shorter until they are rounding, whose size depends on the Gramian.
-        settled = whole & ((largest >= previous) | (largest < 4 * eps))
-        vanishing = jnp.sum(gains) < eps * jnp.sum(y) ** 2
-        y = jnp.maximum(y * (1 + relative * jnp.where(whole, 1.0, 1 / (1 + largest))), lowest)
-        return y, jnp.where(whole, largest, jnp.inf), settled | vanishing, count + 1
-
-    together = jnp.maximum(dot(alone, dot(matrix, alone)), eps * dot(alone, alone))
-    start = alone * (dot(alone, alone) / together) ** (fairness / (1 + fairness))
-    carry = (start, jnp.full((), jnp.inf, start.dtype), jnp.asarray(False), jnp.asarray(0))
-    y, _, _, _ = jax.lax.while_loop(lambda c: ~c[2] & (c[3] < limit), step, carry)
-    errors = jnp.abs(gain(y) / pull(y) - 1)
-    return y, jnp.max(jnp.where(y > lowest, errors, 0.0))
-
-
-def project_simplex(values: Vector) -> Vector:
+def project_simplex(values: Vector, active: Active = None) -> Vector:
     """The nearest point with entries that are not negative and add up to 1.
 
     A common shift of the values does not move it, nor does where values lie that are more than 1
-    below the largest: values of any size stay exact.
+    below the largest: values of any size stay exact. Tasks that are not active get 0.
     """
-    near = jnp.maximum(values - values.max(), -1.0)
-    return optax.projections.projection_simplex(near).astype(values.dtype)
+    largest = values.max(where=active, initial=-jnp.inf)
+    near = jnp.maximum(values - largest, -1.0)
+    near = near if active is None else jnp.where(active, near, -1.0)
+    found = optax.projections.projection_simplex(near).astype(values.dtype)
+    return found if active is None else jnp.where(active, found, 0.0)

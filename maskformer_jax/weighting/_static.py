@@ -1,18 +1,17 @@
 """Fixed task weights (Eq. 4.1 and 4.2 of the thesis)."""
 
-from collections.abc import Sequence
-
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from maskformer_jax.weighting import _checks as check
+from maskformer_jax.weighting._checks import Values
 from maskformer_jax.weighting._losses import Weighting, WeightsState
 from maskformer_jax.weighting._method import method
-from maskformer_jax.weighting._rows import weighted_sum
+from maskformer_jax.weighting._rows import Active, mask_rows, weighted_sum
 
 
 @method("loss", per_loss={"weights": "values"})
-def static(num_tasks: int, *, weights: Sequence[float]) -> Weighting:
+def static(num_tasks: int, *, weights: Values) -> Weighting:
     """Weighted sum of the losses with weights chosen by hand: S = sum_k w_k L_k.
 
     Args:
@@ -38,9 +37,19 @@ def static(num_tasks: int, *, weights: Sequence[float]) -> Weighting:
         return WeightsState(weights=jnp.asarray(values, jnp.float32))
 
     def update(
-        task_grads: PyTree, state: WeightsState, params: PyTree | None = None, **extra
+        task_grads: PyTree,
+        state: WeightsState,
+        params: PyTree | None = None,
+        *,
+        active: Active = None,
+        **extra,
     ) -> tuple[PyTree, WeightsState]:
-        del params, extra
-        return weighted_sum(task_grads, state.weights), state
+        del state, params, extra
+        found = init(None)
+        if active is not None:
+            active = check.active(num_tasks, active)
+            task_grads = mask_rows(task_grads, active)
+            found = WeightsState(jnp.where(active, found.weights, 0.0))
+        return weighted_sum(task_grads, found.weights), found
 
     return Weighting(init, update)

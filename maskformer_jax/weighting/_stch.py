@@ -1,6 +1,5 @@
 """Smooth Tchebycheff scalarisation: a smooth maximum of the losses (arXiv 2402.19078)."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -10,8 +9,10 @@ import optax
 from jaxtyping import Array, Float, Int32
 
 from maskformer_jax.weighting import _checks as check
+from maskformer_jax.weighting._checks import Number, Values
 from maskformer_jax.weighting._losses import Weighting, add_to_mean, floored, from_losses, plain
 from maskformer_jax.weighting._method import method
+from maskformer_jax.weighting._rows import Active
 
 
 class STCHState(NamedTuple):
@@ -29,22 +30,29 @@ class STCHState(NamedTuple):
 
 
 def max_weights(
-    losses: Float[Array, " K"], *, mu: float, preference: Sequence[float], log_losses: bool
+    losses: Float[Array, " K"],
+    active: Active,
+    *,
+    mu: Number,
+    preference: Values,
+    log_losses: bool,
 ) -> Float[Array, " K"]:
     """w = p softmax(p (l - max l)/mu), l being L or log L (Algorithm 1)."""
     p = jnp.asarray(preference, losses.dtype)
     positive = floored(losses)
     terms = jnp.log(positive) if log_losses else losses
-    values = p * jax.nn.softmax(p * (terms - terms.max()) / mu)
+    largest = terms.max(where=active, initial=-jnp.inf)
+    values = p * jax.nn.softmax(p * (terms - largest) / mu, where=active)
     return values / positive if log_losses else values
 
 
 def nadir_weights(
     losses: Float[Array, " K"],
     state: STCHState,
+    active: Active,
     *,
-    mu: float,
-    preference: Sequence[float],
+    mu: Number,
+    preference: Values,
     warmup_epochs: int,
     steps_per_epoch: int,
 ) -> tuple[Float[Array, " K"], STCHState]:
@@ -52,7 +60,9 @@ def nadir_weights(
     p = jnp.asarray(preference, losses.dtype)
     positive = floored(losses)
     terms = p * (jnp.log(positive) - jnp.log(floored(state.nadir)))
-    values = len(preference) * p * jax.nn.softmax((terms - terms.max()) / mu) / positive
+    largest = terms.max(where=active, initial=-jnp.inf)
+    number = len(p) if active is None else active.sum()
+    values = number * p * jax.nn.softmax((terms - largest) / mu, where=active) / positive
     epoch, position = jnp.divmod(state.step, steps_per_epoch)
     values = jnp.where(epoch <= warmup_epochs, 1.0 / positive, values)
     nadir = add_to_mean(state.nadir, losses, position)
@@ -69,8 +79,8 @@ def nadir_weights(
 def stch(
     num_tasks: int,
     *,
-    mu: float = 1.0,
-    preference: Sequence[float] | None = None,
+    mu: Number = 1.0,
+    preference: Values | None = None,
     reference: Literal["max", "nadir"] = "max",
     log_losses: bool = False,
     warmup_epochs: int = 4,
@@ -111,17 +121,18 @@ def stch(
 
     Source: Lin et al., arXiv 2402.19078; Algorithm 1 of the thesis.
     """
-    check.positive("mu", mu)
+    mu = check.positive("mu", mu)
     check.one_of("reference", reference, ("max", "nadir"))
     check.true_or_false("log_losses", log_losses)
-    check.integer("warmup_epochs", warmup_epochs)
+    warmup_epochs = check.integer("warmup_epochs", warmup_epochs)
     options = {"mu": mu, "preference": check.preference(num_tasks, preference)}
 
     if reference == "max":
-        step = plain(num_tasks, partial(max_weights, log_losses=log_losses, **options))
+        found = partial(max_weights, log_losses=log_losses, **options)
+        step = plain(num_tasks, found, by_active=True)
         return from_losses("stch", num_tasks, *step, lowest=0.0 if log_losses else None)
 
-    check.integer("steps_per_epoch", steps_per_epoch, 1)
+    steps_per_epoch = check.integer("steps_per_epoch", steps_per_epoch, 1)
     epochs = {"warmup_epochs": warmup_epochs, "steps_per_epoch": steps_per_epoch}
     scalarisation = partial(nadir_weights, **epochs, **options)
 

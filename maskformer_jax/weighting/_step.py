@@ -12,8 +12,10 @@ import optax
 from jaxtyping import Array, Float, Int, PyTree
 
 from maskformer_jax.weighting import _checks as check
+from maskformer_jax.weighting._compose import all_finite
 from maskformer_jax.weighting._gramian import cosines, norms
 from maskformer_jax.weighting._losses import Weighting
+from maskformer_jax.weighting._rows import Active
 from maskformer_jax.weighting._task_grads import Forward, LossesFn, check_chunk, forward, rows_of
 from maskformer_jax.weighting.passes import (
     TaskGradients,
@@ -87,12 +89,31 @@ class Step(NamedTuple):
 
     Attributes:
         init: `init(params) -> StepState`.
-        update: `update(params, state, *data, second=None) -> (params, state, StepLog)`. For the
-            methods that need an independent batch, `second` are its data, as a tuple.
+        update: `update(params, state, *data, second=None, active=None) -> (params, state,
+            StepLog)`. For the methods that need an independent batch, `second` are its data, as a
+            tuple; `active` is True for the losses that there are in this batch.
     """
 
     init: Callable[[PyTree], StepState]
     update: Callable[..., tuple[PyTree, StepState, StepLog]]
+
+
+class _Plan(NamedTuple):
+    """Arguments of `weighted_step`."""
+
+    losses_fn: LossesFn
+    weighting: Weighting
+    optimiser: optax.GradientTransformation
+    has_aux: bool
+    chunk: int | None
+    every: int
+    skip_non_finite: bool
+
+    def forward(self, params: PyTree, data: tuple) -> Forward:
+        return forward(self.losses_fn, params, *data, has_aux=self.has_aux)
+
+    def needs(self, what: str) -> bool:
+        return what in self.weighting.needs
 
 
 def weighted_step(
@@ -103,6 +124,7 @@ def weighted_step(
     has_aux: bool = False,
     chunk: int | None = None,
     every: int = 1,
+    skip_non_finite: bool = False,
 ) -> Step:
     """The step that trains with K losses: forward, backward, weights, optimiser.
 
@@ -118,65 +140,103 @@ def weighted_step(
         chunk: how many losses are pulled back together; none: all.
         every: steps from one renewal of the weights to the next, for methods on the Gramian with
             one set of weights; the steps between take one backward pass.
+        skip_non_finite: leave a batch out, parameters and state staying as they are, whose losses
+            or update are not finite.
 
     Raises:
         ValueError: `chunk` or `every` is no positive integer, or the method can't keep its weights;
             when called, the losses do not fit the method, or `second` is missing or not needed.
     """
     check_chunk(chunk)
-    check.integer("every", every, 1)
+    every = check.integer("every", every, 1)
     rule = "be 1 for a method that is not on the Gramian with one set of weights"
     check.option(every == 1 or weighting.weigh is not None, "every", rule, every)
-    looks_after, two = (need in weighting.needs for need in ("losses_after", "task_grads_2"))
+    plan = _Plan(losses_fn, weighting, optimiser, has_aux, chunk, every, skip_non_finite)
+    return Step(partial(_init, plan), partial(_update, plan))
 
-    def init(params: PyTree) -> StepState:
-        after = jnp.zeros(weighting.num_tasks, jnp.float32) if looks_after else None
-        step = jnp.zeros((), jnp.int32)
-        return StepState(weighting.init(params), optimiser.init(params), step, after)
 
-    def gradient_of(
-        params: PyTree, state: StepState, data: tuple, second: tuple | None
-    ) -> tuple[WeightedGradient, tuple[str, ...]]:
-        found = forward(losses_fn, params, *data, has_aux=has_aux)
-        names = _names(weighting, found)
-        if weighting.family == "loss":
+def _init(plan: _Plan, params: PyTree) -> StepState:
+    after = None
+    if plan.needs("losses_after"):
+        after = jnp.zeros(plan.weighting.num_tasks, jnp.float32)
+    states = plan.weighting.init(params), plan.optimiser.init(params)
+    return StepState(*states, jnp.zeros((), jnp.int32), after)
 
-            def weighted(weights_of: Callable[[Array], Array]) -> tuple[Array, PyTree, PyTree]:
-                return found.losses, found.pull(weights_of(found.losses)), found.aux
 
-            more = {"losses_after": state.losses_after} if looks_after else {}
-            return in_one_pass(weighting, state.weighting, weighted, **more), names
+def _update(
+    plan: _Plan,
+    params: PyTree,
+    state: StepState,
+    *data: PyTree,
+    second: tuple | None = None,
+    active: Active = None,
+) -> tuple[PyTree, StepState, StepLog]:
+    two = plan.needs("task_grads_2")
+    rule = "be the data of an independent batch" if two else "be left out for this method"
+    check.option(isinstance(second, tuple) if two else second is None, "second", rule, second)
+    here = plan.forward(params, data)
+    names = _names(plan.weighting, here)
+    found = _gradient(plan, params, state, here, second, active)
+    updates, moved = plan.optimiser.update(found.gradient, state.optimiser, params)
+    new_params, after = optax.apply_updates(params, updates), None
+    if plan.needs("losses_after"):
+        after = plan.forward(new_params, data).losses.astype(jnp.float32)
+    new = StepState(found.weighting_state, moved, optax.safe_increment(state.step), after)
+    if plan.skip_non_finite:
+        losses = found.losses if active is None else jnp.where(active, found.losses, 0.0)
+        after = after if active is None or after is None else jnp.where(active, after, 0.0)
+        good = all_finite((losses, new_params, after))
+        before = (params, state._replace(step=new.step))
+        new_params, new = jax.tree.map(partial(jnp.where, good), (new_params, new), before)
+    return new_params, new, _log(found, names)
 
-        def renew() -> WeightedGradient:
-            given = TaskGradients(found.losses, rows_of(found, chunk=chunk), aux=found.aux)
-            if two:
-                other = forward(losses_fn, params, *second, has_aux=has_aux)
-                given = given._replace(second=rows_of(other, chunk=chunk))
-            return loss_by_loss(weighting, state.weighting, params, given)
 
-        def keep() -> WeightedGradient:
-            ones = tuple(jnp.ones_like(found.losses))
-            how = (weighting, state.weighting, params, found.losses, found.pull_apart, ones)
-            return WeightedGradient(found.losses, pull_sum(*how), state.weighting, found.aux)
+def _gradient(
+    plan: _Plan,
+    params: PyTree,
+    state: StepState,
+    here: Forward,
+    second: tuple | None,
+    active: Active,
+) -> WeightedGradient:
+    """By the cheapest way that the method allows, with fresh weights where they are due."""
+    extra = {} if active is None else {"active": active}
+    if plan.weighting.family == "loss":
+        if plan.needs("losses_after"):
+            extra["losses_after"] = state.losses_after
 
-        due = state.step % every == 0
-        return renew() if every == 1 else jax.lax.cond(due, renew, keep), names
+        def weighted(weights_of: Callable[[Array], Array]) -> tuple[Array, PyTree, PyTree]:
+            return here.losses, here.pull(weights_of(here.losses)), here.aux
 
-    def update(
-        params: PyTree, state: StepState, *data: PyTree, second: tuple | None = None
-    ) -> tuple[PyTree, StepState, StepLog]:
-        rule = "be the data of an independent batch" if two else "be left out for this method"
-        fits = isinstance(second, tuple) if two else second is None
-        check.option(fits, "second", rule, second)
-        found, names = gradient_of(params, state, data, second)
-        updates, moved = optimiser.update(found.gradient, state.optimiser, params)
-        params, after = optax.apply_updates(params, updates), None
-        if looks_after:
-            after = forward(losses_fn, params, *data, has_aux=has_aux).losses.astype(jnp.float32)
-        state = StepState(found.weighting_state, moved, optax.safe_increment(state.step), after)
-        return params, state, _log(found, names)
+        return in_one_pass(plan.weighting, state.weighting, weighted, **extra)
+    renew = partial(_renewed, plan, params, state, here, second, extra)
+    if plan.every == 1:
+        return renew()
+    return jax.lax.cond(
+        state.step % plan.every == 0, renew, partial(_kept, plan, params, state, here, active)
+    )
 
-    return Step(init, update)
+
+def _renewed(
+    plan: _Plan,
+    params: PyTree,
+    state: StepState,
+    here: Forward,
+    second: tuple | None,
+    extra: dict[str, Array],
+) -> WeightedGradient:
+    given = TaskGradients(here.losses, rows_of(here, chunk=plan.chunk), aux=here.aux)
+    if second is not None:
+        given = given._replace(second=rows_of(plan.forward(params, second), chunk=plan.chunk))
+    return loss_by_loss(plan.weighting, state.weighting, params, given, **extra)
+
+
+def _kept(
+    plan: _Plan, params: PyTree, state: StepState, here: Forward, active: Active
+) -> WeightedGradient:
+    starts = jnp.ones_like(here.losses) if active is None else active.astype(here.losses.dtype)
+    how = (plan.weighting, state.weighting, params, here.losses, here.pull_apart, tuple(starts))
+    return WeightedGradient(here.losses, pull_sum(*how), state.weighting, here.aux)
 
 
 def _names(weighting: Weighting, found: Forward) -> tuple[str, ...]:

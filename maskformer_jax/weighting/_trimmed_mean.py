@@ -12,6 +12,28 @@ from maskformer_jax.weighting._losses import Weighting, WeightsState, equal_weig
 from maskformer_jax.weighting._method import method
 from maskformer_jax.weighting._rows import wide
 
+# Unrolled for more rows, the exchanges take long to compile.
+UNROLLED = 16
+
+
+def without_extremes(values: Float[Array, "K ..."], trim: int) -> list[Float[Array, "..."]]:
+    """The K values of every entry without the `trim` smallest and largest.
+
+    In each round the smallest that is not there yet goes to the front, the largest to the end.
+    """
+    if len(values) <= UNROLLED:
+        return in_order(values)[trim : len(values) - trim]
+
+    def go_round(_, rows: list[Array]) -> list[Array]:
+        steps = [*range(len(rows) - 1), *range(len(rows) - 3, -1, -1)]
+        for i in steps:
+            pair = rows[i], rows[i + 1]
+            rows[i], rows[i + 1] = jnp.minimum(*pair), jnp.maximum(*pair)
+        return rows
+
+    found = jax.lax.fori_loop(0, trim, go_round, list(values))
+    return found[trim : len(values) - trim]
+
 
 def in_order(values: Float[Array, "K ..."]) -> list[Float[Array, "..."]]:
     """The K values of every entry from the smallest to the largest.
@@ -27,7 +49,7 @@ def in_order(values: Float[Array, "K ..."]) -> list[Float[Array, "..."]]:
     return rows
 
 
-@method("gradient")
+@method("gradient", without=("preference",))
 def trimmed_mean(num_tasks: int, *, trim: int, **options: Any) -> Weighting:
     """For each entry of the parameters the mean of the gradients between the extremes.
 
@@ -37,7 +59,6 @@ def trimmed_mean(num_tasks: int, *, trim: int, **options: Any) -> Weighting:
     Args:
         num_tasks: number of tasks K, at least 2 b + 1.
         trim: b, an integer of at least 0. 0: the mean; (K - 1)/2: the median.
-        **options: `SharedOptions`.
 
     Returns:
         A transformation: task gradients `[K, ...]` in, their trimmed mean out. Family `gradient`.
@@ -53,16 +74,17 @@ def trimmed_mean(num_tasks: int, *, trim: int, **options: Any) -> Weighting:
     Source: Yin et al., Byzantine-Robust Distributed Learning, ICML 2018, arXiv 1803.01498,
     Definition 2.
     """
-    check.num_tasks(num_tasks)
-    is_count = isinstance(trim, int) and not isinstance(trim, bool) and trim >= 0
     rule = f"be an integer of at least 0 with 2 `trim` + 1 <= {num_tasks}, the number of tasks"
-    check.option(is_count and 2 * trim + 1 <= num_tasks, "trim", rule, trim)
+    found = check.index(trim)
+    fits = found is not None and found >= 0 and 2 * found + 1 <= num_tasks
+    check.option(fits, "trim", rule, trim)
+    trim = found
 
     def combine(task_grads: PyTree, state: WeightsState, *_) -> tuple[PyTree, WeightsState]:
         def mean(leaf: Float[Array, "K ..."]) -> Float[Array, "..."]:
-            total = sum(in_order(leaf)[trim : num_tasks - trim])
+            total = sum(without_extremes(leaf, trim))
             return total / (num_tasks - 2 * trim)
 
         return jax.tree.map(mean, wide(task_grads)), state
 
-    return from_gradients(num_tasks, equal_weights(num_tasks), combine, **options)
+    return from_gradients(num_tasks, equal_weights(num_tasks), combine, some=False, **options)

@@ -1,6 +1,5 @@
 """UPGrad: each task gradient projected onto the cone without conflict (arXiv 2406.16232)."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -9,16 +8,19 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from maskformer_jax.weighting import _checks as check
+from maskformer_jax.weighting._checks import Values
 from maskformer_jax.weighting._gradients import from_gramian
 from maskformer_jax.weighting._gramian import Gramian, Vector, dot, reciprocal, split
 from maskformer_jax.weighting._losses import Weighting
 from maskformer_jax.weighting._method import method
-from maskformer_jax.weighting._solvers import nonnegative, solved
+from maskformer_jax.weighting._pivoting import pivoted
+from maskformer_jax.weighting._solvers import Solution, nonnegative, solved
+
+# The active set takes about as many steps as there are tasks, each for K problems at K^3.
+FEW = 32
 
 
-def weights(
-    gramian: Gramian, *, preference: Sequence[float] | Float[Array, " K"]
-) -> tuple[Vector, Float[Array, ""]]:
+def weights(gramian: Gramian, *, preference: Values) -> tuple[Vector, Float[Array, ""]]:
     """sum_k argmin {v.M v : v >= p_k e_k}.
 
     For gradients of length 1 the k-th term is p_k |g_k| (e_k + z), so lengths only scale back.
@@ -26,18 +28,18 @@ def weights(
     unit = split(gramian)
     preference = jnp.asarray(preference, gramian.dtype)
 
-    def project(direction: Vector):
+    def project(direction: Vector, product: Vector) -> Solution:
+        if len(gramian) > FEW:
+            return pivoted(unit.cosines, product, unit.present)
         return nonnegative(unit.root, direction, jnp.zeros_like(direction), unit.present)
 
-    found = jax.vmap(project)(unit.root.T)
+    found = jax.vmap(project)(unit.root.T, unit.cosines)
     added = dot(preference * unit.lengths, found.values)
     return preference + added * reciprocal(unit.lengths), found.residual.max()
 
 
 @method("gramian")
-def upgrad(
-    num_tasks: int, *, preference: Sequence[float] | None = None, **options: Any
-) -> Weighting:
+def upgrad(num_tasks: int, *, preference: Values | None = None, **options: Any) -> Weighting:
     """The sum of the task gradients, each projected onto the directions that harm no task.
 
     The projection of g_k onto {d : g_j.d >= 0 for all j} is sum_j v_j g_j with
@@ -46,10 +48,6 @@ def upgrad(
     Args:
         num_tasks: number of tasks K.
         preference: p, positive; none: 1/K for each task.
-        **options: `SharedOptions`.
-
-    Returns:
-        A transformation of family `gramian`: task gradients `[K, ...]` in, `sum_k w_k g_k` out.
 
     State:
         The last weights, and `residual`: the largest relative violation, over the K problems, of
@@ -67,4 +65,4 @@ def upgrad(
     """
     sizes = check.preference(num_tasks, preference, total=1.0)
     step = solved(num_tasks, partial(weights, preference=sizes))
-    return from_gramian(num_tasks, *step, **options)
+    return from_gramian(num_tasks, *step, mean=preference is None, **options)

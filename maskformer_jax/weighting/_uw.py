@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
+from maskformer_jax.weighting._checks import Number
 from maskformer_jax.weighting._losses import Weighting, from_learnt
 from maskformer_jax.weighting._method import method
 
@@ -18,7 +19,7 @@ def derivatives(
 
 @method("loss", from_caller=("optimiser",))
 def uw(
-    num_tasks: int, *, init: float = -0.5, optimiser: optax.GradientTransformation | None = None
+    num_tasks: int, *, init: Number = -0.5, optimiser: optax.GradientTransformation | None = None
 ) -> Weighting:
     """Sum of the losses over twice their learnt variances, which a second term keeps small.
 

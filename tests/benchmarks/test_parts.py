@@ -1,7 +1,9 @@
 """The benchmarks run; their numbers are not looked at."""
 
 import json
+import os
 import re
+import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 
 import benchmark
 from benchmarks.aggregators import split
-from benchmarks.command_line import PARTS, parse
+from benchmarks.command_line import NAMES, parse
 from benchmarks.data import copy_plain
 from benchmarks.export import tiny
 from benchmarks.made import SAMPLE, arguments, load
@@ -164,13 +166,16 @@ def test_a_peer_that_fails_says_why(message, tmp_path):
         ask("read", "jets.h5")
 
 
-def test_aggregators_print_a_table_and_write_it(capsys, tmp_path):
+def test_aggregators_print_a_table_and_write_it(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "getloadavg", lambda: (100.0, 0.0, 0.0))
     output = tmp_path / "made" / "aggregators.json"
     options = ["--tasks", "3", "--parameters", "60000", "--methods", "imtl_g", "--repeats", "2"]
     assert benchmark.main(["aggregators", *options, "--output", str(output)]) == 0
-    title, head, *lines = capsys.readouterr().out.splitlines()
+    title, head, *lines, note = capsys.readouterr().out.splitlines()
+    assert re.match(r"100.0 programs wanted the \d+ cores at the start", note)
     assert title.startswith("3 tasks, 60,000 parameters; floor: reading")
-    assert head.split()[:5] == ["method", "ms", "/equal", "/floor", "float64"]
+    heads = ["method", "ms", "least", "most", "/equal", "/floor", "float64"]
+    assert head.split()[:7] == heads
     assert [line.split()[0] for line in lines] == ["equal", "imtl_g"]
     found = load_tables(str(output))["aggregators_3"]
     assert found.column("/equal")[0] == 1.0 and 0 < found.column("float64")[1] < 1e-4
@@ -263,8 +268,19 @@ def test_wrong_input_is_one_line_and_exit_code_2(options, message, capsys):
     assert re.match(rf"error: .*{message}", error) and error.count("\n") == 1
 
 
+def test_help_needs_no_more_than_the_core():
+    """What a part needs is imported with it alone, and said in a line where it is not there."""
+    code = "import sys; sys.modules['flax'] = None; from benchmark import main; "
+    command = [sys.executable, "-c", code + "main(['data']); main(['--help'])"]
+    done = subprocess.run(
+        command, cwd=Path(benchmark.__file__).parent, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and "{data,training,scaling" in done.stdout
+    assert done.stderr.startswith("error: `data` needs flax, which is missing; pip")
+
+
 def test_every_option_has_a_meaning_and_the_type_of_its_argument(capsys):
-    for part in PARTS:
+    for part in NAMES:
         with pytest.raises(SystemExit, match="0"):
             parse([part, "--help"], "description")
     assert "--gramians GRAMIANS" in capsys.readouterr().out

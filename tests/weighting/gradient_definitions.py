@@ -26,7 +26,10 @@ def gradnorm(first, second, losses, alpha=1.5, rate=0.025, floor=1e-3, warmup=0,
             continue
         lengths, t = np.linalg.norm(g, axis=1), t + 1
         r = loss / start / (loss / start).mean()
-        d = np.sign(w * lengths - (w * lengths).mean() * r**alpha * factors) * lengths
+        d = (
+            np.sign(w * lengths - (w * lengths).mean() * r**alpha * factors / np.mean(factors))
+            * lengths
+        )
         m, v = 0.9 * m + 0.1 * d, 0.999 * v + 0.001 * d**2
         w = w - rate * m / (1 - 0.9**t) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
         w = np.maximum(w, floor)

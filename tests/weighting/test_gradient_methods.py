@@ -102,6 +102,7 @@ CASES = [
     ("trimmed_mean", 3, {"trim": 1}, trimmed_mean, {"trim": 1}),
     ("trimmed_mean", 6, {"trim": 2}, trimmed_mean, {"trim": 2}),
     ("trimmed_mean", 6, {"trim": 0}, trimmed_mean, {"trim": 0}),
+    ("trimmed_mean", 50, {"trim": 9}, trimmed_mean, {"trim": 9}),
 ]
 
 

@@ -7,12 +7,13 @@ devices through what they have in common, the losses or the Gramian; three and t
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from method_rows import ROWS, make
 from rows import K
 
 from maskformer_jax.gradients import LossSums, Parts, Weighting, weighted_gradient
-from maskformer_jax.weighting import METHODS
+from maskformer_jax.weighting import METHODS, inner_products
 
 DEVICES, JETS, WIDTH = 4, 32, 8
 
@@ -84,3 +85,63 @@ def test_methods_give_the_weights_of_one_device():
             np.testing.assert_allclose(
                 found_gradient[key], gradient[key], atol=1e-4 * size, err_msg=name
             )
+
+
+ROWS_OF = [row for row in CHOSEN if row.family != "loss"]
+
+
+def shared_parameters(kind):
+    """Parameters of which four devices hold a part each, and task gradients that lie likewise."""
+    mesh = jax.make_mesh((4,), ("x",), axis_types=(kind,), devices=jax.devices()[:4])
+    shapes = {"a": ((64, 32), ("x", None)), "b": ((32, 64), (None, "x")), "c": ((7,), (None,))}
+    generator, params, rows = np.random.default_rng(0), {}, {}
+    for name, (shape, spec) in shapes.items():
+        grads = jnp.asarray(generator.normal(size=(K, *shape)), jnp.float32)
+        rows[name] = jax.device_put(grads, NamedSharding(mesh, PartitionSpec(None, *spec)))
+        params[name] = jax.device_put(grads[0], NamedSharding(mesh, PartitionSpec(*spec)))
+    return mesh, params, rows
+
+
+@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit], ids=str)
+def test_parameters_shared_by_devices_stay_where_they_are(kind):
+    """Nothing is gathered: sums go over devices, [K, K] at most, and the update lies as they do."""
+    mesh, params, rows = shared_parameters(kind)
+    alone = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)), (rows, params))
+    methods = {row.name: make(row) for row in ROWS_OF}
+
+    @jax.jit
+    def everything(rows, params):
+        found = {}
+        for name, method in methods.items():
+            extra = {"task_grads_2": rows} if "task_grads_2" in METHODS[name].needs else {}
+            state = method.init(params)
+            found[name], _ = method.update(rows, state, params, losses=jnp.ones(K), **extra)
+        return found
+
+    with jax.set_mesh(mesh):
+        compiled = everything.lower(rows, params).compile()
+        found = compiled(rows, params)
+    assert "all-reduce" in compiled.as_text() and "all-gather" not in compiled.as_text()
+    expected = everything(*alone)
+    for name, update in found.items():
+        for leaf, values in update.items():
+            assert values.sharding.is_equivalent_to(params[leaf].sharding, values.ndim), name
+            np.testing.assert_allclose(values, expected[name][leaf], rtol=1e-4, atol=1e-4)
+
+
+def test_inside_shard_map_the_gramian_is_added_up():
+    mesh, params, rows = shared_parameters(AxisType.Auto)
+    del rows["c"], params["c"]
+    method = METHODS["mgda"](K)
+    specs = {name: x.sharding.spec for name, x in params.items()}
+
+    def update(rows, params):
+        gramian = jax.lax.psum(inner_products(rows, rows), "x")
+        return method.update(rows, method.init(params), params, gramian=gramian)[0]
+
+    of_rows = {name: PartitionSpec(None, *spec) for name, spec in specs.items()}
+    options = {"mesh": mesh, "in_specs": (of_rows, specs), "out_specs": specs}
+    found = jax.jit(jax.shard_map(update, **options, check_vma=False))(rows, params)
+    alone = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)), rows)
+    expected, _ = method.update(alone, method.init(jax.tree.map(lambda x: x[0], alone)))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found, expected)

@@ -12,15 +12,18 @@ from solutions import (
     gramians,
     has_solution,
     measure,
+    projected,
     solve,
     solve_projections,
     split,
+    tolerance,
 )
 
 from benchmarks import solvers as benchmark
 from maskformer_jax.errors import InputError
 from maskformer_jax.weighting import METHODS
 from maskformer_jax.weighting._gramian import exact_product
+from maskformer_jax.weighting._upgrad import weights as upgrad_weights
 
 TASKS = (2, 3, 6, 16)
 ALPHAS = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -71,6 +74,23 @@ def test_nash_mtl_says_how_far_it_is(k):
         if has_solution(*split(matrix)):
             largest = (alpha**2 * np.diag(matrix)).max()
             assert said <= 1e-5 + 8 * EPS * largest, name
+
+
+@pytest.mark.parametrize(("k", "largest"), [(40, 2e-5)])
+def test_upgrad_of_many_tasks_says_how_far_it_is(k, largest):
+    """Of gradients of all kinds by the residual; of those that do not depend on each other too by
+    the objective of one projection."""
+    matrices, names = gramians(k, each=2)
+    chosen = [names.index("conflicting"), names.index("normal", 16), names.index("equal rows", 16)]
+    weights, residual = solve("upgrad", matrices[chosen])
+    assert residual.max() < largest and (weights >= 0).all()
+    first = jax.jit(lambda matrix: upgrad_weights(matrix, preference=jnp.eye(k)[0])[0])
+    matrix = matrices[chosen[1]]
+    found = np.asarray(first(jnp.asarray(matrix, jnp.float32)), np.float64)
+    lengths, cosines = split(matrix)
+    bounds = np.eye(k)[0] * lengths
+    least, scaled = projected(cosines, bounds), found * lengths
+    assert scaled @ cosines @ scaled <= least + max(1e-4 * least, tolerance(least, found, lengths))
 
 
 def test_pcd_has_the_length_of_the_primary_gradient():

@@ -155,6 +155,19 @@ def test_weights_are_kept_between_renewals(form):
     close(twice["trunk"], moved, 1e-5, 1e-5)
 
 
+@pytest.mark.parametrize("name", ["uw", "famo", "mgda"])
+def test_a_step_leaves_a_batch_that_is_not_finite_out_and_an_absent_loss_aside(name):
+    params, x, _ = start()
+    spoilt = x.at[0].set(jnp.nan)
+    step = weighted_step(losses, METHODS[name](K), SGD, skip_non_finite=True)
+    update, active = jax.jit(step.update), jnp.asarray([True, True, False, True])
+    after, state, _ = update(params, step.init(params), x, active=active)
+    close(after["heads"]["c"], params["heads"]["c"], 0, 0)
+    same, kept, log = update(after, state, spoilt, active=active)
+    close((same, kept._replace(step=state.step)), (after, state), 0, 0)
+    assert np.isnan(log.losses).any() and kept.step == 2
+
+
 def test_options_by_the_names_of_the_losses():
     params, x, _ = start()
     values = {"d": 4.0, "b": 2.0, "c": 3.0, "a": 1.0}
