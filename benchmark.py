@@ -6,15 +6,21 @@ from pathlib import Path
 from benchmarks.command_line import parse
 from benchmarks.tables import Table, keep, text
 from maskformer_jax.errors import InputError
-from maskformer_jax.training.compilation import use_cache
+
+
+def use_cache() -> None:
+    """Compiled code is kept from here on; a part of the package that the help does without."""
+    from maskformer_jax.training import compilation
+
+    compilation.use_cache()
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one benchmark, prints its tables and keeps them; 2 where the input is wrong."""
-    use_cache()
     tables: dict[str, Table] = {}
     try:
         options = parse(argv, __doc__)
+        use_cache()
         run, output = options.pop("run"), options.pop("output")
         # What is there is written at once: a run that is killed leaves something behind.
         for found in run(**options):
