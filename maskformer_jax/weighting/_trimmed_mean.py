@@ -16,23 +16,25 @@ from maskformer_jax.weighting._rows import wide
 UNROLLED = 16
 
 
-def without_extremes(values: Float[Array, "K ..."], trim: int) -> list[Float[Array, "..."]]:
-    """The K values of every entry without the `trim` smallest and largest.
+def without_extremes(
+    values: Float[Array, "K ..."], trim: int
+) -> Float[Array, "kept ..."] | list[Float[Array, "..."]]:
+    """The K values of every entry without the `trim` smallest and largest."""
+    number = len(values)
+    if number <= UNROLLED:
+        return in_order(values)[trim : number - trim]
 
-    In each round the smallest that is not there yet goes to the front, the largest to the end.
-    """
-    if len(values) <= UNROLLED:
-        return in_order(values)[trim : len(values) - trim]
-
-    def go_round(_, rows: list[Array]) -> list[Array]:
-        steps = [*range(len(rows) - 1), *range(len(rows) - 3, -1, -1)]
-        for i in steps:
-            pair = rows[i], rows[i + 1]
-            rows[i], rows[i + 1] = jnp.minimum(*pair), jnp.maximum(*pair)
+    def exchange(_, rows: Array) -> Array:
+        """Neighbours from the first and from the second row on."""
+        for first in (0, 1):
+            last = first + 2 * ((number - first) // 2)
+            a, b = rows[first:last:2], rows[first + 1 : last : 2]
+            pairs = jnp.stack([jnp.minimum(a, b), jnp.maximum(a, b)], axis=1)
+            pairs = pairs.reshape(last - first, *rows.shape[1:])
+            rows = jnp.concatenate([rows[:first], pairs, rows[last:]])
         return rows
 
-    found = jax.lax.fori_loop(0, trim, go_round, list(values))
-    return found[trim : len(values) - trim]
+    return jax.lax.fori_loop(0, (number + 1) // 2, exchange, values)[trim : number - trim]
 
 
 def in_order(values: Float[Array, "K ..."]) -> list[Float[Array, "..."]]:
