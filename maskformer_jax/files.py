@@ -98,7 +98,8 @@ def held(folder: Path, done: str) -> Iterator[None]:
                 raise InputError(f"another process {done} {folder}; choose another --output_dir")
             with writing(folder):
                 for left in folder.glob(".*.partial"):
-                    left.unlink()  # by a process that was killed
+                    if not left.is_symlink():
+                        left.unlink()  # by a process that was killed
             yield
     finally:
         with contextlib.suppress(OSError):

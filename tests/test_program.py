@@ -20,6 +20,8 @@ from pathlib import Path
 from maskformer_jax.program import first_signal, leave_at_signals, unfinished
 def ready():
     print("ready", flush=True)
+# These tests may be run under nohup.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 leave_at_signals()
 """
 SLEEPS = "ready(); time.sleep(60)"

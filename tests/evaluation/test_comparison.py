@@ -50,7 +50,8 @@ def evaluated(monkeypatch):
     """What each run was evaluated with, and where its results would have gone."""
     calls = []
 
-    def evaluate_trained(trained, test_file, folder, label, warn):
+    def evaluate_trained(trained, test_file, folder, label, warn, predict_only):
+        assert not predict_only
         # What the test file is like is said with the first of the two runs alone.
         assert warn == (len(calls) % 2 == 0)
         calls.append(

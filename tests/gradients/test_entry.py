@@ -21,7 +21,6 @@ from maskformer_jax.gradients import (
 from maskformer_jax.weighting import METHODS
 
 WEIGHTS = [1.0, 0.5, 2.0, 10.0, 2.0, 1.0]
-OPTIONS = {"equal": {}, "static": {"weights": WEIGHTS}}
 
 
 def scalarised(sums_of, params, method, *arguments, **extra):
@@ -50,20 +49,16 @@ def test_both_paths_give_the_same_update_of_a_network(tiny_with, make_batch):
     def sums_of(params, part):
         return model.terms(model.apply(params, part[0]), *part)
 
-    # The weights of both methods are in their states, so that one compilation serves them.
+    method = METHODS["static"](6, weights=WEIGHTS)
+
     @jax.jit
     def updates(params, state, parts):
-        arguments = (sums_of, params, METHODS["static"](6, **OPTIONS["static"]), state, parts)
+        arguments = (sums_of, params, method, state, parts)
         return scalarised(*arguments), by_loss(*arguments)
 
-    queries = []
-    for name, options in OPTIONS.items():
-        state = METHODS[name](6, **options).init(model.params)
-        one, many = updates(model.params, state, in_parts(make_batch(), 1))
-        close(one, many)
-        assert all(leaf.any() for leaf in jax.tree.leaves(one.gradient))
-        queries.append(one.gradient["heads"]["hadrons"]["decoder"]["queries"])
-    assert (queries[0] != queries[1]).any()
+    one, many = updates(model.params, method.init(model.params), in_parts(make_batch(), 1))
+    close(one, many)
+    assert all(leaf.any() for leaf in jax.tree.leaves(one.gradient))
 
 
 def in_parts(batch, number, spare=0):

@@ -352,7 +352,7 @@ def test_rounding_keeps_so_many_bits(bits):
 
 
 def test_salts_own_reader_accepts_the_file(made):
-    salt = pytest.importorskip("salt", reason="Salt is not installed: requirements-peers.txt")
+    salt = pytest.importorskip("salt.data", reason="Salt is not installed: requirements-peers.txt")
     from salt.data import SaltDataset
     from salt.utils.configs import MaskformerConfig
 

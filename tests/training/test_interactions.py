@@ -62,7 +62,7 @@ def first_step(training):
 
     found = jax.tree.map(lambda x: np.asarray(x, float), gradients(model.params))
     decoder = found["heads"]["hadrons"]["decoder"]
-    own = {"object_class", "regression"}
+    own = {"object_class", "regression", "means"}
     modules = {name: tree for name, tree in found.items() if name != "heads"}
     modules |= {f"hadrons.{name}": tree for name, tree in decoder.items()}
     modules["hadrons.heads"] = {k: x for k, x in decoder["heads"].items() if k not in own}
@@ -117,7 +117,9 @@ def test_records_are_the_gradients_one_by_one(recorded, first_step):
         with np.errstate(invalid="ignore"):
             expected = expected_of(gradients, WEIGHTS)
         for name, values in expected.items():
-            np.testing.assert_allclose(found[name], values, rtol=2e-3, atol=1e-5, err_msg=name)
+            np.testing.assert_allclose(
+                found[name], values, rtol=2e-3, atol=1e-5, err_msg=f"{part} {name}"
+            )
 
 
 def test_modules_add_up_to_the_whole(recorded):
