@@ -431,9 +431,9 @@ def test_every_model_has_a_row():
 def test_shipped_model_has_the_number_of_parameters_that_it_says(path):
     """By shapes alone: nothing is drawn."""
     config = configuration.load([f"--config={path}"])
-    params = jax.eval_shape(lambda: build(config).params)
-    total = sum(leaf.size for leaf in jax.tree.leaves(params))
-    assert total == COUNTS.get(path.stem, total) > 0
+    if path.stem in COUNTS:
+        params = jax.eval_shape(lambda: build(config).params)
+        assert sum(leaf.size for leaf in jax.tree.leaves(params)) == COUNTS[path.stem]
     losses = [loss for task in build_tasks(config) for loss in task.losses]
     method.make(config.weighting, losses, steps_per_epoch=10)
 

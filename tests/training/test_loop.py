@@ -85,19 +85,6 @@ def test_a_stopped_and_resumed_run_ends_bit_for_bit_the_same(
     assert training.log(tmp_path) == training.log(uninterrupted)
 
 
-def test_a_killed_run_goes_on_from_its_last_checkpoint(training, uninterrupted, tmp_path):
-    def crash(step, batch):
-        if step == 8:
-            raise RuntimeError("killed")
-        return batch
-
-    with pytest.raises(RuntimeError, match="killed"):
-        training.train(tmp_path, tamper=crash, checkpoint_every=3)
-    assert training.log(tmp_path)[-1]["step"] == 6  # step 7 was under way
-    assert training.train(tmp_path, resume=True) == (True, 0, STEPS)
-    assert_identical(training.final(tmp_path), training.final(uninterrupted))
-
-
 def test_a_bad_row_in_the_middle_loses_nothing(training, uninterrupted, tmp_path):
     def refuse(step, batch):
         if step == 6:

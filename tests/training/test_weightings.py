@@ -39,7 +39,13 @@ def options(name):
     return [*overlay, *METHODS.get(name, [])]
 
 
-@pytest.fixture(scope="module", params=METHODS)
+LONG = {"gradvac"}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(x, marks=[pytest.mark.campaign] * (x in LONG)) for x in METHODS],
+)
 def other(request, argv, tmp_path_factory):
     """A training with the method, and its run without interruption."""
     run = tmp_path_factory.mktemp(request.param)
