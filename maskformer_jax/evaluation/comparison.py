@@ -84,7 +84,7 @@ def evaluate_runs(
         results.append(evaluated.result)
         summaries.append(evaluated.summary)
     if None in results or not several:
-        return report(results[0], summaries, test_file)
+        return report(None if None in results else results[0], summaries, test_file)
     entries = [Entry(result.label, "", {0: result}) for result in results]
     _write_comparison(results, all_tables(entries), test_file, folder, reference.plot)
     draw_logs(runs, labels, folder, reference.plot)

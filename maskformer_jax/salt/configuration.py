@@ -15,8 +15,8 @@ from maskformer_jax.salt.network import (
     read_inputs,
 )
 from maskformer_jax.salt.objects import add_objects
-from maskformer_jax.salt.options import entries, module, options, same, section
-from maskformer_jax.salt.tasks import Tasks, read_tasks
+from maskformer_jax.salt.options import entries, module, options, section
+from maskformer_jax.salt.tasks import Tasks, activation_of, read_tasks
 from maskformer_jax.types import JETS
 
 # More than any file has; as many constituents are read as there are columns.
@@ -99,7 +99,7 @@ def convert(
         "num_heads": encoder.num_heads if encoder else 1,
         "head_widths": [],
         "jet_inputs": inputs.joined,
-        "activation": same(tasks.activations, "activations of heads"),
+        "activation": activation_of(tasks),
         "embedding": {"widths": embedding.hidden, "activation": embedding.activation},
         "encoder": encoder.options if encoder else {"layers": 0},
     }

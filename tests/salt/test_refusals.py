@@ -153,3 +153,14 @@ def test_plain_data_come_back(tmp_path):
     path = tmp_path / "again.yaml"
     path.write_text(dump(config))
     assert read_file(path, foreign=True) == config
+
+
+def test_a_model_without_tasks_is_refused(tmp_path, capsys):
+    config = config_of("dips")
+    change(config, f"{ARGS}.tasks.init_args.modules", [])
+    (tmp_path / "config.yaml").write_text(dump(config))
+    words = [f"--checkpoint={RECORDED / 'dips.ckpt'}", f"--config={tmp_path / 'config.yaml'}"]
+    assert main(["convert-salt", *words, f"--output_dir={tmp_path / 'run'}"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1 and "`tasks` must name at least one task" in said[0]
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
