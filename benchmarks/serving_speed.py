@@ -12,7 +12,7 @@ from maskformer_jax.build import build
 from maskformer_jax.data.scaling import unfitted
 from maskformer_jax.evaluation.trained import Trained
 from maskformer_jax.export.check import RANDOM_JETS, Jets, made_up
-from maskformer_jax.export.function import Exported, inputs_of
+from maskformer_jax.export.function import Exported
 from maskformer_jax.export.run import Options, exported_of, onnx_of, output_names, session
 
 JETS = 50
@@ -71,6 +71,6 @@ def _at_once(run: Callable, exported: Exported, jets: Jets) -> Callable[[], None
 
 def _with_jax(exported: Exported, jets: Jets, number: int) -> Callable[[], list]:
     function = jax.jit(lambda *arrays: exported(*arrays))
-    arrays = jets.batch(inputs_of(exported.model.schema, True))
+    arrays = jets.batch(exported.inputs)
     parts = [[x[k : k + number] for x in arrays] for k in range(0, JETS, number)]
     return lambda: [function(*part) for part in parts]

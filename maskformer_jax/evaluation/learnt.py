@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from maskformer_jax.data.h5 import StreamRecords
 from maskformer_jax.evaluation.distributions import spread
-from maskformer_jax.evaluation.names import in_words, singular
+from maskformer_jax.evaluation.names import in_words
 from maskformer_jax.evaluation.quantities import WIDTH_ERROR, against_constant, count, number
 from maskformer_jax.evaluation.results import CONSTANT, Quantity, Table, table_of
 
@@ -99,7 +99,7 @@ def naive(
     return found
 
 
-def tables(entries: Scaled, targets: Sequence[str], of: str) -> list[Table]:
+def tables(entries: Scaled, targets: Sequence[str], of: str, title: str) -> list[Table]:
     """Correlations, and differences beside those of naive predictions.
 
     A target is learnt where the mean absolute difference is smaller than that of each naive
@@ -109,6 +109,7 @@ def tables(entries: Scaled, targets: Sequence[str], of: str) -> list[Table]:
         entries: that are found.
         targets: names of the R quantities.
         of: what the entries are of, such as `hadrons`.
+        title: of the targets together.
     """
     related, beside, dead = {}, {measure: {} for measure in MEASURES}, []
     for column, name in enumerate(targets):
@@ -131,7 +132,6 @@ def tables(entries: Scaled, targets: Sequence[str], of: str) -> list[Table]:
         for measure, own in zip(MEASURES, cells, strict=True):
             beside[measure][name] = own
         dead += [] if is_learnt else [name]
-    title = f"{singular(of)} properties".replace("_", " ").capitalize()
     columns = in_words("correlation", "rank_correlation")
     if entries.constituents.any():
         columns["correlation_many"] = f"correlation, {MANY} or more constituents"

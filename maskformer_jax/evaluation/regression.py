@@ -143,7 +143,8 @@ class RegressionSection:
 
     def part(self) -> Part:
         """How many are found, widths and moments of the residuals; histograms and response."""
-        entries, title = self._all(), f"{singular(self._of)} properties".replace("_", " ")
+        entries = self._all()
+        title = f"{singular(self._of)} properties".replace("_", " ").capitalize()
         rows, widths, moments, curves = {}, {}, {}, []
         for name, definition in self._definitions.items():
             unit = self._units.get(definition.target, "")
@@ -165,12 +166,12 @@ class RegressionSection:
                 )
         scaled = Scaled(*(x[entries.found] for x in entries.scaled))
         tables = [self._found(entries)] if self._is_object else []
-        tables += learnt.tables(scaled, self._targets, self._of)
+        tables += learnt.tables(scaled, self._targets, self._of, title)
         for name, words, columns, cells, notes in (
             ("residual_widths", "median and half of the 68 % width", WIDTHS, widths, ()),
             ("residual_moments", "mean and standard deviation", MOMENTS, moments, (OUTLIERS,)),
         ):
-            words = f"{title.capitalize()}: {words} of the residuals"
+            words = f"{title}: {words} of the residuals"
             columns = {**columns, "number": self._of}
             options = {"corner": "residual", "notes": notes, "is_ratio": not notes}
             tables.append(table_of(name, words, rows, columns, cells, **options))

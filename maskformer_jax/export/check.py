@@ -3,9 +3,8 @@
 JAX computes many jets at once, padded to the cap; the file gets one jet after another, or a few
 with less padding. Floats agree to `TOLERANCE` of the scale of their output, or, where a rounding of
 the inputs alone moves JAX by more, as it may where they enter through fast sines, to `ROUNDINGS`
-times that. Where a jet hangs on a
-number that is too close to its threshold (an edge, a mask, the best of two classes), the two may
-rightly differ: such jets are counted, not compared.
+times that. Where a jet hangs on a number that is too close to its threshold (an edge, a mask, the
+best of two classes), the two may rightly differ: such jets are counted, not compared.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,6 +39,11 @@ class Jets(NamedTuple):
 
     values: Arrays
     valid: Arrays
+
+    @property
+    def number(self) -> int:
+        """How many there are."""
+        return len(next(iter(self.values.values())))
 
     def at(self, index: np.ndarray) -> "Jets":
         """Some of the jets."""
@@ -119,9 +123,8 @@ def expected(exported: Exported, config: Any, jets: Jets) -> Expected:
         {x.name: np.asarray(y) for x, y in zip(outputs, given, strict=True)}
         for given in (found, moved)
     )
-    number = len(next(iter(values.values())))
-    margins = {task.name: np.full(number, np.inf) for task in tasks}
-    attended = _masks_margin(masks, number)
+    margins = {task.name: np.full(jets.number, np.inf) for task in tasks}
+    attended = _masks_margin(masks, jets.number)
     for output in outputs:
         if output.of_network:
             margin = _margin(output, values[output.name], jets.valid.get(output.place), config)
@@ -196,8 +199,7 @@ def compare(
     """
     jets = made_up(exported)
     if most is not None:
-        index = np.linspace(0, len(next(iter(jets.values.values()))) - 1, most).astype(int)
-        jets = jets.at(index)
+        jets = jets.at(np.linspace(0, jets.number - 1, most).astype(int))
     wanted = expected(exported, config, jets)
     one_or_many = _batched if exported.batched else _one_by_one
     found = dict(one_or_many(exported, run, jets))
@@ -216,16 +218,14 @@ def compare(
 
 
 def _one_by_one(exported: Exported, run: Run, jets: Jets) -> Iterator[tuple[int, Arrays]]:
-    number = len(next(iter(jets.values.values())))
-    for jet in range(number):
+    for jet in range(jets.number):
         arrays = jets.one(jet, exported.inputs)
         yield jet, run({x.name: y for x, y in zip(exported.inputs, arrays, strict=True)})
 
 
 def _batched(exported: Exported, run: Run, jets: Jets) -> Iterator[tuple[int, Arrays]]:
     """A jet without constituents, then batches of three, each as wide as its jets need."""
-    number = len(next(iter(jets.values.values())))
-    for index in np.split(np.arange(number), range(1, number, 3)):
+    for index in np.split(np.arange(jets.number), range(1, jets.number, 3)):
         some = jets.at(index)
         widths = {name: int(x.sum(-1).max()) for name, x in some.valid.items()}
         values, valid = (

@@ -50,11 +50,10 @@ def load_onnx(path: Path, overrides: Sequence[str] = ()) -> Trained:
     lacks = [task.name for task in model.tasks if task.name not in there]
     if lacks:
         raise InputError(f"{path} has no output of {', '.join(lacks)}; export all tasks")
-    run_file = session(str(path))
+    run_file, inputs = session(str(path)), inputs_of(model.schema, True)
 
     def network(records: Records, batch: Batch) -> dict[str, Any]:
         size = len(batch.jets)
-        inputs = inputs_of(model.schema, True)
         found = run_file({x.name: raw(x, records, model.schema, size) for x in inputs})
         return {task.name: RESULTS[task.options.kind](task, found, batch) for task in model.tasks}
 

@@ -1,6 +1,7 @@
 """A checkpoint of Salt and its configuration to a run folder of ours."""
 
 import contextlib
+import os
 import re
 import shutil
 import tempfile
@@ -83,8 +84,6 @@ def _appearing(folder: Path) -> Iterator[Path]:
 
 
 def _umask() -> int:
-    import os
-
     mask = os.umask(0)
     os.umask(mask)
     return mask

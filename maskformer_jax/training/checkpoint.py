@@ -124,13 +124,10 @@ class Checkpoints:
                 self._read(step, state)
                 self._read_back = True
             if is_best:
-                self._save_best(step, params, progress)
+                _save_alone(self._best, step, params, progress)
         except Exception as error:
             raise _not_written(self.run, error) from error
         _give_memory_back()
-
-    def _save_best(self, step: int, params: dict[str, jax.Array], progress: Progress) -> None:
-        _save_alone(self._best, step, params, progress)
 
     def _read(self, step: int, like: TrainState) -> tuple[TrainState, Mapping[str, Any]]:
         summary = summary_of(self._last, step)
@@ -184,7 +181,7 @@ class Checkpoints:
         print(f"{lost}: it is saved again", file=sys.stderr)
         if step in self._best.all_steps():
             self._best.delete(step)
-        self._save_best(step, flatten(state.params), progress)
+        _save_alone(self._best, step, flatten(state.params), progress)
         return progress
 
     def close(self) -> None:

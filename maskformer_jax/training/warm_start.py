@@ -94,14 +94,15 @@ def frozen(
     Raises:
         InputError: no path begins like that.
     """
-    paths = list(flatten(params))
+    if not prefixes:
+        return update
+    paths, stays = list(flatten(params)), set()
     for prefix in prefixes:
-        if not any(f"{path}.".startswith(f"{prefix}.") for path in paths):
+        inside = {path for path in paths if f"{path}.".startswith(f"{prefix}.")}
+        if not inside:
             parts = {".".join(p.split(".")[:n]): None for p in paths for n in range(1, 5)}
             hint = nearest(prefix, parts)
             raise InputError(f"`training.freeze`: no parameter begins with {prefix!r}{hint}")
-    if not prefixes:
-        return update
-    stays = [any(f"{path}.".startswith(f"{x}.") for x in prefixes) for path in paths]
-    mask = jax.tree.unflatten(jax.tree.structure(params), stays)
+        stays |= inside
+    mask = jax.tree.unflatten(jax.tree.structure(params), [path in stays for path in paths])
     return optax.chain(update, optax.masked(optax.set_to_zero(), mask))

@@ -98,8 +98,8 @@ def sdmgrad(
     Laws: equivariant under permutations of tasks and preference together.
 
     With the defaults u need not settle: lr 10 overshoots where gradients are long. `residual` shows
-    it, and a smaller lr with more iterations finds the minimum. On orthogonal
-    gradients u takes the preference out again, which is a direction and no share here.
+    it, and a smaller lr with more iterations finds the minimum. On orthogonal gradients u takes the
+    preference out again, which is a direction and no share here.
 
     Differs from the paper: the sum over the two batches (twice the mean) makes the update, where
     the paper and LibMTL draw a third. The division of X, the momentum and the defaults are those

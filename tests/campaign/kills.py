@@ -22,7 +22,7 @@ TRAINING = {
     "compile": (f"{LOOP}:train", 1, 2.0),
     "steps": (f"{LOOP}:Reporter.dispatched", 18, 0.02),
     "checkpoint": (f"{SAVES}.save", 6, 0.3),
-    "best": (f"{SAVES}._save_best", 2, 0.1),
+    "best": ("maskformer_jax.training.checkpoint:_save_alone", 2, 0.1),
     "validation": ("maskformer_jax.training.validation:validate", 3, 0.1),
     "end": (f"{SAVES}.close", 1, 0.3),
 }

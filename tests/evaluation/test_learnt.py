@@ -24,7 +24,7 @@ def entries():
 
 
 def test_what_is_no_better_than_a_naive_prediction_is_not_learnt(entries):
-    _, errors, widths = tables(entries, TARGETS, "hadrons")
+    _, errors, widths = tables(entries, TARGETS, "hadrons", "Properties")
     marks = {name: errors.get(name, "network").remark for name in TARGETS}
     assert marks == {"good": "", "dead": "constant", "direction": "constant", "mass": "constant"}
     assert errors.notes[0].startswith("Not learnt: dead, direction, mass:")
@@ -39,7 +39,7 @@ def test_what_is_no_better_than_a_naive_prediction_is_not_learnt(entries):
 
 
 def test_correlations_are_those_of_scipy(entries):
-    learnt, *_ = tables(entries, TARGETS, "hadrons")
+    learnt, *_ = tables(entries, TARGETS, "hadrons", "Properties")
     kept = np.isfinite(entries.true[:, 0])
     many = kept & (entries.constituents >= 2)
     x, y = entries.true[:, 0], entries.predicted[:, 0]
@@ -57,7 +57,7 @@ def test_a_perfect_network_is_learnt_and_without_classes_and_masks_there_is_one_
     true = np.random.default_rng(1).normal(size=(50, 1))
     zeros = np.zeros(50, int)
     entries = Scaled(true, true + 0.01, zeros, np.full((50, 1), np.nan), zeros)
-    learnt, errors, _ = tables(entries, ["pt"], "jets")
+    learnt, errors, _ = tables(entries, ["pt"], "jets", "Properties")
     assert not errors.get("pt", "network").remark and "Not learnt" not in " ".join(errors.notes)
     assert list(errors.columns) == ["network", "constant"]
     assert "correlation_many" not in learnt.columns
