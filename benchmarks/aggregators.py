@@ -16,11 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.export import difference
-from benchmarks.made import at_least, chosen
+from benchmarks.made import at_least, chosen, timed
 from benchmarks.peer_process import Ask, FailedError, peer
 from benchmarks.settings import is_random, options
 from benchmarks.tables import Table
-from benchmarks.turns import load_warning, rounds, spread, timed
+from benchmarks.turns import load_warning, rounds, spread
 from maskformer_jax.weighting import METHODS
 
 LAYER = ((128, 128), (128,), (128, 256), (256,))

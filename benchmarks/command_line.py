@@ -18,14 +18,12 @@ from typing import Any, get_args, get_origin
 from maskformer_jax.commands.arguments import Parser
 from maskformer_jax.errors import InputError
 
-NAMES = ("data", "training", "scaling", "weights", "report")
-NAMES += ("gpu", "aggregators", "toy", "export", "precision", "solvers")
+NAMES = ("data", "training", "gpu", "aggregators", "toy", "export", "solvers")
 SHARED = {
     "model": "YAML file, or name of one in configs",
     "file": "training file",
     "methods": "weightings",
     "batch_size": "jets of a batch",
-    "steps": "of a turn",
     "repeats": "turns of each, of which the median counts",
     "tasks": "numbers of tasks",
     "peers": "measure what others wrote in the same turns as well",
@@ -80,9 +78,8 @@ def _fill(part: argparse.ArgumentParser, name: str, text: str) -> None:
     meanings = SHARED | dict(ARGUMENT.findall(text.partition("Args:")[2]))
     for option in inspect.signature(run).parameters.values():
         _add(part, option, " ".join(meanings[option.name].split()).replace("%", "%%"))
-    if name != "report":
-        text = "all numbers as JSON, the tables beside it; empty: no file; default: %(default)s"
-        part.add_argument("--output", default=f"runs/{name}.json", help=text)
+    text = "all numbers as JSON, the tables beside it; empty: no file; default: %(default)s"
+    part.add_argument("--output", default=f"runs/{name}.json", help=text)
 
 
 def _add(part: argparse.ArgumentParser, option: inspect.Parameter, text: str) -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from benchmarks.made import SAMPLE, Made, at_least, load
+from benchmarks.made import SAMPLE, Made, at_least, load, timed
 from benchmarks.peer_process import Ask, peer, salt_settings
 from benchmarks.tables import Table
-from benchmarks.turns import bind, end_of_work, rounds, spread, timed
+from benchmarks.turns import bind, end_of_work, rounds, spread
 from maskformer_jax.build import build
 from maskformer_jax.config import Config
 from maskformer_jax.data import JetFile

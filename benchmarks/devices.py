@@ -18,9 +18,9 @@ import optax
 from jaxtyping import PyTree
 
 from benchmarks.export import FAST_TO_COMPILE, difference, tiny
-from benchmarks.made import Made, load, weighted
+from benchmarks.made import Made, load, timed, weighted
 from benchmarks.training import loaded
-from benchmarks.turns import rounds, timed
+from benchmarks.turns import rounds
 from maskformer_jax.build import build
 from maskformer_jax.data import JetFile, TrainLoader
 from maskformer_jax.errors import check

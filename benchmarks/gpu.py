@@ -8,36 +8,22 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from functools import cache, partial
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from benchmarks.devices import (
-    DIFFERENCES,
-    TURNS,
-    Case,
-    Numbers,
-    compare,
-    matrix_peak,
-    prepare,
-)
+from benchmarks.devices import DIFFERENCES, Case, Numbers, compare, matrix_peak, prepare
 from benchmarks.export import BATCH_SIZE
-from benchmarks.made import SAMPLE, at_least, chosen, load
-from benchmarks.peer_process import Ask, peer
-from benchmarks.settings import SALT as PEERS
+from benchmarks.made import SAMPLE, at_least, chosen
 from benchmarks.tables import Table, about
-from benchmarks.training import summary, theirs
 from maskformer_jax.errors import InputError
 
 # One and K backward passes: the methods of the tables against batch size.
 FIRST = ("equal", "cagrad")
-CORES = os.cpu_count()
-PARTS = ("sizes", "correctness", "methods", "salt")
-CORRECTNESS, SALT = "correctness", "salt"
+SIZES, CORRECTNESS, OTHERS = PARTS = ("sizes", "correctness", "methods")
 DTYPES = ("bfloat16", "float32")
 COLUMNS = {"network": "", "type": "", "batch": "d", "method": "", "jets/s": ",.0f"}
 COLUMNS |= {"to equal": ".3f", "with loader": ",.0f", "waiting": ".1%", "GiB": ".2f"}
@@ -53,12 +39,11 @@ def run(
     methods: Sequence[str] | None = None,
     dtypes: Sequence[str] = DTYPES,
     batch_sizes: Sequence[int] = (4000, 16000, 1000, 2000, 8000),
-    parts: Sequence[str] = PARTS[:-1],
+    parts: Sequence[str] = PARTS,
     limit: float = 450,
     seconds: float = 0.5,
     matrix: int = 8192,
     threads: int | None = None,
-    peer_python: str | None = None,
 ) -> Iterator[dict[str, Table]]:
     """Training on an accelerator: speed, memory, correctness.
 
@@ -66,13 +51,13 @@ def run(
         models: YAML files, or names of those in configs, the most important first
         dtypes: of the arithmetic, bfloat16 or float32, the most important first
         batch_sizes: jets of a batch, the most important first; it is that of all methods' table
-        parts: sizes, correctness, methods, and salt, which is another training
+        parts: sizes, correctness, methods
         limit: seconds after which nothing new is begun
         seconds: of a turn, of which three are made
         matrix: rows of the square matrices whose product gives the peak
         threads: programs that are compiled at the same time; none: one per core
     """
-    begin, names, threads = time.perf_counter(), chosen(methods), threads or CORES
+    begin, names, threads = time.perf_counter(), chosen(methods), threads or os.cpu_count()
     at_least(1, batch_sizes=batch_sizes, matrix=matrix, threads=threads)
     at_least(0.001, seconds=seconds)
     dtypes, parts = chosen(dtypes, DTYPES, "type"), chosen(parts, PARTS, "part")
@@ -80,16 +65,13 @@ def run(
     deadline, rows, missing = begin + limit, [], []
     works = [x for x in cases(models, names, dtypes, batch_sizes) if x.part in parts]
     most = min(threads, MOST)
-    with ExitStack() as stack:
-        start = cache(lambda: stack.enter_context(peer(peer_python, "salt_process", CORES)))
-        steps = partial(prepare, file=file, seconds=seconds)
-        prepares = {"sizes": steps, "methods": steps, CORRECTNESS: partial(compare, file=file)}
-        prepares[SALT] = partial(salt, start=start, file=file, seconds=seconds)
-        for group in (works[start : start + most] for start in range(0, max(len(works), 1), most)):
-            found = measured(group, prepares, deadline, threads)
-            rows += found
-            missing += [_name(case._asdict()) for case in group[len(found) :]]
-            yield tables(rows, peaks, f"not measured within {limit:g} s", missing)
+    steps = partial(prepare, file=file, seconds=seconds)
+    prepares = {SIZES: steps, OTHERS: steps, CORRECTNESS: partial(compare, file=file)}
+    for group in (works[start : start + most] for start in range(0, max(len(works), 1), most)):
+        found = measured(group, prepares, deadline, threads)
+        rows += found
+        missing += [_name(case._asdict()) for case in group[len(found) :]]
+        yield tables(rows, peaks, f"not measured within {limit:g} s", missing)
 
 
 def cases(
@@ -100,20 +82,20 @@ def cases(
 ) -> list[Case]:
     """What is measured, the most important first."""
     first = [name for name in FIRST if name in methods] or methods[:1]
-    model, *more = models
-
-    def sizes(model: str, batch_sizes: Sequence[int]) -> list[Case]:
-        every = product(batch_sizes, dtypes, first)
-        return [Case("sizes", model, method, dtype, size) for size, dtype, method in every]
-
-    found = [case for model in models for case in sizes(model, batch_sizes[:1])]
-    found += sizes(model, batch_sizes[1:])
-    every = product(batch_sizes, dtypes, PEERS)
-    found += [Case(SALT, model, label, dtype, size) for size, dtype, label in every]
-    found += [Case(CORRECTNESS, model, method, "float32", BATCH_SIZE) for method in methods]
-    others = product(dtypes, (method for method in methods if method not in first))
-    found += [Case("methods", model, method, dtype, batch_sizes[0]) for dtype, method in others]
-    return found + [case for model in more for case in sizes(model, batch_sizes[1:])]
+    others = [name for name in methods if name not in first]
+    model, small, large = models[:1], batch_sizes[:1], batch_sizes[1:]
+    found = [
+        (SIZES, models, small, dtypes, first),
+        (SIZES, model, large, dtypes, first),
+        (CORRECTNESS, model, [BATCH_SIZE], ["float32"], methods),
+        (OTHERS, model, small, dtypes, others),
+        (SIZES, models[1:], large, dtypes, first),
+    ]
+    return [
+        Case(part, name, method, dtype, size)
+        for part, *every in found
+        for name, size, dtype, method in product(*every)
+    ]
 
 
 def measured(
@@ -143,34 +125,6 @@ def measured(
             found = {"failed": str(error).splitlines()[0]}
         rows.append(case._asdict() | found)
     return rows
-
-
-def salt(
-    case: Case, pool: ThreadPoolExecutor, *, start: Callable[[], Ask], file: str, seconds: float
-) -> Numbers:
-    """Salt's training of the same network, loading included: the median rate of a few turns.
-
-    Args:
-        case: what is trained.
-        pool: not needed.
-        start: gives Salt's process.
-        file: training file.
-        seconds: of a turn, at least.
-    """
-    ask = start()
-
-    def numbers() -> dict[str, Any]:
-        device = {"gpu": "cuda"}.get(jax.default_backend(), "cpu")
-        config = load(case.model, file=file, batch_size=case.batch_size)
-        (training,) = theirs(ask, config, [case.method], device=device, dtype=case.dtype).values()
-        once = [training.turn(2).seconds / 2 for _ in range(2)][-1]
-        number = max(round(seconds / once), 2)
-        turns = [training.turn(number) for _ in range(TURNS)]
-        (rate, *_), waiting = summary(turns)
-        found = {"parameters": training.parameters, "turns": turns, "waiting": waiting}
-        return found | {"loaded_jets_per_second": rate}
-
-    return numbers
 
 
 def tables(

@@ -1,23 +1,21 @@
 """What every benchmark starts from: a configuration, and the training that it describes."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, TypeVar
 
+import jax
 import numpy as np
-import optax
-from jaxtyping import PyTree
 
 from maskformer_jax import config as configuration
-from maskformer_jax import optimisers
-from maskformer_jax.build import Model, build
+from maskformer_jax.build import build
 from maskformer_jax.config import Config
 from maskformer_jax.data import JetFile, fit_scaling
 from maskformer_jax.errors import check, known
 from maskformer_jax.experiment import training_loader
-from maskformer_jax.gradients import LossSums, SumsOf
 from maskformer_jax.training import loop
 from maskformer_jax.types import Batch, Labels
 from maskformer_jax.weighting import METHODS
@@ -25,9 +23,18 @@ from maskformer_jax.weighting import METHODS
 SHIPPED = Path("configs")
 SAMPLE = "data/sample/train.h5"
 
+Result = TypeVar("Result")
 
-def arguments(model: str, *options: str, file: str | None = None, batch_size: int = 0) -> list[str]:
-    """The command line of train.py for a model.
+
+def timed(function: Callable[..., Result], *arguments: Any) -> tuple[float, Result]:
+    """Seconds until the result of a function is there, and the result."""
+    begin = time.perf_counter()
+    result = jax.block_until_ready(function(*arguments))
+    return time.perf_counter() - begin, result
+
+
+def load(model: str, *options: str, file: str | None = None, batch_size: int = 0) -> Config:
+    """The configuration of a model.
 
     Args:
         model: YAML file, or name of one in `configs`.
@@ -41,40 +48,9 @@ def arguments(model: str, *options: str, file: str | None = None, batch_size: in
     if not model.endswith((".yaml", ".yml")):
         known(model, sorted(path.stem for path in SHIPPED.glob("*.yaml")), "model")
         model = str(SHIPPED / f"{model}.yaml")
-    found = [f"--config={model}", *([f"--data.train_file={file}"] if file else [])]
-    return [*found, *([f"--training.batch_size={batch_size}"] if batch_size else []), *options]
-
-
-def load(model: str, *options: str, file: str | None = None, batch_size: int = 0) -> Config:
-    """The configuration that these `arguments` describe."""
-    return configuration.load(arguments(model, *options, file=file, batch_size=batch_size))
-
-
-class Settings(NamedTuple):
-    """What the cost of a step is measured with.
-
-    Attributes:
-        model: YAML file, or name of one in `configs`.
-        files: label -> training file; the first is the one that steps are made on.
-        batch_size: jets of a batch.
-        repeats: turns of everything that is timed; the median counts.
-        steps: of a turn.
-    """
-
-    model: str
-    files: Mapping[str, str]
-    batch_size: int
-    repeats: int
-    steps: int
-
-    def options(self, *more: str) -> list[str]:
-        """Of train.py, and further ones."""
-        file = next(iter(self.files.values()))
-        return arguments(self.model, *more, file=file, batch_size=self.batch_size)
-
-    def config(self, *more: str) -> Config:
-        """The configuration that these describe."""
-        return configuration.load(self.options(*more))
+    given = {"data.train_file": file, "training.batch_size": batch_size}
+    found = [f"--{option}={value}" for option, value in given.items() if value]
+    return configuration.load([f"--config={model}", *found, *options])
 
 
 def overlay(method: str) -> str:
@@ -106,16 +82,6 @@ def at_least(least: float, **options: float | Sequence[float]) -> None:
         check(np.min(value) >= least, f"--{name}", f"be at least {least}", value)
 
 
-def sums_of(model: Model) -> SumsOf:
-    """The losses of a part `(batch, labels, ...)` one by one."""
-
-    def found(params: PyTree, part: PyTree) -> list[LossSums]:
-        batch, labels, *_ = part
-        return model.terms(model.apply(params, batch), batch, labels)
-
-    return found
-
-
 class Made:
     """A training as train.py makes it, without validation and checkpoints.
 
@@ -123,7 +89,6 @@ class Made:
         config: of the training.
         model: network and losses.
         loader: of its batches.
-        steps: of the whole training.
     """
 
     def __init__(self, config: Config):
@@ -137,27 +102,14 @@ class Made:
         file = JetFile(data.train_file, self.model.schema)
         scaling = fit_scaling(file, norm_file=data.norm_file, num_jets=data.train_jets)
         self.loader = training_loader(config, self.model, file, scaling)
-        self.steps = config.training.epochs * self.loader.steps_per_epoch
 
     @cached_property
     def trainer(self) -> loop.Trainer:
         """State and step."""
-        spread = self.loader.layout.spread
-        return loop.build(self.config, self.model, self.steps, spread=spread)
-
-    def optimiser(self, steps: int) -> optax.GradientTransformation:
-        """Of a training of so many steps."""
-        settings = self.config.training
-        chosen = (settings.optimiser, settings.schedule, settings.max_gradient_norm)
-        return optimisers.build(*chosen, steps)[0]
-
-    def batches(self, number: int) -> Iterator[tuple[Batch, Labels]]:
-        """The first batches."""
-        batches = self.loader.iterator()
-        yield from islice(batches, number)
-        batches.close()
+        steps = self.config.training.epochs * self.loader.steps_per_epoch
+        return loop.build(self.config, self.model, steps, spread=self.loader.layout.spread)
 
     def batch(self) -> tuple[Batch, Labels]:
         """The first batch."""
-        (batch,) = self.batches(1)
-        return batch
+        with closing(self.loader.iterator()) as batches:
+            return next(batches)

@@ -1,4 +1,4 @@
-"""A second Python that answers requests: PyTorch for a comparison, or JAX that starts anew."""
+"""A second Python, with PyTorch, that answers the requests of a comparison."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,9 @@ class FailedError(InputError):
     """The other half can't do what it was asked for; it goes on."""
 
 
-def peer(python: str | None, half: str, cores: int = 2) -> AbstractContextManager[Ask]:
-    """The other half of a comparison, which has the same cores as this one.
+@contextmanager
+def peer(python: str | None, half: str, cores: int = 2) -> Iterator[Ask]:
+    """The other half of a comparison, for as long as it is needed, on the same cores as this one.
 
     Args:
         python: interpreter; none: this one.
@@ -38,7 +39,8 @@ def peer(python: str | None, half: str, cores: int = 2) -> AbstractContextManage
         cores: how many the two of them share.
 
     Raises:
-        InputError: it can't import a package.
+        FailedError: a request failed.
+        InputError: it can't import a package, or ended.
     """
     python, needs = python or sys.executable, HALVES[half]
     path = os.path.abspath(shutil.which(python) or python)
@@ -46,28 +48,12 @@ def peer(python: str | None, half: str, cores: int = 2) -> AbstractContextManage
     if not Path(path).exists() or subprocess.run(command, capture_output=True).returncode:
         raise InputError(f"`--peers`: {python} can't import {needs}; {INSTALL}")
     bind(cores)
-    return process(half, path, OMP_NUM_THREADS=str(cores))
-
-
-@contextmanager
-def process(half: str, python: str = sys.executable, **environment: str) -> Iterator[Ask]:
-    """A Python that runs a file of `benchmarks`, which serves, for as long as it is needed.
-
-    Args:
-        half: name of the file.
-        python: interpreter.
-        **environment: variables that it gets beside those of this process.
-
-    Raises:
-        FailedError: a request failed.
-        InputError: the process ended.
-    """
     with (
         tempfile.TemporaryFile("w+") as errors,
         subprocess.Popen(
-            [python, "-m", f"benchmarks.{half}"],
+            [path, "-m", f"benchmarks.{half}"],
             cwd=Path(__file__).parents[1],
-            env={**os.environ, **environment},
+            env={**os.environ, "OMP_NUM_THREADS": str(cores)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,

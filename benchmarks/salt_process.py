@@ -32,6 +32,7 @@ from torchjd.autojac import jac_to_grad, mtl_backward
 
 from benchmarks.serving import serve
 from benchmarks.settings import SALT
+from benchmarks.turns import Turn, turn
 
 NORM_JETS = 5000
 SCHEDULE_STEPS = 1_000_000
@@ -180,8 +181,8 @@ VARIANTS = dict(zip(SALT, (weighted_sum, flash_attention, torchjd), strict=True)
 class Training:
     """Steps of one variant, as Salt's Lightning module makes them, without Lightning's loop.
 
-    `device` among the settings is where it is trained, the CPU if there is none; with a `dtype` of
-    `bfloat16` the forward pass is made as by Lightning's `bf16-mixed`.
+    `device` among the settings is where it is trained; with a `dtype` of `bfloat16` the forward
+    pass is made as by Lightning's `bf16-mixed`.
 
     Attributes:
         parameters: how many the model has.
@@ -189,8 +190,8 @@ class Training:
 
     def __init__(self, variant: str, settings: dict[str, Any]):
         config = configuration(settings)
-        self._device = torch.device(settings.get("device", "cpu"))
-        half = settings.get("dtype") == "bfloat16"
+        self._device = torch.device(settings["device"])
+        half = settings["dtype"] == "bfloat16"
         self._cast = partial(torch.autocast, self._device.type, torch.bfloat16, enabled=half)
         self._model = model_of(config).to(self._device)
         self.parameters = sum(x.numel() for x in self._model.parameters())
@@ -212,29 +213,27 @@ class Training:
             final_div_factor=rates["initial"] / rates["end"],
         )
 
-    def turn(self, steps: int) -> dict[str, float]:
-        """Makes steps; the jets in them, the seconds, and those spent on getting batches."""
-        begin, jets, waiting = time.perf_counter(), 0, 0.0
-        for _ in range(steps):
-            asked = time.perf_counter()
-            inputs, pad_masks, labels = next(self._batches)
-            waiting += time.perf_counter() - asked
-            jets += len(inputs["jets"])
-            inputs, pad_masks, labels = move_data_to_device(
-                (inputs, pad_masks, labels), self._device
-            )
-            with self._cast():
-                _, losses = self._model(self._norm(inputs), pad_masks, labels)
-            self._optimiser.zero_grad()
-            self._backward(losses)
-            self._optimiser.step()
-            self._schedule.step()
+    def turn(self, steps: int) -> Turn:
+        """Makes steps."""
+        found = turn(self._batches, self._step, steps, self._end)
+        if not all(bool(torch.isfinite(loss)) for loss in self._losses.values()):
+            raise FloatingPointError(f"a loss is not finite: {self._losses}")
+        return found
+
+    def _step(self, batch: tuple) -> int:
+        inputs, pad_masks, labels = move_data_to_device(tuple(batch), self._device)
+        with self._cast():
+            _, self._losses = self._model(self._norm(inputs), pad_masks, labels)
+        self._optimiser.zero_grad()
+        self._backward(self._losses)
+        self._optimiser.step()
+        self._schedule.step()
+        return len(inputs["jets"])
+
+    def _end(self) -> float:
         if self._device.type == "cuda":
             torch.cuda.synchronize()
-        seconds = time.perf_counter() - begin
-        if not all(bool(torch.isfinite(loss)) for loss in losses.values()):
-            raise FloatingPointError(f"a loss is not finite: {losses}")
-        return {"jets": jets, "seconds": seconds, "waiting": waiting}
+        return time.perf_counter()
 
 
 class Salt:
@@ -249,7 +248,7 @@ class Salt:
         self._trainings[variant] = Training(variant, settings)
         return self._trainings[variant].parameters
 
-    def turn(self, variant: str, steps: int) -> dict[str, float]:
+    def turn(self, variant: str, steps: int) -> Turn:
         """What `Training.turn` returns."""
         return self._trainings[variant].turn(steps)
 
@@ -259,10 +258,8 @@ class Salt:
 
     def next(self, file: str, number: int) -> float:
         """Seconds that so many batches of it take."""
-        begin = time.perf_counter()
-        for _ in range(number):
-            next(self._readers[file])
-        return time.perf_counter() - begin
+        read = self._readers[file]
+        return turn(read, lambda batch: len(batch[0]["jets"]), number, time.perf_counter).seconds
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """Jets/s of exported networks on one core: one jet after another, and many at once, beside JAX."""
 
 from collections.abc import Callable, Sequence
+from statistics import median
 
 import jax
 import numpy as np
 
-from benchmarks.made import load
+from benchmarks.made import load, timed
 from benchmarks.tables import Table
-from benchmarks.turns import medians, timed
+from benchmarks.turns import rounds
 from maskformer_jax.build import build
 from maskformer_jax.data.scaling import unfitted
 from maskformer_jax.evaluation.trained import Trained
@@ -48,8 +49,8 @@ def _row(network: str, repeats: int) -> list[str | float]:
         "JAX, one": _with_jax(many, jets, 1),
         "JAX, many": _with_jax(many, jets, JETS),
     }
-    seconds = medians({name: lambda w=work: timed(w)[0] for name, work in works.items()}, repeats)
-    return [network, len(files[0]) / 1e3, *(JETS / x for x in seconds.values())]
+    seconds = rounds({name: lambda w=work: timed(w)[0] for name, work in works.items()}, repeats)
+    return [network, len(files[0]) / 1e3, *(JETS / median(x) for x in seconds.values())]
 
 
 def _one_by_one(run: Callable, exported: Exported, jets: Jets) -> Callable[[], None]:

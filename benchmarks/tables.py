@@ -1,4 +1,4 @@
-"""Tables of numbers: readable, as Markdown, and kept in a JSON file for the documentation."""
+"""Tables of numbers: for the terminal, and kept in a JSON file."""
 
 import json
 from collections.abc import Sequence
@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 
 import jax
 from tabulate import tabulate
-
-from maskformer_jax.errors import InputError
 
 Cell = str | float | None
 
@@ -31,30 +29,20 @@ class Table(NamedTuple):
     notes: Sequence[str] = ()
     raw: Any = None
 
-    def column(self, head: str) -> list[Any]:
-        """The cells of one column."""
-        index = list(self.columns).index(head)
-        return [row[index] for row in self.rows]
-
 
 def text(table: Table) -> str:
     """The table for a terminal."""
-    return "\n".join([table.title, *([_aligned(table, "plain")] * bool(table.rows)), *table.notes])
-
-
-def markdown(table: Table) -> str:
-    """The table as Markdown, its title below it."""
-    return f"{_aligned(table, 'pipe')}\n\n{table.title}"
-
-
-def _aligned(table: Table, style: str) -> str:
-    forms = table.columns.values()
     rows = [
-        ["-" if x is None else format(x, form) for x, form in zip(row, forms, strict=True)]
+        [
+            "-" if x is None else format(x, form)
+            for x, form in zip(row, table.columns.values(), strict=True)
+        ]
         for row in table.rows
     ]
-    sides = ["right" if form else "left" for form in forms]
-    return tabulate(rows, list(table.columns), style, disable_numparse=True, colalign=sides)
+    look = {"tablefmt": "plain", "disable_numparse": True}
+    look["colalign"] = ["right" if form else "left" for form in table.columns.values()]
+    shown = [tabulate(rows, list(table.columns), **look)] if rows else []
+    return "\n".join([table.title, *shown, *table.notes])
 
 
 def keep(path: str, found: dict[str, Table]) -> None:
@@ -64,20 +52,6 @@ def keep(path: str, found: dict[str, Table]) -> None:
     kept |= {name: {**here, **table._asdict()} for name, table in found.items()}
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(kept, indent=1) + "\n")
-
-
-def load(path: str) -> dict[str, Table]:
-    """The tables of a JSON file; none where there is no file.
-
-    Raises:
-        InputError: the file holds something else.
-    """
-    file = Path(path)
-    try:
-        kept = json.loads(file.read_text()) if file.exists() else {}
-        return {name: Table(*(x[field] for field in Table._fields)) for name, x in kept.items()}
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: no tables of this benchmark; remove the file") from error
 
 
 def about() -> dict[str, str]:

@@ -1,10 +1,9 @@
 """Jets/s of training, data loading included, and with `--peers` of Salt's training beside it.
 
-Every turn of a training follows one of the reference, on the same two cores, so that a
+Every turn of a training follows one of the reference, on the same cores and device, so that a
 disturbance of the machine meets both: the ratio of the two is what counts.
 """
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -17,12 +16,11 @@ from benchmarks.made import SAMPLE, Made, at_least, chosen, load, overlay, weigh
 from benchmarks.peer_process import Ask, peer, salt_settings
 from benchmarks.settings import SALT
 from benchmarks.tables import Table
-from benchmarks.turns import bind, end_of_work, rounds, spread
+from benchmarks.turns import Turn, bind, end_of_work, rounds, spread, turn
 from maskformer_jax.config import Config
 from maskformer_jax.errors import InputError
 from maskformer_jax.weighting import METHODS
 
-CORES = 2
 # Label -> what follows the model on the command line of train.py, beside the names of the methods,
 # which are labels, too. Turns of a multiple of ten steps renew the weights equally often.
 EQUAL, CAGRAD = overlay("equal"), overlay("cagrad")
@@ -34,26 +32,6 @@ VARIANTS: dict[str, Sequence[str]] = {
     "cagrad, representation": (CAGRAD, "--weighting.at=representation"),
 }
 DEFAULT = ("equal", "cagrad", *VARIANTS)
-
-
-class Turn(NamedTuple):
-    """Some steps of a training.
-
-    Attributes:
-        jets: in their batches.
-        seconds: that they took.
-        waiting: seconds of them until the batches were there. The device may work meanwhile, so
-            it was idle for no more than that.
-    """
-
-    jets: int
-    seconds: float
-    waiting: float
-
-    @property
-    def rate(self) -> float:
-        """Jets per second."""
-        return self.jets / self.seconds
 
 
 class Training(NamedTuple):
@@ -70,6 +48,8 @@ def run(
     batch_size: int = 500,
     repeats: int = 5,
     steps: int = 10,
+    dtype: str = "float32",
+    cores: int = 2,
     peers: bool = False,
     peer_python: str | None = None,
 ) -> Iterator[dict[str, Table]]:
@@ -80,11 +60,14 @@ def run(
     Args:
         model: YAML file, or name of one in configs; with --peers a MaskFormer or GN2
         methods: names of methods, or variants of them
+        steps: of a turn
+        dtype: of the arithmetic, bfloat16 or float32
+        cores: of the CPU
     """
-    at_least(1, batch_size=batch_size, repeats=repeats, steps=steps)
-    configs = configs_of(methods, model, file, batch_size)
-    bind(CORES)
-    with peer(peer_python, "salt_process", CORES) if peers else nullcontext() as ask:
+    at_least(1, batch_size=batch_size, repeats=repeats, steps=steps, cores=cores)
+    configs = configs_of(methods, model, file, batch_size, dtype)
+    bind(cores)
+    with peer(peer_python, "salt_process", cores) if peers else nullcontext() as ask:
         trainings = theirs(ask, next(iter(configs.values()))) if ask else {}
         trainings |= {label: ours(label, config) for label, config in configs.items()}
         found = interleaved(trainings, repeats, steps)
@@ -92,16 +75,18 @@ def run(
     yield {"training": table(found, parameters, batch_size)}
 
 
-def configs_of(methods: Sequence[str], model: str, file: str, batch_size: int) -> dict[str, Config]:
+def configs_of(
+    methods: Sequence[str], model: str, file: str, batch_size: int, dtype: str
+) -> dict[str, Config]:
     """The configuration of every label that is asked for.
 
     Raises:
         InputError: a label is unknown, or the configuration wrong.
     """
-    base = load(model)
+    base, options = load(model), [f"--model.compute_dtype={dtype}"]
     known = {name: weighted(base, name) for name in METHODS} | VARIANTS
     return {
-        label: load(model, *known[label], file=file, batch_size=batch_size)
+        label: load(model, *known[label], *options, file=file, batch_size=batch_size)
         for label in chosen(methods, known)
     }
 
@@ -112,52 +97,53 @@ def ours(label: str, config: Config) -> Training:
     batches, state = made.loader.iterator(), made.trainer.state
     size = optax.tree.size(state.params)
 
-    def turn(steps: int) -> Turn:
+    def take(steps: int) -> Turn:
         nonlocal state
         state, found = loaded(made.trainer.step, state, batches, steps)
         if not state.finite:
             raise InputError(f"{label}: a loss or gradient was not finite")
         return found
 
-    return Training(size, turn)
+    return Training(size, take)
 
 
 def loaded(
     step: Callable[..., tuple], state: Any, batches: Iterator[tuple], number: int
 ) -> tuple[Any, Turn]:
     """The state after steps on batches of a loader, whose reading ahead is paid for."""
-    end_of_work()
-    begin, jets, waiting, before = time.perf_counter(), 0, 0.0, None
-    for _ in range(number):
-        asked = time.perf_counter()
-        batch = next(batches)
-        waiting += time.perf_counter() - asked
-        jets += int(batch[0].jet_valid.sum())
+    before = None
+
+    def one(batch: tuple) -> int:
+        nonlocal state, before
         state, metrics = step(state, *jax.device_put(batch, jax.devices()[0]))
         # As in training, what a step reports is fetched when the next one is on its way.
         jax.block_until_ready(before)
         before = metrics
-    jax.block_until_ready(state)
-    return state, Turn(jets, end_of_work() - begin, waiting)
+        return int(batch[0].jet_valid.sum())
+
+    def end() -> float:
+        jax.block_until_ready(state)
+        return end_of_work()
+
+    end_of_work()
+    found = turn(batches, one, number, end)
+    return state, found
 
 
-def theirs(
-    ask: Ask, config: Config, labels: Sequence[str] = SALT, **more: str
-) -> dict[str, Training]:
-    """Salt's trainings of the same network, on the same inputs, file and batch size.
+def theirs(ask: Ask, config: Config) -> dict[str, Training]:
+    """Salt's trainings of the same network, on the same inputs, file, batch size and device.
 
     Args:
         ask: Salt's process.
         config: of our training.
-        labels: of Salt's.
-        **more: `device` and `dtype` of theirs.
     """
-    told = salt_settings(config) | more
+    device = {"gpu": "cuda"}.get(jax.default_backend(), "cpu")
+    told = salt_settings(config) | {"device": device, "dtype": config.model.compute_dtype}
 
-    def turn(label: str, steps: int) -> Turn:
-        return Turn(**ask("turn", label, steps))
+    def take(label: str, steps: int) -> Turn:
+        return Turn(*ask("turn", label, steps))
 
-    return {label: Training(ask("train", label, told), partial(turn, label)) for label in labels}
+    return {label: Training(ask("train", label, told), partial(take, label)) for label in SALT}
 
 
 def interleaved(

@@ -1,17 +1,59 @@
-"""How works take turns, so that they can be compared: on the same cores, with nothing left over."""
+"""How works take turns, so that they can be compared: on the same cores, with nothing left over.
+
+Imports neither JAX nor PyTorch: both sides of a comparison read this file.
+"""
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
-import jax
 import numpy as np
 
 PAUSE = 0.01  # seconds; a process that works less than a tenth of it is at rest
 LONGEST = 5.0  # seconds; what still works after that, an accelerator's driver perhaps, never rests
 
 Label, Result = TypeVar("Label"), TypeVar("Result")
+
+
+class Turn(NamedTuple):
+    """Some steps of a training.
+
+    Attributes:
+        jets: in their batches.
+        seconds: that they took.
+        waiting: seconds of them until the batches were there. The device may work meanwhile, so
+            it was idle for no more than that.
+    """
+
+    jets: int
+    seconds: float
+    waiting: float
+
+    @property
+    def rate(self) -> float:
+        """Jets per second."""
+        return self.jets / self.seconds
+
+
+def turn(
+    batches: Iterator[Any], step: Callable[[Any], int], number: int, end: Callable[[], float]
+) -> Turn:
+    """Steps on the next batches.
+
+    Args:
+        batches: of a loader.
+        step: makes one; the jets in its batch.
+        number: of steps.
+        end: waits for the device, and tells since when it is at rest, by `perf_counter`.
+    """
+    begin, jets, waiting = time.perf_counter(), 0, 0.0
+    for _ in range(number):
+        asked = time.perf_counter()
+        batch = next(batches)
+        waiting += time.perf_counter() - asked
+        jets += step(batch)
+    return Turn(jets, end() - begin, waiting)
 
 
 def rounds(
@@ -28,13 +70,6 @@ def rounds(
     return {label: [results[label] for results in found[warm:]] for label in works}
 
 
-def medians(
-    works: Mapping[Label, Callable[[], float]], repeats: int, warm: int = 1
-) -> dict[Label, float]:
-    """Median of each work's results in `rounds`."""
-    return {label: float(np.median(x)) for label, x in rounds(works, repeats, warm).items()}
-
-
 def load_warning() -> list[str]:
     """A line for a table if other programs keep the cores busy: its times are too long then."""
     busy, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
@@ -47,15 +82,6 @@ def load_warning() -> list[str]:
 def spread(values: Sequence[float]) -> tuple[float, float, float]:
     """The median, and the least and the most of the values."""
     return float(np.median(values)), float(min(values)), float(max(values))
-
-
-def timed(
-    function: Callable[..., Result], *arguments: Any, clock: Callable[[], float] = time.perf_counter
-) -> tuple[float, Result]:
-    """Seconds until the result of a function is there, and the result."""
-    begin = clock()
-    result = jax.block_until_ready(function(*arguments))
-    return clock() - begin, result
 
 
 def bind(cores: int) -> None:

@@ -6,7 +6,6 @@ import re
 import subprocess
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,9 +21,7 @@ import benchmark
 from benchmarks import devices
 from benchmarks.devices import Case, compare
 from benchmarks.gpu import cases, measured, tables
-from benchmarks.settings import SALT
 from benchmarks.tables import text
-from maskformer_jax.errors import InputError
 from maskformer_jax.weighting import METHODS
 
 ROOT = Path(__file__).parents[2]
@@ -74,24 +71,6 @@ def test_what_is_not_reached_is_named(network, capsys, tmp_path):
     assert capsys.readouterr().out.endswith(f"\nnot measured within 0 s: {missing}\n")
 
 
-def test_salt_has_rows_of_its_own(network, capsys, monkeypatch, tmp_path):
-    asked = []
-
-    def ask(request, label, more):
-        asked.append((request, label, more))
-        if label != "Salt":
-            raise InputError("no memory")
-        return 1000 if request == "train" else {"jets": 10, "seconds": 0.1, "waiting": 0.02}
-
-    monkeypatch.setattr("benchmarks.gpu.peer", lambda *_: nullcontext(ask))
-    assert benchmark.main(options(network, tmp_path, "--parts", "salt")) == 0
-    lines = capsys.readouterr().out.splitlines()[-5:-2]
-    assert re.search(r"float32 +8  Salt +- +- +100 +20\.0% +- +-$", lines[0])
-    assert all(line.endswith(" float32 8: no memory") for line in lines[1:])
-    told = asked[0][2]
-    assert (told["device"], told["dtype"], told["embed_dim"]) == ("cpu", "float32", 16)
-
-
 def test_the_most_important_comes_first_and_all_comes_once():
     arguments = (["a", "b"], list(METHODS), ["bfloat16", "float32"], [4, 16, 1])
     found = cases(*arguments)
@@ -103,7 +82,7 @@ def test_the_most_important_comes_first_and_all_comes_once():
     ]
     assert found[:8] == first and len(set(found)) == len(found)
     expected = {"sizes": 2 * 3 * 2 * 2, "methods": 2 * (len(METHODS) - 2)}
-    expected |= {"correctness": len(METHODS), "salt": 3 * 2 * len(SALT)}
+    expected |= {"correctness": len(METHODS)}
     assert Counter(case.part for case in found) == expected
 
 
