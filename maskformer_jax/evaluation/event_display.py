@@ -1,18 +1,27 @@
 """Single jets with their tracks and their true and predicted hadrons, to be drawn."""
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 
 from maskformer_jax.config import Config
 from maskformer_jax.data import JetFile, Records
 from maskformer_jax.data.h5 import select
 from maskformer_jax.errors import InputError
-from maskformer_jax.evaluation.event_names import Names, is_wanted, names_of
-from maskformer_jax.evaluation.section import MEV_PER_GEV, Chunk, Setting
-from maskformer_jax.evaluation.trajectories import GEV_PER_TESLA_MM, Trajectories
+from maskformer_jax.evaluation.events import (
+    GEV_PER_TESLA_MM,
+    Event,
+    Events,
+    Hadron,
+    Trajectories,
+    View,
+)
+from maskformer_jax.evaluation.residuals import units
+from maskformer_jax.evaluation.section import MEV_PER_GEV, Chunk, Setting, optional
+from maskformer_jax.tasks.task import Task
+from maskformer_jax.types import JETS
 
 PILEUP, NONE = "pileup", "none"
 # Fields of the tracks without which there is no picture.
@@ -20,80 +29,69 @@ NEEDED = ("track_d0", "track_deta", "track_dphi")
 MIN_VERTEX_TRACKS = 2
 
 
-class Hadron(NamedTuple):
-    """A true hadron or a predicted object.
+class Classes(NamedTuple):
+    """A classification: its task, label and classes; none of these where there is no such."""
+
+    task: str = ""
+    label: str = ""
+    names: Sequence[str] = ()
+
+
+class Names(NamedTuple):
+    """What is shown of a model, by the names in its configuration.
 
     Attributes:
-        slot: position among the objects of the jet; a prediction has that of its true hadron.
-        kind: class, the likeliest of a prediction.
-        class_prob: probability of each class; a true hadron has its class alone.
-        properties: value of each regression target in the unit of the file.
-        position: where it decays, in the frame of the tracks [mm]; none: not known.
-        direction: deta and dphi with respect to the jet; none: not known.
-        tracks: how many belong to it.
+        config: of the run.
+        stream: of the constituents of the objects.
+        objects: their entry in the data.
+        of: classes of the objects.
+        targets: their properties.
+        jets: classes of the jets.
+        origin: classes of the constituents.
     """
 
-    slot: int
-    kind: int
-    class_prob: dict[str, float]
-    properties: dict[str, float]
-    position: tuple[float, float] | None
-    direction: tuple[float, float] | None
-    tracks: int
+    config: Config
+    stream: str
+    objects: str
+    of: Classes
+    targets: list[str]
+    jets: Classes
+    origin: Classes
 
 
-class View(NamedTuple):
-    """The truth or the prediction of a jet.
-
-    Attributes:
-        class_prob: probability of each flavour; the truth has its flavour alone.
-        hadrons: its objects.
-        slot: object of each track, -1 for none.
-        pileup: tracks of other collisions.
-    """
-
-    class_prob: dict[str, float]
-    hadrons: list[Hadron]
-    slot: Int[np.ndarray, " T"]
-    pileup: Bool[np.ndarray, " T"]
+def is_wanted(config: Config) -> bool:
+    """Whether the configuration asks for a picture."""
+    display = config.evaluation.display
+    return bool(display.jets or display.first)
 
 
-class Event(NamedTuple):
-    """A jet.
-
-    Attributes:
-        row: in the test file.
-        pt: of the jet [GeV], NaN where the file does not say.
-        eta: of the jet, likewise.
-        tracks: lines of its tracks, as many as the model sees, around the jet axis.
-        directions: deta and dphi of the tracks with respect to the jet.
-        track_pt: their transverse momenta [GeV], NaN where the file does not say.
-        truth: none for a file without truth.
-        prediction: of the model.
-    """
-
-    row: int
-    pt: float
-    eta: float
-    tracks: Trajectories
-    directions: Float[np.ndarray, "T 2"]
-    track_pt: Float[np.ndarray, " T"]
-    truth: View | None
-    prediction: View
+def cannot(setting: Setting) -> str | None:
+    """Why there can be no event display; none: there can be."""
+    if not any(map(_is_shown, setting.tasks)):
+        return "no task finds objects with classes and masks"
+    return None
 
 
-class Events(NamedTuple):
-    """Some jets, and what is needed to draw them.
+def _is_shown(task: Task) -> bool:
+    losses = getattr(task.options, "losses", None)
+    return bool(losses and losses.object_class and (losses.mask_ce or losses.mask_dice))
 
-    Attributes:
-        units: of the properties of hadrons that have one.
-        label: of the model.
-        events: the jets.
-    """
 
-    units: dict[str, str]
-    label: str
-    events: list[Event]
+def names_of(setting: Setting) -> Names:
+    """Of a setting in which there can be a display."""
+    task = next(filter(_is_shown, setting.tasks))
+    losses, objects = task.options.losses, task.options.objects
+    stream, label = setting.schema.objects[objects].of, losses.object_class.label
+
+    def classes(of: str) -> Classes:
+        for other in setting.tasks:
+            if other.options.kind == "classification" and setting.place(other) == of:
+                return Classes(other.name, other.options.label, setting.classes(other))
+        return Classes()
+
+    kinds = Classes(task.name, label, list(setting.schema.labels[label].classes))
+    targets = list(losses.regression.targets) if losses.regression else []
+    return Names(setting.config, stream, objects, kinds, targets, classes(JETS), classes(stream))
 
 
 class EventDisplay:
@@ -145,6 +143,10 @@ class EventDisplay:
             wanted[first] = True
         self.events += [read_event(chunk, int(n), self._names) for n in np.flatnonzero(wanted)]
 
+    def drawn(self, label: str) -> Events:
+        """All that are to be drawn, of a model with this label."""
+        return Events(units(self._names.config.evaluation.fields), label, self.events)
+
 
 def _first_signal(names: Names) -> str | None:
     """Signal of the first discriminant for the classes of the jets."""
@@ -175,15 +177,15 @@ def read_event(chunk: Chunk, index: int, names: Names) -> Event:
     fields, jet = names.config.evaluation.fields, records.jets[0]
     table, _ = records.streams[names.stream].kept()
     d0, deta, dphi = (table[getattr(fields, name)].astype(np.float64) for name in NEEDED)
-    eta = _optional(jet, fields.jet_eta)
+    eta = optional(jet, fields.jet_eta)
     # 1/MeV -> 1/GeV, and from the momentum to its transverse part.
-    q_over_pt = _optional(table, fields.track_q_over_p) * MEV_PER_GEV * np.cosh(eta + deta)
+    q_over_pt = optional(table, fields.track_q_over_p) * MEV_PER_GEV * np.cosh(eta + deta)
     curvature = GEV_PER_TESLA_MM * names.config.evaluation.display.magnetic_field * q_over_pt
     with np.errstate(divide="ignore"):
         track_pt = 1 / np.abs(q_over_pt)
     return Event(
         int(records.rows[0]),
-        float(_optional(jet, fields.jet_pt)) / MEV_PER_GEV,
+        float(optional(jet, fields.jet_pt)) / MEV_PER_GEV,
         float(eta),
         Trajectories(d0, dphi, np.where(np.isfinite(curvature), curvature, 0.0)),
         np.stack([deta, dphi], axis=-1),
@@ -193,88 +195,76 @@ def read_event(chunk: Chunk, index: int, names: Names) -> Event:
     )
 
 
-def _optional(table: np.ndarray | np.void, name: str) -> np.ndarray:
-    """A field in double precision, NaN where the table does not have it."""
-    if name in table.dtype.names:
-        return np.asarray(table[name], np.float64)
-    return np.full(np.shape(table), np.nan)
-
-
 def _truth(chunk: Chunk, index: int, records: Records, names: Names, number: int) -> View | None:
     if names.objects not in chunk.labels or names.of.label not in chunk.labels:
         return None
     valid, masks = (x[index] for x in chunk.labels[names.objects])
-    true = chunk.true.get(f"{names.of.task}.regression")
-    hadrons = []
-    for slot in np.flatnonzero(valid):
-        values = (
-            {}
-            if true is None
-            else dict(zip(names.targets, true[index, slot].tolist(), strict=True))
-        )
-        kind = names.of.names[chunk.labels[names.of.label][index, slot]]
-        position = _decay(records.objects[names.objects][0, slot], records.jets[0], names.config)
-        tracks = int(masks[slot].sum())
-        hadrons.append(_hadron(slot, {kind: 1.0}, values, position, tracks, names))
+    kinds = chunk.labels[names.of.label][index]
+    found = {int(slot): {names.of.names[kinds[slot]]: 1.0} for slot in np.flatnonzero(valid)}
+    table, jet = records.objects[names.objects][0], records.jets[0]
+    decays = {slot: _decay(table[slot], jet, names.config) for slot in found}
+    slots = np.where(masks.any(axis=0), masks.argmax(axis=0), -1)[:number]
     flavour, origin = {}, np.full(number, -1)
     if names.jets.label in chunk.labels:
         label = int(chunk.labels[names.jets.label][index])
         flavour = {names.jets.names[label]: 1.0} if label >= 0 else {}
     if names.origin.label in chunk.labels:
         origin = chunk.labels[names.origin.label][index, :number]
-    slots = np.where(masks.any(axis=0), masks.argmax(axis=0), -1)[:number]
+    hadrons = _hadrons(found, chunk.true, index, slots, names, decays)
     return View(flavour, hadrons, slots, origin == _pileup(names))
 
 
 def _prediction(chunk: Chunk, index: int, names: Names, number: int) -> View:
-    found = chunk.predictions[names.of.task]
-    predicted = chunk.predicted.get(f"{names.of.task}.regression")
-    assigned = found["mask_index"][index, :number]
-    hadrons = []
-    for slot, prob in enumerate(found["class_prob"][index]):
-        if np.argmax(prob) == len(names.of.names):
-            continue
-        values = {}
-        if predicted is not None:
-            values = dict(zip(names.targets, predicted[index, slot].tolist(), strict=True))
-        class_prob = dict(zip([*names.of.names, NONE], prob.tolist(), strict=True))
-        tracks = int(np.count_nonzero(assigned == slot))
-        hadrons.append(_hadron(slot, class_prob, values, None, tracks, names))
+    given, kinds = chunk.predictions[names.of.task], [*names.of.names, NONE]
+    slots = given["mask_index"][index, :number]
+    found = {
+        slot: dict(zip(kinds, prob.tolist(), strict=True))
+        for slot, prob in enumerate(given["class_prob"][index])
+        if np.argmax(prob) < len(kinds) - 1
+    }
     flavour, origin = {}, np.full(number, -1)
     if names.jets.task:
         prob = np.exp(chunk.predictions[names.jets.task]["log_prob"][index])
         flavour = dict(zip(names.jets.names, prob.tolist(), strict=True))
     if names.origin.task:
         origin = chunk.predictions[names.origin.task]["log_prob"][index, :number].argmax(axis=-1)
-    return View(flavour, hadrons, assigned, origin == _pileup(names))
+    hadrons = _hadrons(found, chunk.predicted, index, slots, names, {})
+    return View(flavour, hadrons, slots, origin == _pileup(names))
 
 
-def _hadron(
-    slot: int,
-    class_prob: dict[str, float],
-    values: dict[str, float],
-    position: tuple[float, float] | None,
-    tracks: int,
+def _hadrons(
+    found: Mapping[int, dict[str, float]],
+    properties: Mapping[str, np.ndarray],
+    index: int,
+    slots: np.ndarray,
     names: Names,
-) -> Hadron:
-    fields = names.config.evaluation.fields
-    length, deta, dphi = (
-        values.get(name) for name in (fields.hadron_length, fields.hadron_deta, fields.hadron_dphi)
-    )
-    if position is None and length is not None and math.isfinite(length):
-        # Without its angle the best guess is that the hadron flies along the jet.
-        angle = dphi or 0.0
-        position = (length * math.cos(angle), length * math.sin(angle))
-    direction = None if deta is None or dphi is None else (deta, dphi)
-    kind = names.of.names.index(max(names.of.names, key=lambda name: class_prob.get(name, 0.0)))
-    return Hadron(int(slot), kind, class_prob, values, position, direction, tracks)
+    decays: Mapping[int, tuple[float, float] | None],
+) -> list[Hadron]:
+    """Objects by their slots, with what is known of them."""
+    fields, values, hadrons = names.config.evaluation.fields, {}, []
+    label = f"{names.of.task}.regression"
+    for slot, class_prob in found.items():
+        if label in properties:
+            row = properties[label][index, slot].tolist()
+            values = dict(zip(names.targets, row, strict=True))
+        position, tracks = decays.get(slot), int(np.count_nonzero(slots == slot))
+        options = fields.hadron_length, fields.hadron_deta, fields.hadron_dphi
+        length, deta, dphi = map(values.get, options)
+        if position is None and length is not None and math.isfinite(length):
+            # Without its angle the best guess is that the hadron flies along the jet.
+            angle = dphi or 0.0
+            position = (length * math.cos(angle), length * math.sin(angle))
+        direction = None if deta is None or dphi is None else (deta, dphi)
+        kind = max(range(len(names.of.names)), key=lambda i: class_prob.get(names.of.names[i], 0.0))
+        hadrons.append(Hadron(slot, kind, class_prob, values, position, direction, tracks))
+    return hadrons
 
 
 def _decay(hadron: np.void, jet: np.void, config: Config) -> tuple[float, float] | None:
     """Where a true hadron decayed with respect to the jet axis, if the file has the position."""
     fields = config.evaluation.fields
-    x, y = (float(_optional(hadron, name)) for name in (fields.hadron_x, fields.hadron_y))
-    phi = float(_optional(jet, fields.jet_phi))
+    x, y = (float(optional(hadron, name)) for name in (fields.hadron_x, fields.hadron_y))
+    phi = float(optional(jet, fields.jet_phi))
     if not math.isfinite(x + y + phi):
         return None
     cos, sin = math.cos(phi), math.sin(phi)

@@ -44,6 +44,7 @@ THICKEST, THINNEST = 4.0, 1.8
 HISTOGRAMS = ("counts", "scores")
 
 Run = tuple[str, Curve]
+# Label of each run with its curves of one picture, by name; ratios are to the first.
 Series = Sequence[tuple[str, Mapping[str, Curve]]]
 
 
