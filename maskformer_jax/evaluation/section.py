@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Int
 
 from maskformer_jax.config import Config
 from maskformer_jax.data import Records
@@ -89,26 +88,13 @@ class Setting(NamedTuple):
         """`jets`, `stream` or `objects`: what a task is of."""
         return self.schema.axis(self.place(task))
 
-    def jet_classes(self) -> "JetClasses":
-        """The classes of the first label of jets that a task learns and the file has."""
+    def jet_label(self) -> str | None:
+        """The first label by which a task tells jets and that the file has; none: no such."""
         for task in self.tasks:
             is_told = task.options.kind == "classification" and self.has(task.options.label)
             if is_told and self.axis(task) == "jets":
-                return JetClasses(task.options.label, self.classes(task))
-        return JetClasses(None, [])
-
-
-class JetClasses(NamedTuple):
-    """By what jets are told apart; no label: by nothing."""
-
-    label: str | None
-    names: list[str]
-
-    def index(self, chunk: Chunk) -> Int[np.ndarray, " N"]:
-        """Class of each jet, -1 for none."""
-        if self.label is None:
-            return np.full(len(chunk.records.jets), -1)
-        return np.asarray(chunk.labels[self.label])
+                return task.options.label
+        return None
 
 
 @dataclass

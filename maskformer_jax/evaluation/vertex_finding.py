@@ -79,11 +79,18 @@ class VertexingSection(Section):
 
     find: Callable[[Chunk], Found] | None = None
 
+    @property
+    def _names(self) -> list[str]:
+        label = self.setting.jet_label()
+        return list(self.setting.schema.labels[label].classes) if label else []
+
     def keep(self, chunk: Chunk) -> dict[tuple[str, str, str], Int[np.ndarray, "1 2 G X"]]:
         """Numbers by kind, by what is counted, and against what; the last group has no class."""
-        found, classes = self.find(chunk), self.setting.jet_classes()
-        label = classes.index(chunk)
-        label = np.where(label < 0, len(classes.names), label)[:, None]
+        found, groups = self.find(chunk), 1 + len(self._names)
+        label = np.asarray(
+            chunk.labels.get(self.setting.jet_label(), [-1] * len(chunk.records.jets))
+        )
+        label = np.where(label < 0, groups - 1, label)[:, None]
         edges = {"": (0, 1), **jet_edges(self.setting.config), "Lxy": LENGTH_EDGES}
         of_jet = {axis: of_jets(chunk, self.setting.config, axis)[:, None] for axis in JET_AXES}
         of_jet[""] = np.zeros_like(label)
@@ -102,7 +109,7 @@ class VertexingSection(Section):
             for key, (exists, passed, own) in trials.items():
                 for axis, x in (of_jet | own).items():
                     x, group = (np.broadcast_to(v, exists.shape)[exists] for v in (x, label))
-                    numbers = in_bins(edges[axis], x, passed[exists], group, len(classes.names) + 1)
+                    numbers = in_bins(edges[axis], x, passed[exists], group, groups)
                     counts[kind, key, axis] = numbers[None]
         return counts
 
@@ -112,7 +119,7 @@ class VertexingSection(Section):
         Of classes without vertices there is the rate of fakes alone.
         """
         counts = {key: numbers.sum(axis=0) for key, numbers in self.kept().items()}
-        names = self.setting.jet_classes().names
+        names = self._names
         rows = {**{name: [row] for row, name in enumerate(names)}, ALL: range(len(names) + 1)}
 
         def total(kind: str, key: str, own: Sequence[int]) -> Fraction:
