@@ -16,12 +16,7 @@ from maskformer_jax.evaluation.names import plural
 from maskformer_jax.evaluation.plots import COMPARISON_FOLDER, OUTPUT_FOLDER, draw_logs, draw_plots
 from maskformer_jax.evaluation.result_files import plain
 from maskformer_jax.evaluation.results import Result, Table
-from maskformer_jax.evaluation.run import (
-    WRITES,
-    check_free,
-    evaluate_trained,
-    write_tables,
-)
+from maskformer_jax.evaluation.run import WRITES, check_free, evaluate_trained, write_tables
 from maskformer_jax.evaluation.trained import load_config, load_run
 from maskformer_jax.files import held, refuse_link, refuse_links, write_whole
 from maskformer_jax.progress import stage

@@ -10,13 +10,7 @@ from maskformer_jax.evaluation.baseline import Baseline
 from maskformer_jax.evaluation.config import DiscriminantConfig
 from maskformer_jax.evaluation.distributions import JET_AXES, jet_edges, of_jets
 from maskformer_jax.evaluation.names import fraction_symbols, in_words, short, spoken
-from maskformer_jax.evaluation.quantities import (
-    against_constant,
-    count,
-    number,
-    percent,
-    rejection,
-)
+from maskformer_jax.evaluation.quantities import against_constant, count, number, percent, rejection
 from maskformer_jax.evaluation.results import Confusion, Part, Quantity, Table, table_of
 from maskformer_jax.evaluation.section import Chunk, Section, Setting
 from maskformer_jax.evaluation.tagging_curves import (

@@ -8,13 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from maskformer_jax.evaluation.config import DiscriminantConfig
-from maskformer_jax.evaluation.distributions import (
-    JET_AXES,
-    binomial,
-    histogram,
-    in_bins,
-    inverse,
-)
+from maskformer_jax.evaluation.distributions import JET_AXES, binomial, histogram, in_bins, inverse
 from maskformer_jax.evaluation.names import fraction_symbols, jets_in_formula, plural, short
 from maskformer_jax.evaluation.results import Curve, Points
 

@@ -139,12 +139,15 @@ def _on_host(
     for task in trained.model.tasks:
         found = predictions[task.name]
         if "edge_logits" in found:
-            label = trained.model.schema.labels[task.options.label]
-            predictions[task.name] = {"vertex_index": vertex_index(records, label.of, found)}
+            of = trained.model.schema.labels[task.options.label].of
+            edges = found["valid"] & (found["edge_logits"] >= 0)
+            real = records.streams[of].index >= 0
+            index = vertices_of_edges(edges, found["first"], found["second"], real)
+            predictions[task.name] = {"vertex_index": index}
         for name, target in task.needs.labels.items():
-            if not isinstance(target, Targets) or not {"values", "regression"} & set(found):
+            values = found.get("regression", found.get("values"))
+            if not isinstance(target, Targets) or values is None:
                 continue
-            values = found["regression" if "regression" in found else "values"]
             factor = _denominators(records, target)
             predicted[name] = trained.scaling.to_physical(name, values) * factor
             if "std" in found:
@@ -166,13 +169,6 @@ def _denominators(records: Records, target: Targets) -> np.ndarray | float:
     names = [target.denominators.get(name) for name in target.transforms]
     ones = np.ones(table.shape)
     return np.stack([ones if n is None else table[n].astype(np.float64) for n in names], axis=-1)
-
-
-def vertex_index(records: Records, stream: str, found: dict[str, np.ndarray]) -> np.ndarray:
-    """`vertices_of_edges` of the constituents of a stream."""
-    edges = found["valid"] & (found["edge_logits"] >= 0)
-    real = records.streams[stream].index >= 0
-    return vertices_of_edges(edges, found["first"], found["second"], real)
 
 
 def vertices_of_edges(

@@ -7,13 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from maskformer_jax.evaluation.distributions import (
-    JET_AXES,
-    binomial,
-    in_bins,
-    jet_edges,
-    of_jets,
-)
+from maskformer_jax.evaluation.distributions import JET_AXES, binomial, in_bins, jet_edges, of_jets
 from maskformer_jax.evaluation.names import WORDS, in_words, jets_in_formula, spoken
 from maskformer_jax.evaluation.quantities import count, percent
 from maskformer_jax.evaluation.results import Better, Curve, Part, Table, table_of

@@ -6,14 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from maskformer_jax.canvas import (
-    SMALL,
-    colour,
-    grid,
-    legend_below,
-    readable_ticks,
-    with_symbols,
-)
+from maskformer_jax.canvas import SMALL, colour, grid, legend_below, readable_ticks, with_symbols
 from maskformer_jax.evaluation.cells import ROUNDING
 from maskformer_jax.evaluation.results import Curve
 
