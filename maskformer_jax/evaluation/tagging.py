@@ -20,7 +20,6 @@ from maskformer_jax.evaluation.tagging_curves import (
     scan_curves,
     tagger_curves,
     threshold,
-    with_first,
 )
 from maskformer_jax.tasks.confusion import accuracy, fraction
 
@@ -111,9 +110,7 @@ class TaggingSection(Section):
             network, *others = scores.values()
             curves += tagger_curves(name, options, network, DISCRIMINANT_EDGES, *more)
             if len(options.backgrounds) > 1:
-                curves += scan_curves(
-                    name, options, lambda f, o=options, s=score: s(with_first(o.backgrounds, f))
-                )
+                curves += scan_curves(name, options, score)
             for other in others:
                 baseline += tagger_curves(name, options, other, quantile_edges(other), *more)
         title, counts = f"{words} of the jets", confusion.tolist()

@@ -180,21 +180,24 @@ def tagger_curves(
 def scan_curves(
     name: str,
     options: DiscriminantConfig,
-    score: Callable[[float], Mapping[str, Float[np.ndarray, " N"]]],
+    score: Callable[[Mapping[str, float]], Mapping[str, Float[np.ndarray, " N"]]],
 ) -> list[Curve]:
     """The `fraction_scan` of a discriminant, marked at its own fraction.
 
     Args:
         name: of the discriminant.
         options: of it.
-        score: for a fraction, the discriminant of the jets of every class.
+        score: for the fractions of the backgrounds, the discriminant of the jets of every class.
     """
     from puma.fraction_scan import get_fx_values
 
+    def scanned(value: float) -> Mapping[str, Float[np.ndarray, " N"]]:
+        return score(with_first(options.backgrounds, value))
+
     own = next(iter(options.backgrounds.values()))
     values = np.union1d(get_fx_values(SCAN_POINTS), own)
-    found = fraction_scan(score, options.signal, values, options.fixed_efficiency)
-    title = _title(options, sum(map(len, score(own).values())), fixed=True)
+    found = fraction_scan(scanned, options.signal, values, options.fixed_efficiency)
+    title = _title(options, sum(map(len, scanned(own).values())), fixed=True)
     symbol = f"$f_{{{short(next(iter(options.backgrounds)))}}}$"
     title = f"Numbers along the curve: {symbol}, cross:\n{title}"
     return [
