@@ -79,6 +79,9 @@ class EventDisplay:
         self._of = Classes(task.name, label, list(setting.schema.labels[label].classes))
         self._targets = list(losses.regression.targets) if losses.regression else []
         self._jets, self._origin = self._classes(JETS), self._classes(self._stream)
+        origins = self._origin.names
+        # One that no track has where pile-up is not a class.
+        self._pileup = origins.index(PILEUP) if PILEUP in origins else len(origins)
         beyond = [row for row in display.jets if row >= file.num_jets]
         if beyond:
             raise InputError(
@@ -227,12 +230,6 @@ class EventDisplay:
             kind = int(np.argmax([class_prob.get(name, 0.0) for name in self._of.names]))
             hadrons.append(Hadron(slot, kind, class_prob, values, position, direction, tracks))
         return hadrons
-
-    @property
-    def _pileup(self) -> int:
-        """Index of the origin of pile-up tracks; one that no track has where it is not a class."""
-        origins = self._origin.names
-        return origins.index(PILEUP) if PILEUP in origins else len(origins)
 
 
 def _decay(hadron: np.void, jet: np.void, fields: FieldsConfig) -> tuple[float, float] | None:

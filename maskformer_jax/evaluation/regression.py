@@ -1,6 +1,7 @@
 """Residuals and response of regressed quantities; Section 5.6.5 of the thesis."""
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
@@ -42,7 +43,6 @@ OUTLIERS = (
 )
 
 BINS = 80
-MASS_RANGE = (-0.3, 0.3)
 
 # Edges of the true transverse momentum [GeV]: hadrons of top quarks, then of a heavy resonance.
 PT_EDGES = np.array([5, 10, 15, 20, 30, 40, 50, 70, 100, 150, 200, 300, 500, 800, 1200, 2000.0])
@@ -129,20 +129,22 @@ class RegressionSection(Section):
         """How many are found, widths and moments of the residuals; histograms and response."""
         entries, of, targets = self.kept(), self._of.of, list(self._of.transforms)
         title = f"{singular(of)} properties".replace("_", " ").capitalize()
-        known = units(self.setting.config.evaluation.fields)
+        fields = self.setting.config.evaluation.fields
+        known, response = units(fields), []
         rows, widths, moments, curves = {}, {}, {}, []
-        for name, definition in definitions(self._of.transforms).items():
+        for name, definition in definitions(self._of.transforms, fields.hadron_mass).items():
             unit, column = known.get(definition.target, ""), targets.index(definition.target)
             rows[name] = formula(definition, unit)
             predicted, true = (x[:, column] for x in (entries.predicted, entries.true))
             values = residuals(predicted[entries.found], true[entries.found], definition)
             found = spread(values)
             widths[name], moments[name] = _quantities(found, "" if definition.normalised else unit)
+            response += self._response(name, definition, entries, column)
             if entries.found.any():
                 curves.append(
                     Curve(
                         *("residuals", name, "counts"),
-                        histogram(values, self._edges(true, definition)),
+                        histogram(values, _edges(true, definition)),
                         "Residuals, in the legends median ± half of the 68 % width",
                         x_label=rows[name],
                         y_label=f"Fraction of {of}",
@@ -161,7 +163,9 @@ class RegressionSection(Section):
             columns = {**columns, "number": of}
             options = {"corner": "residual", "notes": notes, "is_ratio": not notes}
             tables.append(table_of(name, words, rows, columns, cells, **options))
-        return Part(tables, curves=[*curves, *self._response(entries)])
+        # The medians are drawn first.
+        response.sort(key=lambda curve: not math.isfinite(curve.mark))
+        return Part(tables, curves=[*curves, *response])
 
     def _found(self, entries: Entries) -> Table:
         of = self._of.of
@@ -171,44 +175,36 @@ class RegressionSection(Section):
         rows, columns = {"found": f"{of} found"}, in_words("share", "of")
         return table_of(f"{of}_found", title, rows, columns, cells)
 
-    def _response(self, entries: Entries) -> list[Curve]:
-        """Median and width of predicted/true against true pT, of the targets with a logarithm.
+    def _response(
+        self, name: str, definition: Residual, entries: Entries, column: int
+    ) -> Iterator[Curve]:
+        """Median and width of predicted/true against true pT, of a target with a logarithm.
 
         That of objects is against their own pT, of others against that of the jet.
         """
-        found = entries.found & np.isfinite(entries.pt)
+        found, true = entries.found & np.isfinite(entries.pt), entries.true[:, column]
+        if not (definition.has_response and found.any()):
+            return
         against = f"true {singular(self._of.of)}" if self._is_object else "jet"
-        curves = []
-        for name, definition in definitions(self._of.transforms).items():
-            if not (definition.has_response and found.any()):
-                continue
-            column = list(self._of.transforms).index(definition.target)
-            true, predicted = entries.true[:, column], entries.predicted[:, column]
-            kept = found & definition.admits(true)
-            ratio = predicted[kept].astype(np.float64) / true[kept]
-            for kind, points in binned_spread(ratio, entries.pt[kept], PT_EDGES).items():
-                options = {
-                    "title": "Response: predicted over true value",
-                    "x_label": f"{against} $p_T$ [GeV]",
-                    "y_label": f"{WIDTHS[kind]}, {definition.target}",
-                    "mark": 1.0 if kind == "median" else math.nan,
-                }
-                curves.append(Curve("response", f"{kind} {name}", "profile", points, **options))
-        return sorted(curves, key=lambda curve: not math.isfinite(curve.mark))
+        kept = found & definition.admits(true)
+        ratio = entries.predicted[kept, column].astype(np.float64) / true[kept]
+        for kind, points in binned_spread(ratio, entries.pt[kept], PT_EDGES).items():
+            options = {
+                "title": "Response: predicted over true value",
+                "x_label": f"{against} $p_T$ [GeV]",
+                "y_label": f"{WIDTHS[kind]}, {definition.target}",
+                "mark": 1.0 if kind == "median" else math.nan,
+            }
+            yield Curve("response", f"{kind} {name}", "profile", points, **options)
 
-    def _edges(
-        self, true: Float[np.ndarray, " H"], definition: Residual
-    ) -> Float[np.ndarray, " E"]:
-        limits = definition.edges
-        is_mass = definition.target == self.setting.config.evaluation.fields.hadron_mass
-        if is_mass and definition.has_response:
-            limits = MASS_RANGE
-        elif limits is None:
-            # Of all true entries, so that runs on one file have the same edges.
-            width = spread(true[np.isfinite(true)]).half_width_68
-            limit = round_up(2 * width) if width > 0 else 1.0
-            limits = (-limit, limit)
-        return np.linspace(*limits, BINS + 1)
+
+def _edges(true: Float[np.ndarray, " H"], definition: Residual) -> Float[np.ndarray, " E"]:
+    if definition.edges is not None:
+        return np.linspace(*definition.edges, BINS + 1)
+    # Of all true entries, so that runs on one file have the same edges.
+    width = spread(true[np.isfinite(true)]).half_width_68
+    limit = round_up(2 * width) if width > 0 else 1.0
+    return np.linspace(-limit, limit, BINS + 1)
 
 
 def _quantities(found: Spread, unit: str) -> tuple[Cells, Cells]:
