@@ -154,7 +154,7 @@ def _drawing(config: Config, run: Path) -> Callable[[bool], None]:
             return
         try:
             # Slow imports, of what a training can do without.
-            from maskformer_jax.evaluation.redraw import draw_logs
+            from maskformer_jax.evaluation.plots import draw_logs
 
             draw_logs([run], [config.name], run, config.plot)
         except MissingExtra as error:

@@ -20,15 +20,12 @@ from jaxtyping import Array, Float, PyTree
 
 from maskformer_jax.data import JetFile, read_sequential
 from maskformer_jax.errors import InputError, check
-from maskformer_jax.evaluation.event_display import EventDisplay, Events
-from maskformer_jax.evaluation.event_names import cannot
+from maskformer_jax.evaluation.event_display import EventDisplay, cannot
 from maskformer_jax.evaluation.metrics import setting_of
 from maskformer_jax.evaluation.outputs import outputs_of
 from maskformer_jax.evaluation.plots.event_display import draw
-from maskformer_jax.evaluation.predict import predict_file
 from maskformer_jax.evaluation.prediction_file import with_columns
-from maskformer_jax.evaluation.residuals import units
-from maskformer_jax.evaluation.trained import Trained, load_run
+from maskformer_jax.evaluation.trained import Trained, load_run, predict_file
 from maskformer_jax.model.attention import recorded
 from maskformer_jax.types import Batch, Outputs
 
@@ -69,8 +66,9 @@ class LoadedModel:
         with _opened(jets, trained) as file:
             chunks = list(predict_file(trained, file))
         for output in outputs_of(model.tasks, model.schema, trained.config.name):
-            values = np.concatenate([output.read(chunk) for chunk in chunks])
-            places.setdefault(output.place, {})[output.name] = values
+            parts = [output.columns(chunk) for chunk in chunks]
+            whole = {name: np.concatenate([part[name] for part in parts]) for name in output.names}
+            places.setdefault(output.place, {}).update(whole)
         found = {place: with_columns(None, columns) for place, columns in places.items()}
         more = {"attention": self.attention(jets, num_jets=num_jets)} if attention else {}
         return found | more
@@ -134,8 +132,7 @@ class LoadedModel:
             for chunk in predict_file(trained, file):
                 taker.add(chunk)
         Path(folder).mkdir(parents=True, exist_ok=True)
-        events = Events(units(config.evaluation.fields), config.name, taker.events)
-        return draw(events, Path(folder), config.plot)
+        return draw(taker.drawn(config.name), Path(folder), config.plot)
 
     def _first(self, num_jets: int | None, **options: object) -> Trained:
         """The same run, evaluated on the first jets alone."""

@@ -25,7 +25,7 @@ import maskformer_jax  # noqa: E402
 import train  # noqa: E402
 from maskformer_jax.__main__ import main as maskformer  # noqa: E402
 from maskformer_jax.errors import InputError  # noqa: E402
-from maskformer_jax.evaluation import redraw as redrawing  # noqa: E402
+from maskformer_jax.evaluation import plots as redrawing  # noqa: E402
 from maskformer_jax.inference import integrated_gradients  # noqa: E402
 from maskformer_jax.program import call_of  # noqa: E402
 

@@ -18,7 +18,7 @@ def main(argv: list[str]) -> int:
         chosen = [("plot", configuration.read_file(saved).get("plot"))]
     look = configuration.load(overrides, Pictures, overrides=chosen).plot
     # Slow imports, after the command line is known to be right.
-    from maskformer_jax.evaluation.redraw import redraw
+    from maskformer_jax.evaluation.plots import redraw
 
     files = redraw(options.run, look, options.output_dir, options.label)
     print(f"{len(files)} pictures in {files[0].parent}" if files else "there is nothing to draw")

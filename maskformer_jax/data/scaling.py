@@ -109,6 +109,10 @@ class FieldScaling(NamedTuple):
             found = [TRANSFORMS[t.name].inverse(values[..., i], t.scale, xp) for i, t in columns]
         return xp.stack(found, axis=-1)
 
+    def physical_std(self, values: Any, std: Any, xp: Any = np, dtype: Any = np.float64) -> Any:
+        """Half of what lies within one standard deviation `std` of standardised values, in x."""
+        return sum(sign * self.to_physical(values + sign * std, xp, dtype) / 2 for sign in (-1, 1))
+
     def _given_as_nan(self, table: np.ndarray) -> np.ndarray:
         """True `[F, n]` where a field or its denominator is NaN in the file."""
         names = zip(self.fields, self.denominators, strict=True)
@@ -171,8 +175,7 @@ class Scaling(NamedTuple):
         """Raises InputError unless the fields and their transforms are those of the schema."""
         expected, found = dict(unfitted(schema).parts()), dict(self.parts())
         for part, fields in expected.items():
-            other = found.get(part)
-            given = None if other is None else _meanings(other)
+            given = _meanings(found[part]) if part in found else None
             if given != _meanings(fields):
                 raise InputError(
                     f"the normalisation of `{part}` is not that of the configuration: it is of "
@@ -182,11 +185,8 @@ class Scaling(NamedTuple):
 
     def save(self, path: str | Path) -> None:
         """Writes YAML that `load` reads back exactly."""
-        streams, targets = (
-            {name: _saved(part) for name, part in parts.items()}
-            for parts in (self.streams, self.targets)
-        )
-        configuration.save(_Saved(_saved(self.jets), streams, targets), Path(path))
+        others = ({name: _saved(part) for name, part in parts.items()} for parts in self[1:])
+        configuration.save(_Saved(_saved(self.jets), *others), Path(path))
 
     @classmethod
     def load(cls, path: str | Path) -> "Scaling":

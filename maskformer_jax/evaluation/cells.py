@@ -6,15 +6,7 @@ import shutil
 import textwrap
 from collections.abc import Sequence
 
-from maskformer_jax.evaluation.results import (
-    CONSTANT,
-    FEW,
-    FEW_JETS,
-    LOWER,
-    UPPER,
-    Quantity,
-    Table,
-)
+from maskformer_jax.evaluation.results import CONSTANT, FEW, FEW_JETS, LOWER, UPPER, Quantity, Table
 
 MISSING = "-"
 # Most columns that a table has on the terminal; longer labels of rows are broken.

@@ -6,26 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from maskformer_jax.build import build_tasks
 from maskformer_jax.canvas import PlotConfig, check_label
 from maskformer_jax.config import Config
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.cells import to_text
 from maskformer_jax.evaluation.models import Entry, all_tables, own_tables, side_by_side
 from maskformer_jax.evaluation.names import plural
-from maskformer_jax.evaluation.plots import draw_plots
-from maskformer_jax.evaluation.redraw import COMPARISON_FOLDER, OUTPUT_FOLDER, draw_logs
+from maskformer_jax.evaluation.plots import COMPARISON_FOLDER, OUTPUT_FOLDER, draw_logs, draw_plots
 from maskformer_jax.evaluation.result_files import plain
 from maskformer_jax.evaluation.results import Result, Table
-from maskformer_jax.evaluation.run import (
-    WRITES,
-    check_free,
-    evaluate_trained,
-    write_tables,
-)
+from maskformer_jax.evaluation.run import WRITES, check_free, evaluate_trained, write_tables
 from maskformer_jax.evaluation.trained import load_config, load_run
 from maskformer_jax.files import held, refuse_link, refuse_links, write_whole
 from maskformer_jax.progress import stage
-from maskformer_jax.tasks import chosen
 
 FILE_NAME = "comparison.json"
 
@@ -162,21 +156,15 @@ def _check_comparable(runs: Sequence[Path], configs: Sequence[Config]) -> Config
 
 
 def _predicted(config: Config) -> dict[str, Any]:
-    """What a run predicts, by the name of the option: classes, and targets with transforms.
+    """What a run predicts, by label: classes, or targets with their transforms.
 
     The transform of a target decides which residuals are formed.
     """
-    labels, found = config.data.labels, {}
-    for name, options in chosen(config.tasks, config.without).items():
-        losses, label = getattr(options, "losses", None), getattr(options, "label", None)
-        if losses is not None:
-            label = losses.object_class and losses.object_class.label
-            options = losses.regression
-        targets = getattr(options, "targets", None) or {}
-        if label:
-            classes = labels[label].classes if label in labels else None
-            found[f"data.labels.{label}"] = list((classes or {}).items())
-        found[f"tasks.{name}"] = {field: vars(transform) for field, transform in targets.items()}
+    found = {}
+    for task in build_tasks(config):
+        for name, label in task.needs.labels.items():
+            part = getattr(label, "classes", None) or getattr(label, "transforms", {})
+            found |= {name: list(plain(part).items())} if part else {}
     return found
 
 

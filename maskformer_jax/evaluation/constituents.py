@@ -1,6 +1,7 @@
 """Classification of the constituents of a stream, such as tracks by their origin."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,10 +9,9 @@ from jaxtyping import Float, Int
 
 from maskformer_jax.evaluation.names import in_words, singular
 from maskformer_jax.evaluation.quantities import against_constant, count, number, share
-from maskformer_jax.evaluation.results import Confusion, Part, Quantity, Table, table_of
-from maskformer_jax.evaluation.section import Chunk, Setting
+from maskformer_jax.evaluation.results import Confusion, Part, Quantity, table_of
+from maskformer_jax.evaluation.section import Chunk, Section
 from maskformer_jax.tasks.confusion import Fraction, accuracy, fraction
-from maskformer_jax.tasks.task import Task
 
 # Row of the means over the classes, whose recall is the accuracy.
 MEAN = "weighted mean"
@@ -66,86 +66,70 @@ def area_error(value: float, positive: int, negative: int) -> float:
     return math.sqrt(max(variance, 0.0))
 
 
-class ConstituentsSection:
+class ConstituentsSection(Section):
     """Classes of the constituents of a stream: the likeliest, and each against all others.
 
     A constituent takes 34 bytes with eight classes, since areas need them all.
     """
 
-    def __init__(self, setting: Setting, task: Task):
-        """Starts empty.
-
-        Args:
-            setting: of the test file.
-            task: a classification of the constituents.
-        """
-        self._task, self._label, self._of = task.name, task.options.label, setting.place(task)
-        self._classes = setting.classes(task)
-        self._confusion = np.zeros((len(self._classes),) * 2, np.int64)
-        self._prob: list[Float[np.ndarray, "T C"]] = []
-        self._index: list[Int[np.ndarray, " T"]] = []
-
-    def add(self, chunk: Chunk) -> None:
-        """Takes in the labelled constituents of some jets."""
-        self._confusion += np.asarray(chunk.counts[self._task]["confusion"])
-        index = chunk.labels[self._label]
-        prob = np.exp(chunk.predictions[self._task]["log_prob"][index >= 0])
-        self._prob.append(prob.astype(np.float32))
-        self._index.append(index[index >= 0].astype(np.int16))
+    def keep(self, chunk: Chunk) -> tuple[np.ndarray, ...]:
+        """Confusion matrix, and probabilities and class of the labelled constituents."""
+        index = chunk.labels[self.task.options.label]
+        prob = np.exp(chunk.predictions[self.task.name]["log_prob"][index >= 0])
+        confusion = np.asarray(chunk.counts[self.task.name]["confusion"])
+        return confusion[None], prob.astype(np.float32), index[index >= 0].astype(np.int16)
 
     def part(self) -> Part:
         """A table of the classes, each against all others, and the confusion matrix."""
-        words = f"{singular(self._of)} {self._label}".replace("_", " ").capitalize()
-        counts = self._confusion.tolist()
-        title = f"{self._label.replace('_', ' ')} of the {self._of}"
-        confusion = Confusion(f"{self._task}_confusion", title, self._classes, counts)
-        return Part([self._table(f"{words}, each class against all others")], [confusion])
+        matrices, prob, index = self.kept()
+        counts, classes = matrices.sum(axis=0), self.setting.classes(self.task)
+        of, label = self.setting.place(self.task), self.task.options.label.replace("_", " ")
+        cells = _cells(classes, counts, areas(prob, index))
+        title = f"{singular(of).replace('_', ' ')} {label}, each class against all others"
+        columns = {**COLUMNS, "number": of}
+        note = f"Errors of AUC take the {of} as independent, so they are somewhat too small."
+        rows, options = {name: name for name in cells}, {"corner": label, "notes": (note, WEIGHTS)}
+        name, title = self.task.options.label, title.capitalize()
+        table = table_of(name, title, rows, columns, cells, **options)
+        name, title = f"{self.task.name}_confusion", f"{label} of the {of}"
+        return Part([table], [Confusion(name, title, classes, counts.tolist())])
 
-    def _table(self, title: str) -> Table:
-        auc = areas(np.concatenate(self._prob), np.concatenate(self._index))
-        numbers, called = self._confusion.sum(axis=1), self._confusion.sum(axis=0)
-        right = self._confusion.diagonal()
-        total = int(numbers.sum())
-        errors = np.array(
-            [area_error(x, n, total - n) for x, n in zip(auc, numbers.tolist(), strict=True)]
+
+def _cells(
+    classes: Sequence[str], counts: Int[np.ndarray, "C C"], auc: Float[np.ndarray, " C"]
+) -> dict[str, dict[str, Quantity | None]]:
+    numbers, called, right = counts.sum(axis=1), counts.sum(axis=0), counts.diagonal()
+    total, cells = int(numbers.sum()), {}
+    for i, name in enumerate(classes):
+        own = int(numbers[i])
+        error = area_error(auc[i], own, total - own)
+        either = numbers + called - right
+        precision, recall, jaccard = (
+            fraction(int(right[i]), int(of[i])) for of in (called, numbers, either)
         )
-        cells = {
-            name: {
-                "auc": against_constant(number(auc[i], errors[i], better="high"), 0.5),
-                "precision": share(self._right(i, called), ""),
-                "recall": share(self._right(i, numbers), ""),
-                "f1": _f1(self._right(i, numbers + called - right), int(numbers[i])),
-                "number": count(numbers[i]),
-            }
-            for i, name in enumerate(self._classes)
+        cells[name] = {
+            "auc": against_constant(number(auc[i], error, better="high"), 0.5),
+            "precision": share(precision, ""),
+            "recall": share(recall, ""),
+            "f1": _f1(jaccard, own),
+            "number": count(own),
         }
-        # A class that none is called has no precision of its own, and counts as 0 in the mean.
-        precision, f1 = (
-            weighted(counted * right / np.maximum(of, 1), numbers)
-            for counted, of in ((1, called), (2, numbers + called))
-        )
 
-        def error(column: str) -> float:
-            own = [cells[name].get(column) for name in self._classes]
-            own = [0.0 if q is None or math.isnan(q.error) else q.error for q in own]
-            return math.sqrt(np.sum((numbers / max(total, 1) * own) ** 2))
+    def mean(column: str, values: Float[np.ndarray, " C"]) -> Quantity | None:
+        own = [cells[name].get(column) for name in classes]
+        own = [0.0 if q is None or math.isnan(q.error) else q.error for q in own]
+        error = math.sqrt(np.sum((numbers / max(total, 1) * own) ** 2))
+        return number(weighted(values, numbers), error, better="high")
 
-        mean = number(weighted(auc, numbers), error("auc"), better="high")
-        cells[MEAN] = {
-            "auc": against_constant(mean, 0.5),
-            "precision": number(precision, error("precision"), better="high"),
-            "recall": share(accuracy(self._confusion)),
-            "f1": number(f1, error("f1"), better="high"),
-            "number": count(total),
-        }
-        columns = {**COLUMNS, "number": self._of}
-        note = f"Errors of AUC take the {self._of} as independent, so they are somewhat too small."
-        options = {"corner": self._label.replace("_", " "), "notes": (note, WEIGHTS)}
-        return table_of(self._label, title, {n: n for n in cells}, columns, cells, **options)
-
-    def _right(self, index: int, of: Int[np.ndarray, " C"]) -> Fraction:
-        """The fraction of so many of a class that are right."""
-        return fraction(int(self._confusion[index, index]), int(of[index]))
+    # A class that none is called has no precision of its own, and counts as 0 in the mean.
+    cells[MEAN] = {
+        "auc": against_constant(mean("auc", auc), 0.5),
+        "precision": mean("precision", right / np.maximum(called, 1)),
+        "recall": share(accuracy(counts)),
+        "f1": mean("f1", 2 * right / np.maximum(numbers + called, 1)),
+        "number": count(total),
+    }
+    return cells
 
 
 def _f1(part: Fraction, true: int) -> Quantity | None:

@@ -1,12 +1,15 @@
-"""Location and width of distributions, with their errors, and histograms."""
+"""Fractions, locations and widths with their intervals, in bins of another quantity; histograms."""
 
 import math
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
+from maskformer_jax.config import Config
+from maskformer_jax.evaluation.quantities import limit
 from maskformer_jax.evaluation.results import Points
+from maskformer_jax.evaluation.section import MEV_PER_GEV, Chunk, optional
 
 LEVELS = (0.16, 0.5, 0.84)
 # Fewer entries in a bin do not fix the outer quantiles.
@@ -106,3 +109,71 @@ def round_up(value: float) -> float:
     """The next of ..., 0.1, 0.2, 0.5, 1, 2, 5, ... that is not below a positive `value`."""
     power = 10.0 ** math.floor(math.log10(value))
     return next(float(f"{step * power:.3g}") for step in (1, 2, 5, 10) if step * power >= value)
+
+
+# What jets are binned in, by the options `fields.jet_*`, and its name on an axis.
+JET_AXES = {"pt": "Jet $p_T$ [GeV]", "eta": r"Jet $|\eta|$"}
+# Of |eta|, as far as any tracker sees.
+ETA_EDGES = np.linspace(0.0, 4.5, 19)
+
+
+def jet_edges(config: Config) -> dict[str, Float[np.ndarray, " X"]]:
+    """Edges of the bins in each of `JET_AXES`."""
+    return {"pt": np.asarray(config.evaluation.pt_edges, np.float64), "eta": ETA_EDGES}
+
+
+def of_jets(chunk: Chunk, config: Config, axis: str = "pt") -> Float[np.ndarray, " N"]:
+    """Transverse momentum of the jets in GeV, or |eta|; NaN where the file has no such field."""
+    values = optional(chunk.records.jets, getattr(config.evaluation.fields, f"jet_{axis}"))
+    return values / MEV_PER_GEV if axis == "pt" else np.abs(values)
+
+
+def binomial(
+    x: Float[np.ndarray, " X"], passed: Int[np.ndarray, " n"], total: Int[np.ndarray, " n"]
+) -> Points:
+    """Fractions of trials that pass with their Wilson intervals of 68 %, NaN without trials.
+
+    Source: E. B. Wilson, J. Am. Stat. Assoc. 22 (1927) 209, for one standard deviation.
+    """
+    number = np.where(total > 0, total, np.nan)
+    value = passed / number
+    middle = (passed + 0.5) / (number + 1)
+    half = np.sqrt(number * value * (1 - value) + 0.25) / (number + 1)
+    return Points(x, value, middle - half, middle + half)
+
+
+def inverse(
+    x: Float[np.ndarray, " X"], passed: Int[np.ndarray, " n"], total: Int[np.ndarray, " n"]
+) -> Points:
+    """Rejections: inverse fractions; where nothing passes the lower limit, NaN without trials."""
+    found = binomial(x, passed, total)
+    with np.errstate(divide="ignore"):
+        value, low, high = (1 / x for x in (found.value, found.high, found.low))
+    limits = np.array([limit(int(n)) if n else np.nan for n in total])
+    value, high = (np.where(passed > 0, x, np.nan) for x in (value, high))
+    return Points(x, value, np.where(passed > 0, low, limits), high)
+
+
+def in_bins(
+    edges: Float[np.ndarray, " X"],
+    x: Float[np.ndarray, " n"],
+    passed: Bool[np.ndarray, " n"],
+    group: Int[np.ndarray, " n"] | int = 0,
+    groups: int = 1,
+) -> Int[np.ndarray, "2 G X-1"]:
+    """Trials that pass, and all, in bins of a quantity and in each of several groups.
+
+    A bin holds its lower edge, the last one both. Trials outside the edges, with a quantity that
+    is NaN or in no group are left out.
+
+    Args:
+        edges: of the bins, rising.
+        x: quantity of n trials.
+        passed: whether the trial is a success.
+        group: number of the group, negative for none.
+        groups: how many there are, such as jet classes.
+    """
+    sample = np.broadcast_arrays(passed, group, x)
+    bins = np.arange(3) - 0.5, np.arange(groups + 1) - 0.5, edges
+    failed, passed = np.histogramdd([np.ravel(part) for part in sample], bins)[0].astype(int)
+    return np.stack([passed, passed + failed])

@@ -111,6 +111,8 @@ def tables(entries: Scaled, targets: Sequence[str], of: str, title: str) -> list
         of: what the entries are of, such as `hadrons`.
         title: of the targets together.
     """
+    from scipy.stats import rankdata
+
     related, beside, dead = {}, {measure: {} for measure in MEASURES}, []
     for column, name in enumerate(targets):
         kept = np.isfinite(entries.true[:, column])
@@ -123,7 +125,7 @@ def tables(entries: Scaled, targets: Sequence[str], of: str, title: str) -> list
         many = entries.constituents[kept] >= MANY
         related[name] = {
             "correlation": _correlation(true, predicted),
-            "rank_correlation": _correlation(_ranks(true), _ranks(predicted)),
+            "rank_correlation": _correlation(rankdata(true), rankdata(predicted)),
             "correlation_many": _correlation(true[many], predicted[many]),
             "number": count(len(true)),
         }
@@ -172,12 +174,6 @@ def _beside(
         | {name: number(half) for name, half in halves.items()},
         is_learnt,
     )
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    from scipy.stats import rankdata
-
-    return rankdata(values)
 
 
 def _correlation(x: np.ndarray, y: np.ndarray) -> Quantity | None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from maskformer_jax.data import JetFile
+from maskformer_jax.data.schema import Axis
 from maskformer_jax.evaluation import baseline, regression, vertex_finding
 from maskformer_jax.evaluation.constituents import ConstituentsSection
 from maskformer_jax.evaluation.objects import ObjectsSection
@@ -14,16 +15,14 @@ from maskformer_jax.evaluation.trained import Trained
 from maskformer_jax.tasks.task import Task
 
 
-def _tagging(setting: Setting, task: Task) -> Section | None:
-    if setting.axis(task) != "jets" or not setting.has(task.options.label):
-        return None
-    return TaggingSection(setting, task)
+def _classified(axis: Axis, section: type[Section]) -> Callable[[Setting, Task], Section | None]:
+    """Builds a section for the classes of jets, or of the constituents of a stream."""
 
+    def build(setting: Setting, task: Task) -> Section | None:
+        fits = setting.axis(task) == axis and setting.has(task.options.label)
+        return section(setting, task) if fits else None
 
-def _constituents(setting: Setting, task: Task) -> Section | None:
-    if setting.axis(task) != "stream" or not setting.has(task.options.label):
-        return None
-    return ConstituentsSection(setting, task)
+    return build
 
 
 def _objects(setting: Setting, task: Task) -> Section | None:
@@ -48,13 +47,13 @@ class Row(NamedTuple):
 
 # In the order of the report. A kind of task that is not here is predicted only.
 SECTIONS = (
-    Row("tagging", "classification", _tagging),
+    Row("tagging", "classification", _classified("jets", TaggingSection)),
     Row("vertexing", "objects", vertex_finding.of_masks),
     Row("vertexing", "edges", vertex_finding.of_edges),
-    Row("constituents", "classification", _constituents),
+    Row("constituents", "classification", _classified("stream", ConstituentsSection)),
     Row("objects", "objects", _objects),
-    Row("regression", "objects", regression.of_objects),
-    Row("regression", "regression", regression.of_others),
+    Row("regression", "objects", regression.build),
+    Row("regression", "regression", regression.build),
 )
 
 

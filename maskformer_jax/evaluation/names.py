@@ -7,30 +7,14 @@ from typing import Any
 # What is measured, in words: its one name in tables, pictures and sentences, by its key in
 # metrics.json. What it is of is said by the title of the table.
 WORDS = {
-    "auc": "AUC",
-    "precision": "precision",
-    "recall": "recall",
-    "f1": "F1",
-    "accuracy": "accuracy",
-    "obtained": "obtained",
-    "cut": "cut",
-    "true": "true",
-    "efficiency": "efficiency",
-    "predicted": "predicted",
-    "purity": "purity",
+    **{key: key for key in ("accuracy", "precision", "recall", "efficiency", "purity", "share")},
+    **{key: key for key in ("of", "true", "predicted", "obtained", "cut", "median", "mean")},
+    **{key: key.upper() for key in ("auc", "f1", "tpr", "fpr", "fnr", "tnr")},
     "with_vertex": "vertex rate",
-    "share": "share",
-    "of": "of",
-    "median": "median",
     "half_width_68": "half 68 % width",
-    "mean": "mean",
     "correlation": "correlation",
     "rank_correlation": "rank correlation",
     "std": "std. dev.",
-    "tpr": "TPR",
-    "fpr": "FPR",
-    "fnr": "FNR",
-    "tnr": "TNR",
 }
 # Where the customary name is not the class without `jets`.
 SPOKEN = {"ujets": "light"}

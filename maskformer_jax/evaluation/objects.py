@@ -8,9 +8,8 @@ from jaxtyping import Bool, Float, Int
 from maskformer_jax.evaluation.names import in_words, singular
 from maskformer_jax.evaluation.quantities import count, percent
 from maskformer_jax.evaluation.results import Better, Confusion, Part, Table, table_of
-from maskformer_jax.evaluation.section import Chunk, Setting
+from maskformer_jax.evaluation.section import Chunk, Section
 from maskformer_jax.tasks.confusion import Fraction, fraction, object_metrics
-from maskformer_jax.tasks.task import Task
 
 # An object is called one of a class when the probability of the class is above this.
 PROB_CUT = 0.5
@@ -111,7 +110,7 @@ def class_accuracy(confusion: Int[np.ndarray, "C C"]) -> list[Fraction]:
     ]
 
 
-class ObjectsSection:
+class ObjectsSection(Section):
     """Classes of the objects, each matched to the truth slot that it explains best.
 
     The cost of a match knows the true class and properties, as in training, so that a hadron is
@@ -119,32 +118,27 @@ class ObjectsSection:
     would be in a matching by tracks alone.
     """
 
-    def __init__(self, setting: Setting, task: Task):
-        """Starts empty.
-
-        Args:
-            setting: of the test file.
-            task: of objects with classes.
-        """
-        self._task, self._of = task.name, task.options.objects
-        self._label = task.options.losses.object_class.label
-        self._classes = list(setting.schema.labels[self._label].classes)
-        shape = (len(self._classes) + 1,) * 2
-        self._likeliest, self._cut, self._masks = (np.zeros(shape, np.int64) for _ in range(3))
-
-    def add(self, chunk: Chunk) -> None:
-        """Takes in some jets."""
-        self._likeliest += np.asarray(chunk.counts[self._task]["confusion"])
-        index, prob = chunk.labels[self._label], chunk.predictions[self._task]["class_prob"]
-        self._cut += cut_confusion(index, prob[:, : index.shape[1]])
-        if "mask_index" in chunk.predictions[self._task]:
-            masks, slots = chunk.labels[self._of].masks, chunk.predictions[self._task]["mask_index"]
+    def keep(self, chunk: Chunk) -> tuple[np.ndarray, ...]:
+        """Confusion by the likeliest class, at a probability of 1/2, and by masks if there are."""
+        given, label = chunk.predictions[self.task.name], self._label
+        index, prob = chunk.labels[label], given["class_prob"]
+        found = [chunk.counts[self.task.name]["confusion"]]
+        found.append(cut_confusion(index, prob[:, : index.shape[1]]))
+        if "mask_index" in given:
+            masks, none = chunk.labels[self.task.options.objects].masks, prob.shape[-1] - 1
             likeliest = prob.argmax(axis=-1)
-            self._masks += mask_confusion(index, masks, likeliest, slots, len(self._classes))
+            found.append(mask_confusion(index, masks, likeliest, given["mask_index"], none))
+        return tuple(np.asarray(matrix)[None] for matrix in found)
+
+    @property
+    def _label(self) -> str:
+        return self.task.options.losses.object_class.label
 
     def part(self) -> Part:
         """Tables of the likeliest class, of the rates and classes at a probability of 1/2."""
-        of, one = self._of, singular(self._of)
+        likeliest, cut, *by_masks = (matrices.sum(axis=0) for matrices in self.kept())
+        kinds, of = self.setting.schema.labels[self._label].classes, self.task.options.objects
+        one = singular(of)
         words = {
             "efficiency": f"efficiency: {of} found",
             "purity": "purity: found objects that are real",
@@ -152,20 +146,21 @@ class ObjectsSection:
             "overall_accuracy": "class accuracy, with none",
         }
         title = f"Objects matched to {of}, by their likeliest class"
-        found = _shares(of, title, words, object_metrics(self._likeliest))
-        rates = valid_rates(self._cut)
+        found = _shares(of, title, words, object_metrics(likeliest))
+        rates = valid_rates(cut)
         title = f"{one.capitalize()} of any class (p > {PROB_CUT:g}) against none"
-        words = in_words(*rates)
-        valid = _shares(f"valid_{of}", title, words, list(rates.values()))
-        words = {ALL: f"all {of}", **{name: f"{name} {of}" for name in self._classes}}
+        valid = _shares(f"valid_{of}", title, in_words(*rates), list(rates.values()))
+        words = {ALL: f"all {of}", **{name: f"{name} {of}" for name in kinds}}
         title = f"{one.capitalize()} class: {of} whose own class has p > {PROB_CUT:g}"
-        classes = _shares(f"{one}_classes", title, words, class_accuracy(self._cut), NOTE)
-        names = [*(f"{name} {one}" for name in self._classes), "none"]
-        name, title = f"{self._task}_confusion", f"class of the {of}"
-        confusions = [Confusion(name, title, names, self._likeliest.tolist(), BY_COST)]
-        if self._masks.any():
-            counts = self._masks.tolist()
-            confusions.append(Confusion(f"{name}_by_masks", title, names, counts, BY_MASKS))
+        classes = _shares(f"{one}_classes", title, words, class_accuracy(cut), NOTE)
+        names = [*(f"{name} {one}" for name in kinds), "none"]
+        name, title = f"{self.task.name}_confusion", f"class of the {of}"
+        confusions = [Confusion(name, title, names, likeliest.tolist(), BY_COST)]
+        confusions += [
+            Confusion(f"{name}_by_masks", title, names, counts.tolist(), BY_MASKS)
+            for counts in by_masks
+            if counts.any()
+        ]
         return Part([found, valid, classes], confusions)
 
 

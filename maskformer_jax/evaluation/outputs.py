@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -18,21 +19,40 @@ NONE_NAME = "null"
 
 
 class Output(NamedTuple):
-    """A field that is predicted.
+    """Fields that a task predicts together.
 
     Attributes:
         place: jets, a stream, objects, or the masks of objects.
-        name: of the field.
-        task: that predicts it.
-        read: its values of some jets: `[N]`, in the columns of the file, or `[N, M]` of objects.
+        names: of the fields.
+        task: that predicts them.
+        read: their values for some jets, `[N, fields]` or `[N, entries, ..., fields]`; entries of a
+            stream are those that the model has.
         classes: of the task, in their order; empty where it has none.
+        stream: that the entries are of, where it is not the place.
     """
 
     place: str
-    name: str
+    names: Sequence[str]
     task: str
     read: Callable[[Chunk], np.ndarray]
     classes: Sequence[str] = ()
+    stream: str = ""
+
+    def columns(self, chunk: Chunk) -> dict[str, np.ndarray]:
+        """Each field of some jets: `[N]`, `[N, M]` of objects, or in the columns of the file."""
+        values, stream = self.read(chunk), self.stream or self.place
+        if stream in chunk.records.streams:
+            table, index = chunk.records.streams[stream]
+            jet, slot = np.nonzero(index >= 0)
+            placed = np.full((*table.shape, *values.shape[2:]), padding(values), values.dtype)
+            placed[jet, index[jet, slot]] = values[jet, slot]
+            values = placed.swapaxes(1, 2) if self.stream else placed
+        return {name: values[..., column] for column, name in enumerate(self.names)}
+
+
+def padding(array: np.ndarray) -> float | int:
+    """The value of an entry that is not there: NaN, -1 or False, by the type of `array`."""
+    return {"f": np.nan, "b": False}.get(array.dtype.kind, -1)
 
 
 def outputs_of(
@@ -52,15 +72,15 @@ def outputs_of(
     kinds = Counter((task.options.kind, place_of(task, schema)) for task in tasks)
     found: list[Output] = []
     for task in tasks:
-        place = place_of(task, schema)
-        several = kinds[task.options.kind, place] > 1
-        builder = BUILDERS.get(task.options.kind)
-        if builder is not None:
-            found += builder(task, schema, name, several)
+        # Fields of a task that is not alone of its kind have its name, too.
+        several = kinds[task.options.kind, place_of(task, schema)] > 1
+        if task.options.kind in BUILDERS:
+            mark = f"{task.name}_" if several else ""
+            found += BUILDERS[task.options.kind](task, schema, name, mark)
     if salt_names:
-        index = [output for output in found if output.name.endswith("_VertexIndex")]
-        found += [output._replace(name="VertexIndex") for output in index]
-    numbers = Counter((output.place, output.name) for output in found)
+        index = [output for output in found if output.names[0].endswith("_VertexIndex")]
+        found += [output._replace(names=["VertexIndex"]) for output in index]
+    numbers = Counter((output.place, field) for output in found for field in output.names)
     for (place, field), number in numbers.items():
         if number > 1:
             raise InputError(
@@ -69,115 +89,94 @@ def outputs_of(
     return found
 
 
-def _prefix(task: Task, name: str, several: bool) -> str:
-    """What the fields of a task begin with; of one that is not alone of its kind, with its name."""
-    return f"{name}_{task.name}" if several else name
-
-
-def _classification(task: Task, schema: Schema, name: str, several: bool) -> Iterator[Output]:
-    prefix = _prefix(task, name, several)
+def _classification(task: Task, schema: Schema, name: str, mark: str) -> Iterator[Output]:
     label = schema.labels[task.options.label]
-    classes = list(label.classes)
+    of_jets, classes = label.of == JETS, list(label.classes)
 
-    def read(column: int) -> Callable[[Chunk], np.ndarray]:
-        return lambda chunk: _in_file(
-            chunk, label.of, np.exp(chunk.predictions[task.name]["log_prob"][..., column])
-        )
-
-    for column, kind in enumerate(classes):
-        field = f"{prefix}_{probability(kind, label.of == JETS)}"
-        yield Output(label.of, field, task.name, read(column), classes)
-    if label.of == JETS:
-        return
-    value = np.array([values[0] for values in label.values().values()], np.int32)
+    def log_prob(chunk: Chunk) -> np.ndarray:
+        return chunk.predictions[task.name]["log_prob"]
 
     def likeliest(chunk: Chunk) -> np.ndarray:
-        return _in_file(chunk, label.of, value[chunk.predictions[task.name]["log_prob"].argmax(-1)])
+        value = np.array([values[0] for values in label.values().values()], np.int32)
+        return value[log_prob(chunk).argmax(axis=-1)][..., None]
 
-    yield Output(label.of, f"{name}_aux_{camel(task.name)}", task.name, likeliest)
-
-
-def _regression(task: Task, schema: Schema, name: str, several: bool) -> Iterator[Output]:
-    prefix = _prefix(task, name, several)
-    place, targets = task.options.of, list(task.options.targets)
-
-    def read(column: int, is_std: bool) -> Callable[[Chunk], np.ndarray]:
-        def values(chunk: Chunk) -> np.ndarray:
-            std = chunk.predictions[task.name].get("stddev")
-            found = std if is_std else chunk.predicted[task.name]
-            return _in_file(chunk, place, _float32(found[..., column]))
-
-        return values
-
-    is_gaussian = task.options.loss == "gaussian"
-    for column, target in enumerate(targets):
-        yield Output(place, f"{prefix}_{target}", task.name, read(column, False))
-        if is_gaussian:
-            yield Output(place, f"{prefix}_{target}_stddev", task.name, read(column, True))
+    fields = [f"{name}_{mark}{probability(kind, of_jets)}" for kind in classes]
+    yield Output(label.of, fields, task.name, lambda chunk: np.exp(log_prob(chunk)), classes)
+    if not of_jets:
+        yield Output(label.of, [f"{name}_aux_{camel(task.name)}"], task.name, likeliest)
 
 
-def _edges(task: Task, schema: Schema, name: str, several: bool) -> Iterator[Output]:
-    place = schema.labels[task.options.label].of
+def _regression(task: Task, schema: Schema, name: str, mark: str) -> Iterator[Output]:
+    del schema
+    endings = ("", "_stddev") if task.options.loss == "gaussian" else ("",)
 
-    def read(chunk: Chunk) -> np.ndarray:
-        index = chunk.predictions[task.name]["vertex_index"]
-        return _in_file(chunk, place, index.astype(np.int16))
+    def values(chunk: Chunk) -> np.ndarray:
+        both = chunk.predicted[task.name], chunk.predictions[task.name].get("stddev")
+        found = np.stack(both[: len(endings)], axis=-1)
+        return _float32(found.reshape(*found.shape[:-2], -1))
 
-    which = f"{camel(task.name)}_" if several else ""
-    yield Output(place, f"{name}_aux_{which}VertexIndex", task.name, read)
+    fields = [f"{name}_{mark}{target}{x}" for target in task.options.targets for x in endings]
+    yield Output(task.options.of, fields, task.name, values)
 
 
-def _objects(task: Task, schema: Schema, name: str, several: bool) -> Iterator[Output]:
-    prefix = _prefix(task, name, several)
+def _edges(task: Task, schema: Schema, name: str, mark: str) -> Iterator[Output]:
+    def index(chunk: Chunk) -> np.ndarray:
+        return chunk.predictions[task.name]["vertex_index"].astype(np.int16)[..., None]
+
+    field = f"{name}_aux_{f'{camel(task.name)}_' if mark else ''}VertexIndex"
+    yield Output(schema.labels[task.options.label].of, [field], task.name, index)
+
+
+def _objects(task: Task, schema: Schema, name: str, mark: str) -> Iterator[Output]:
     losses, place = task.options.losses, task.options.objects
-    of, before = schema.objects[place].of, f"{task.name}_" if several else ""
+    of, label = schema.objects[place].of, losses.object_class and losses.object_class.label
+    classes = [*schema.labels[label].classes, NONE_NAME] if label else []
+    targets = list(losses.regression.targets) if losses.regression else []
 
-    def values(source: str, column: int) -> Callable[[Chunk], np.ndarray]:
-        return lambda chunk: chunk.predictions[task.name][source][..., column]
+    def found(part: str) -> Callable[[Chunk], np.ndarray]:
+        return lambda chunk: chunk.predictions[task.name][part]
 
-    def physical(column: int) -> Callable[[Chunk], np.ndarray]:
-        return lambda chunk: _float32(chunk.predicted[f"{task.name}.regression"][..., column])
+    def properties(chunk: Chunk) -> np.ndarray:
+        return _float32(chunk.predicted[f"{task.name}.regression"])
 
     def true_class(chunk: Chunk) -> np.ndarray:
-        shape = chunk.predictions[task.name]["class_prob"].shape[:2]
+        shape = found("class_prob")(chunk).shape[:2]
         if label not in chunk.labels:
-            return np.full(shape, -1, np.int8)
+            return np.full((*shape, 1), -1, np.int8)
         rows = max(shape[1], chunk.records.objects[place].shape[1])
-        index = np.full((shape[0], rows), none, np.int8)
-        index[:, : chunk.labels[label].shape[1]] = chunk.labels[label]
+        index = np.full((shape[0], rows, 1), len(classes) - 1, np.int8)
+        index[:, : chunk.labels[label].shape[1], 0] = chunk.labels[label]
         return index
 
-    if losses.object_class is not None:
-        label = losses.object_class.label
-        classes = [*schema.labels[label].classes, NONE_NAME]
-        none = len(classes) - 1
-        for column, kind in enumerate(classes):
-            field = f"{prefix}_p{kind}"
-            yield Output(place, field, task.name, values("class_prob", column), classes)
-    for column, target in enumerate(losses.regression.targets if losses.regression else ()):
-        yield Output(place, f"{prefix}_{target}", task.name, physical(column))
-    if losses.object_class is not None:
-        yield Output(place, f"{before}class_label", task.name, true_class)
+    def true_masks(chunk: Chunk) -> np.ndarray:
+        masks = np.zeros_like(found("mask_logits")(chunk), bool)
+        if place in chunk.labels:
+            masks[:, : chunk.labels[place].masks.shape[1]] = chunk.labels[place].masks
+        return masks
+
+    if label:
+        fields = [f"{name}_{mark}p{kind}" for kind in classes]
+        yield Output(place, fields, task.name, found("class_prob"), classes)
+    if targets:
+        fields = [f"{name}_{mark}{target}" for target in targets]
+        yield Output(place, fields, task.name, properties)
+    if label:
+        yield Output(place, [f"{mark}class_label"], task.name, true_class)
     if losses.mask_ce is None and losses.mask_dice is None:
         return
 
-    def mask_index(chunk: Chunk) -> np.ndarray:
-        return _in_file(chunk, of, chunk.predictions[task.name]["mask_index"].astype(np.int16))
+    def index(chunk: Chunk) -> np.ndarray:
+        return found("mask_index")(chunk).astype(np.int16)[..., None]
 
-    def logits(chunk: Chunk) -> np.ndarray:
-        found = chunk.predictions[task.name]["mask_logits"].swapaxes(1, 2)
-        return _in_file(chunk, of, found).swapaxes(1, 2)
+    yield Output(of, [f"{name}_{mark}MaskIndex"], task.name, index)
+    masks = f"{OBJECT_MASKS}_{task.name}" if mark else OBJECT_MASKS
+    for field, read in (("mask_logits", found("mask_logits")), ("truth_mask", true_masks)):
+        yield Output(masks, [field], task.name, partial(_by_track, read), stream=of)
 
-    def truth(chunk: Chunk) -> np.ndarray:
-        found = np.zeros(chunk.predictions[task.name]["mask_logits"].shape, bool)
-        if place in chunk.labels:
-            found[:, : chunk.labels[place].masks.shape[1]] = chunk.labels[place].masks
-        return _in_file(chunk, of, found.swapaxes(1, 2)).swapaxes(1, 2)
 
-    yield Output(of, f"{prefix}_MaskIndex", task.name, mask_index)
-    masks = f"{OBJECT_MASKS}_{task.name}" if several else OBJECT_MASKS
-    yield Output(masks, "mask_logits", task.name, logits)
-    yield Output(masks, "truth_mask", task.name, truth)
+def _by_track(read: Callable[[Chunk], np.ndarray], chunk: Chunk) -> np.ndarray:
+    """Masks `[N, M, L]` as `[N, L, M, 1]`."""
+    return read(chunk).swapaxes(1, 2)[..., None]
 
 
 # Kind of task -> its fields.
@@ -192,15 +191,3 @@ BUILDERS = {
 def _float32(values: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):
         return values.astype(np.float32)
-
-
-def _in_file(chunk: Chunk, place: str, values: np.ndarray) -> np.ndarray:
-    """Values of jets, or those `[N, width, ...]` of constituents in the columns of the file."""
-    if place == JETS:
-        return values
-    table, index = chunk.records.streams[place]
-    jet, slot = np.nonzero(index >= 0)
-    fill = {"f": np.nan, "b": False}.get(values.dtype.kind, -1)
-    placed = np.full((*table.shape, *values.shape[2:]), fill, values.dtype)
-    placed[jet, index[jet, slot]] = values[jet, slot]
-    return placed

@@ -34,10 +34,10 @@ import h5py
 import numpy as np
 
 from maskformer_jax.data.disk import Disk
-from maskformer_jax.evaluation.outputs import OBJECT_MASKS, outputs_of
+from maskformer_jax.evaluation.outputs import OBJECT_MASKS, outputs_of, padding
 from maskformer_jax.evaluation.section import Chunk
 from maskformer_jax.evaluation.trained import Trained
-from maskformer_jax.files import not_writable, partial_path
+from maskformer_jax.files import partial_path, writing
 from maskformer_jax.types import JETS
 
 FILE_NAME = "predictions.h5"
@@ -63,66 +63,51 @@ class PredictionFile:
     def __init__(self, path: Path, trained: Trained, num_jets: int):
         self.path = path
         self.num_jets = num_jets
-        self._schema = trained.model.schema
-        self._outputs = outputs_of(
-            trained.model.tasks,
-            self._schema,
-            trained.config.name,
-            trained.config.evaluation.salt_names,
-        )
+        self._schema, config = trained.model.schema, trained.config
+        names = config.name, config.evaluation.salt_names
+        self._outputs = outputs_of(trained.model.tasks, self._schema, *names)
         self._partial = partial_path(path)
         self._rows = 0
 
     def __enter__(self) -> "PredictionFile":
-        try:
+        with writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._stream = Disk(self._partial, "w+")
-        except OSError as error:
-            raise not_writable(self.path, error) from error
         self._file = h5py.File(self._stream, "w", rdcc_nbytes=CACHE_BYTES)
         return self
 
     def __exit__(self, kind, error, traceback) -> None:
         try:
-            self._file.close()
-            self._stream.close()
-            if kind is None:
-                self._check()
-                os.replace(self._partial, self.path)
-        except OSError as failure:
-            raise not_writable(self.path, failure) from failure
+            with writing(self.path):
+                self._file.close()
+                self._stream.close()
+                if kind is None:
+                    self._stream.check()
+                    os.replace(self._partial, self.path)
         finally:
             self._partial.unlink(missing_ok=True)
 
     def add(self, chunk: Chunk) -> None:
         """Appends the jets of a chunk."""
-        records, columns = chunk.records, {}
+        records, schema = chunk.records, self._schema
         tables = {JETS: records.jets, **records.objects}
         tables |= {name: stream.table for name, stream in records.streams.items()}
-        for place in (JETS, *self._schema.streams, *self._schema.objects):
-            columns[place] = {}
+        columns = {place: {} for place in (JETS, *schema.streams, *schema.objects)}
         for output in self._outputs:
-            columns.setdefault(output.place, {})[output.name] = output.read(chunk)
+            columns.setdefault(output.place, {}).update(output.columns(chunk))
         stop = self._rows + len(records.jets)
         for place, found in columns.items():
             table = tables.get(place)
-            if not found and table is None:
-                continue
-            if place in self._schema.objects:
-                found = _rows_of(table, found)
-            dataset_name = self._dataset(place)
-            joined = with_columns(table, found)
-            dataset = self._file.get(dataset_name) or self._create(dataset_name, joined)
-            dataset[self._rows : stop] = joined
+            if found or table is not None:
+                joined, name = with_columns(table, found), self._dataset(place)
+                dataset = self._file.get(name) or self._create(name, joined)
+                dataset[self._rows : stop] = joined
         self._rows = stop
-        self._check()
+        with writing(self.path):
+            self._stream.check()
 
     def _dataset(self, place: str) -> str:
         return place if place.startswith(OBJECT_MASKS) else self._schema.dataset(place)
-
-    def _check(self) -> None:
-        if self._stream.failure is not None:
-            raise not_writable(self.path, self._stream.failure) from self._stream.failure
 
     def _create(self, name: str, table: np.ndarray) -> h5py.Dataset:
         dataset = self._file.create_dataset(
@@ -140,42 +125,20 @@ class PredictionFile:
         return dataset
 
 
-def padding(array: np.ndarray) -> float | int:
-    """The value of an entry that is not there: NaN, -1 or False, by the type of `array`."""
-    return {"f": np.nan, "b": False}.get(array.dtype.kind, -1)
-
-
 def with_columns(table: np.ndarray | None, columns: Mapping[str, np.ndarray]) -> np.ndarray:
     """A structured array with the fields of `table` and `columns`, which win where both have one.
 
+    Entries along the second axis that some of them lack are padded.
+
     Args:
-        table: structured, with at most as many entries along the second axis as the columns;
-            missing ones are padded. None: there are only the columns.
-        columns: field name -> values; none: there is only the table.
+        table: structured; none: there are only the columns.
+        columns: field name -> values.
     """
-    shape = next(iter(columns.values())).shape if columns else table.shape
-    kept = [] if table is None else [n for n in table.dtype.names if n not in columns]
-    dtype = [(n, table.dtype[n]) for n in kept] + [(n, x.dtype) for n, x in columns.items()]
-    joined = np.empty(shape, dtype)
-    for name in kept:
-        values = table[name]
-        if values.shape != shape:
-            values = _resized(values, shape[1], padding(values))
-        joined[name] = values
-    for name, values in columns.items():
-        joined[name] = values
+    kept = [] if table is None else [name for name in table.dtype.names if name not in columns]
+    fields = {name: table[name] for name in kept} | dict(columns)
+    shape = max(values.shape for values in fields.values())
+    joined = np.empty(shape, [(name, values.dtype) for name, values in fields.items()])
+    for name, values in fields.items():
+        joined[name] = padding(values)
+        joined[name][tuple(map(slice, values.shape))] = values
     return joined
-
-
-def _rows_of(table: np.ndarray | None, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Predictions of objects in as many rows as the table or any of them has."""
-    rows = max([x.shape[1] for x in columns.values()], default=0)
-    rows = max(rows, 0 if table is None else table.shape[1])
-    return {name: _resized(x, rows, padding(x)) for name, x in columns.items()}
-
-
-def _resized(array: np.ndarray, length: int, fill: float | int) -> np.ndarray:
-    resized = np.full((len(array), length, *array.shape[2:]), fill, array.dtype)
-    kept = min(length, array.shape[1])
-    resized[:, :kept] = array[:, :kept]
-    return resized

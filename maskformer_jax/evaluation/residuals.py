@@ -13,6 +13,7 @@ from maskformer_jax.evaluation.config import FieldsConfig
 # Ranges of the histograms, by the kind of residual. A prediction of a positive quantity ends the
 # normalised residual at 1; what is beyond a range is in the first or last bin.
 LOG_RANGE = (-1.5, 1.0)
+MASS_RANGE = (-0.3, 0.3)
 LENGTH_RANGE = (-2.0, 1.0)
 SHORT_RANGE = (-5.0, 1.0)
 SIGNED_RANGE = (-4.0, 4.0)
@@ -43,10 +44,12 @@ class Residual(NamedTuple):
         return kept & (true != 0) if self.normalised else kept
 
 
-def definitions(transforms: Mapping[str, TransformConfig]) -> dict[str, Residual]:
+def definitions(
+    transforms: Mapping[str, TransformConfig], mass: str = FieldsConfig.hadron_mass
+) -> dict[str, Residual]:
     """Name -> residual of every target, by its transform.
 
-    - log, for positive quantities: normalised.
+    - log, for positive quantities: normalised, that of the mass in a narrow histogram.
     - log1p, for lengths that may be zero: normalised above `scale`, where a ratio has a meaning,
       and `<target>_below_scale`, not normalised, from zero to `scale` (1 mm for Lxy).
     - others, of either sign: normalised, and `<target>_absolute`, not normalised. The normalised
@@ -58,7 +61,8 @@ def definitions(transforms: Mapping[str, TransformConfig]) -> dict[str, Residual
         scale = transform.scale
         match transform.name:
             case "log":
-                chosen[target] = Residual(target, True, edges=LOG_RANGE, has_response=True)
+                edges = MASS_RANGE if target == mass else LOG_RANGE
+                chosen[target] = Residual(target, True, edges=edges, has_response=True)
             case "log1p":
                 chosen[target] = Residual(
                     target, True, low=scale, edges=LENGTH_RANGE, has_response=True

@@ -11,7 +11,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import numpy as np
 
 from maskformer_jax.errors import InputError
-from maskformer_jax.evaluation.event_display import Events
+from maskformer_jax.evaluation.events import Events
 from maskformer_jax.evaluation.results import Part, Result
 from maskformer_jax.files import write_whole
 from maskformer_jax.training.manifest import marked, unmarked
@@ -85,25 +85,17 @@ def plain(value: Any) -> Any:
             return [plain(item) for item in value]
         case _ if dataclasses.is_dataclass(value):
             fields = [(f, getattr(value, f.name)) for f in dataclasses.fields(value)]
-            return {f.name: _of_field(x) for f, x in fields if not _is_default(x, f)}
+            shown = [(f.name, x) for f, x in fields if not _is_default(x, f)]
+            # Single numbers keep all of their digits.
+            return {name: x if isinstance(x, float) else plain(x) for name, x in shown}
         case _:
             return value
 
 
-def _of_field(value: Any) -> Any:
-    """Single numbers keep all of their digits."""
-    return value if isinstance(value, float) else plain(value)
-
-
 def _is_default(value: Any, place: dataclasses.Field) -> bool:
-    if isinstance(value, float) and math.isnan(value):
-        return True
-    is_made = place.default_factory is not dataclasses.MISSING
-    return (
-        not value
-        if is_made
-        else place.default is not dataclasses.MISSING and (value == place.default)
-    )
+    made_by = place.default_factory
+    default = place.default if made_by is dataclasses.MISSING else made_by()
+    return value == default or (isinstance(value, float) and math.isnan(value))
 
 
 def made(kind: Any, data: Any) -> Any:

@@ -11,20 +11,18 @@ from typing import NamedTuple
 from maskformer_jax.canvas import check_label, heading
 from maskformer_jax.data import JetFile, summarise
 from maskformer_jax.errors import InputError
-from maskformer_jax.evaluation import event_names
-from maskformer_jax.evaluation.event_display import EventDisplay, Events
+from maskformer_jax.evaluation.event_display import EventDisplay, cannot, is_wanted
+from maskformer_jax.evaluation.events import Events
 from maskformer_jax.evaluation.formats import all_formats
 from maskformer_jax.evaluation.metrics import Tally, left_out, setting_of
 from maskformer_jax.evaluation.models import own_tables
 from maskformer_jax.evaluation.names import plural
 from maskformer_jax.evaluation.plots import draw_plots
 from maskformer_jax.evaluation.plots.event_display import draw as draw_events
-from maskformer_jax.evaluation.predict import predict_file
 from maskformer_jax.evaluation.prediction_file import FILE_NAME, PredictionFile
-from maskformer_jax.evaluation.residuals import units
 from maskformer_jax.evaluation.result_files import METRICS_FILE, write_events, write_results
 from maskformer_jax.evaluation.results import Result, Table
-from maskformer_jax.evaluation.trained import Trained, load_run
+from maskformer_jax.evaluation.trained import Trained, load_run, predict_file
 from maskformer_jax.files import held, refuse_links, write_whole
 from maskformer_jax.progress import COMPILING, bar, stage
 
@@ -73,32 +71,28 @@ def evaluate_trained(
         check_label(text)
     check_free(folder / METRICS_FILE, test_file)
     with _opened(trained, test_file) as file:
-        options = trained.config.evaluation
-        field, number = options.fields.jet_pt, options.max_jets
+        options, setting = trained.config.evaluation, setting_of(trained, file)
+        tally, display, summary = Tally(setting), None, []
         if warn:
+            field, number = options.fields.jet_pt, options.max_jets
             summarise(file, trained.scaling, field, number).warn(file.path)
-        if predict_only:
-            with held(folder, WRITES):
-                refuse_links(folder)
-                rate = write_predictions(trained, file, folder / FILE_NAME, [], label)
-            return Evaluated(None, _written(jets_of(trained, file), folder, rate))
-        setting = setting_of(trained, file)
-        tally, takers = Tally(setting), []
-        summary = left_out(setting, file.missing, file.read(0, 1).jets.dtype.names)
-        reason = event_names.cannot(setting)
-        if reason is None:
-            takers.append(EventDisplay(setting, file))
-        elif event_names.is_wanted(trained.config):
-            summary.append(f"no event display: {reason}")
+        if not predict_only:
+            summary = left_out(setting, file.missing, file.read(0, 1).jets.dtype.names)
+            reason = cannot(setting)
+            display = None if reason else EventDisplay(setting, file)
+            if reason and is_wanted(trained.config):
+                summary.append(f"no event display: {reason}")
+        takers = [] if predict_only else [taker for taker in (tally, display) if taker]
         with held(folder, WRITES):
             refuse_links(folder)
-            rate = write_predictions(trained, file, folder / FILE_NAME, [tally, *takers], label)
-            chosen = [event for display in takers for event in display.events]
-            events = Events(units(trained.config.evaluation.fields), label, chosen)
-            write_events(events, folder)
-            draw_events(events, folder, trained.config.plot)
-            written = _written(jets_of(trained, file), folder, rate)
-            if not tally.sections:
+            rate = write_predictions(trained, file, folder / FILE_NAME, takers, label)
+            written = f"{plural(jets_of(trained, file), 'jet')} written to {folder}"
+            written += f", {rate:,.0f} jets/s after the first batch" if rate else ""
+            events = display.drawn(label) if display else Events({}, label, [])
+            if not predict_only:
+                write_events(events, folder)
+                draw_events(events, folder, trained.config.plot)
+            if predict_only or not tally.sections:
                 return Evaluated(None, "\n".join([written, *summary]))
             result = tally.result(label, str(test_file.resolve()), summary)
             write_results(result, folder)
@@ -106,11 +100,6 @@ def evaluate_trained(
             with stage(f"{label}: drawing"):
                 draw_plots([result], folder, trained.config.plot)
     return Evaluated(result, written)
-
-
-def _written(jets: int, folder: Path, rate: float) -> str:
-    written = f"{plural(jets, 'jet')} written to {folder}"
-    return written + (f", {rate:,.0f} jets/s after the first batch" if rate else "")
 
 
 def _opened(trained: Trained, test_file: Path) -> contextlib.closing[JetFile]:

@@ -1,10 +1,11 @@
 """What every part of the evaluation is given and gives back."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
-from jaxtyping import Int
 
 from maskformer_jax.config import Config
 from maskformer_jax.data import Records
@@ -36,6 +37,13 @@ class Chunk(NamedTuple):
     counts: Mapping[str, Mapping[str, np.ndarray]]
     predicted: Mapping[str, np.ndarray]
     true: Mapping[str, np.ndarray]
+
+
+def optional(table: np.ndarray | np.void, name: str) -> np.ndarray:
+    """A field in double precision, NaN where the table does not have it."""
+    if name in table.dtype.names:
+        return np.asarray(table[name], np.float64)
+    return np.full(np.shape(table), np.nan)
 
 
 def place_of(task: Task, schema: Schema) -> str:
@@ -80,36 +88,43 @@ class Setting(NamedTuple):
         """`jets`, `stream` or `objects`: what a task is of."""
         return self.schema.axis(self.place(task))
 
-    def jet_classes(self) -> "JetClasses":
-        """The classes of the first label of jets that a task learns and the file has."""
+    def jet_label(self) -> str | None:
+        """The first label by which a task tells jets and that the file has; none: no such."""
         for task in self.tasks:
             is_told = task.options.kind == "classification" and self.has(task.options.label)
             if is_told and self.axis(task) == "jets":
-                return JetClasses(task.options.label, self.classes(task))
-        return JetClasses(None, [])
+                return task.options.label
+        return None
 
 
-class JetClasses(NamedTuple):
-    """By what jets are told apart; no label: by nothing."""
-
-    label: str | None
-    names: list[str]
-
-    def index(self, chunk: Chunk) -> Int[np.ndarray, " N"]:
-        """Class of each jet, -1 for none."""
-        if self.label is None:
-            return np.full(len(chunk.records.jets), -1)
-        return np.asarray(chunk.labels[self.label])
-
-
-class Section(Protocol):
+@dataclass
+class Section:
     """One part of the evaluation of one task, such as its vertices.
 
     It keeps sums and small arrays only, so that a file of any length can be added.
+
+    Attributes:
+        setting: of the test file.
+        task: what it is of.
+        parts: what is kept of each chunk.
     """
+
+    setting: Setting
+    task: Task
+    parts: list[Any] = field(default_factory=list)
 
     def add(self, chunk: Chunk) -> None:
         """Takes in some jets."""
+        self.parts.append(self.keep(chunk))
+
+    def keep(self, chunk: Chunk) -> Any:
+        """A tuple of arrays that is kept of some jets."""
+        raise NotImplementedError
+
+    def kept(self) -> Any:
+        """What was kept of all jets, each array in one."""
+        return jax.tree.map(lambda *arrays: np.concatenate(arrays), *self.parts)
 
     def part(self) -> Part:
         """Tables of quantities, and what is to be drawn."""
+        raise NotImplementedError

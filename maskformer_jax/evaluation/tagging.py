@@ -1,36 +1,27 @@
 """Classification of jets: rejections at working points, and curves of discriminants."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from maskformer_jax.evaluation.binned_efficiency import JET_AXES, jet_edges, of_jets
+from maskformer_jax.evaluation.baseline import Baseline
 from maskformer_jax.evaluation.config import DiscriminantConfig
-from maskformer_jax.evaluation.discriminants import (
-    discriminant,
-    threshold,
-    with_first,
-)
+from maskformer_jax.evaluation.distributions import JET_AXES, jet_edges, of_jets
 from maskformer_jax.evaluation.names import fraction_symbols, in_words, short, spoken
-from maskformer_jax.evaluation.quantities import (
-    against_constant,
-    count,
-    number,
-    percent,
-    rejection,
-)
-from maskformer_jax.evaluation.results import Confusion, Curve, Part, Quantity, Table, table_of
-from maskformer_jax.evaluation.section import Chunk, Setting
+from maskformer_jax.evaluation.quantities import against_constant, count, number, percent, rejection
+from maskformer_jax.evaluation.results import Confusion, Part, Quantity, Table, table_of
+from maskformer_jax.evaluation.section import Chunk, Section, Setting
 from maskformer_jax.evaluation.tagging_curves import (
-    Scored,
+    DISCRIMINANT_EDGES,
+    discriminant,
     quantile_edges,
     scan_curves,
     tagger_curves,
+    threshold,
 )
 from maskformer_jax.tasks.confusion import accuracy, fraction
-from maskformer_jax.tasks.task import Task
 
 BASELINE = "baseline"
 ALL, UNLABELLED = "all", "unlabelled"
@@ -41,14 +32,15 @@ ByClass = dict[str, np.ndarray]
 
 
 class Jets(NamedTuple):
-    """The jets that have a class.
+    """What is kept of N jets in B chunks.
 
     Attributes:
-        index: of the class.
+        index: of the class, -1 for none.
         pt: GeV.
         eta: its absolute value.
         log_prob: of the classes.
         baseline: its score; zero where there is none.
+        confusion: true (row) and likeliest class of the jets of each chunk.
     """
 
     index: Int[np.ndarray, " N"]
@@ -56,6 +48,7 @@ class Jets(NamedTuple):
     eta: Float[np.ndarray, " N"]
     log_prob: Float[np.ndarray, "N C"]
     baseline: Float[np.ndarray, " N"]
+    confusion: Int[np.ndarray, "B C C"]
 
 
 def fitting(setting: Setting, classes: list[str]) -> dict[str, DiscriminantConfig]:
@@ -67,116 +60,98 @@ def fitting(setting: Setting, classes: list[str]) -> dict[str, DiscriminantConfi
     }
 
 
-class TaggingSection:
+class TaggingSection(Section):
     """Classes of the labelled jets, discriminants and cuts on them; 26 bytes a jet of 3 classes."""
 
-    def __init__(self, setting: Setting, task: Task):
-        """Starts empty.
+    @property
+    def _baseline(self) -> Baseline | None:
+        found = self.setting.baseline
+        return found if found and found.config.label == self.task.options.label else None
 
-        Args:
-            setting: of the test file.
-            task: a classification of jets.
-        """
-        self._config, self._task = setting.config, task.name
-        self._label = task.options.label
-        self._classes = setting.classes(task)
-        self._discriminants = fitting(setting, self._classes)
-        own = setting.baseline is not None and setting.baseline.config.label == self._label
-        self._baseline = setting.baseline if own else None
-        self._confusion = np.zeros((len(self._classes),) * 2, np.int64)
-        self._unlabelled = 0
-        self._chunks: list[Jets] = []
-
-    def add(self, chunk: Chunk) -> None:
-        """Takes in some jets."""
-        self._confusion += np.asarray(chunk.counts[self._task]["confusion"], np.int64)
-        index = np.asarray(chunk.labels[self._label])
+    def keep(self, chunk: Chunk) -> Jets:
+        """Scores of some jets."""
+        config, given = self.setting.config, chunk.predictions[self.task.name]
+        index = np.asarray(chunk.labels[self.task.options.label])
         score = np.zeros(len(index))
         if self._baseline is not None:
-            stream = self._config.data.streams[self._baseline.config.stream]
+            stream = config.data.streams[self._baseline.config.stream]
             score = self._baseline.score(chunk.records, stream.valid)
-        jets = Jets(
+        return Jets(
             index=index.astype(np.int16),
-            **{x: of_jets(chunk, self._config, x).astype(np.float32) for x in JET_AXES},
-            log_prob=chunk.predictions[self._task]["log_prob"].astype(np.float32),
+            **{axis: of_jets(chunk, config, axis).astype(np.float32) for axis in JET_AXES},
+            log_prob=given["log_prob"].astype(np.float32),
             baseline=score.astype(np.float32),
+            confusion=np.asarray(chunk.counts[self.task.name]["confusion"], np.int64)[None],
         )
-        self._unlabelled += int(np.count_nonzero(index < 0))
-        self._chunks.append(Jets(*(column[index >= 0] for column in jets)))
 
     def part(self) -> Part:
         """Jets of each class, rejections of each discriminant at its working points, curves.
 
         There are no curves of a discriminant unless there are jets of all its classes.
         """
-        columns = zip(*self._chunks, strict=True)
-        jets = Jets(*(np.concatenate(column) for column in columns))
-        tables, curves, baseline = [self._numbers(jets)], [], []
-        for name, options in self._discriminants.items():
-            scores = self._scores(jets, options)
+        jets, config, label = self.kept(), self.setting.config, self.task.options.label
+        classes, words = self.setting.classes(self.task), label.replace("_", " ")
+        confusion = jets.confusion.sum(axis=0)
+        tables, curves, baseline = [_numbers(jets, confusion, label, classes)], [], []
+        for name, options in fitting(self.setting, classes).items():
+            # The signal, then the backgrounds, the one scanned last.
+            order = [options.signal, *list(options.backgrounds)[::-1]]
+            rows = {kind: jets.index == classes.index(kind) for kind in order}
+            score = _discriminant(jets, options, classes, rows)
+            scores = {config.name: score(options.backgrounds)}
+            # The baseline knows one signal only.
+            if self._baseline is not None and self._baseline.config.signal == options.signal:
+                scores[BASELINE] = {kind: jets.baseline[own] for kind, own in rows.items()}
             tables.append(_rejections(name, options, scores))
-            if not all(map(len, scores[self._config.name].values())):
+            if not all(own.any() for own in rows.values()):
                 continue
-            axes = {axis: self._by_class(jets, options, getattr(jets, axis)) for axis in JET_AXES}
-            edges = jet_edges(self._config)
-            network = Scored(name, options, scores[self._config.name], axes)
-            curves += [*tagger_curves(network, edges), *self._scan(jets, name, options)]
-            if BASELINE in scores:
-                other = scores[BASELINE]
-                scored = Scored(name, options, other, axes, quantile_edges(other))
-                baseline += tagger_curves(scored, edges)
-        title = f"{self._label.replace('_', ' ')} of the jets"
-        counts = self._confusion.tolist()
-        confusion = Confusion(f"{self._task}_confusion", title, self._classes, counts)
-        return Part(tables, [confusion], curves, baseline)
+            axes = {x: {k: getattr(jets, x)[own] for k, own in rows.items()} for x in JET_AXES}
+            more = axes, jet_edges(config)
+            network, *others = scores.values()
+            curves += tagger_curves(name, options, network, DISCRIMINANT_EDGES, *more)
+            if len(options.backgrounds) > 1:
+                curves += scan_curves(name, options, score)
+            for other in others:
+                baseline += tagger_curves(name, options, other, quantile_edges(other), *more)
+        title, counts = f"{words} of the jets", confusion.tolist()
+        matrix = Confusion(f"{self.task.name}_confusion", title, classes, counts)
+        return Part(tables, [matrix], curves, baseline)
 
-    def _numbers(self, jets: Jets) -> Table:
-        """Numbers of jets, and the fraction of them whose likeliest class is their own."""
-        numbers = np.bincount(jets.index, minlength=len(self._classes))
-        cells = {
-            name: {
-                JETS: count(numbers[i]),
-                RIGHT: percent(fraction(int(self._confusion[i, i]), int(self._confusion[i].sum()))),
-            }
-            for i, name in enumerate(self._classes)
+
+def _discriminant(
+    jets: Jets, options: DiscriminantConfig, classes: list[str], rows: Mapping[str, np.ndarray]
+) -> Callable[[Mapping[str, float]], ByClass]:
+    """For the fractions of the backgrounds, the discriminant of the jets of every class."""
+
+    def score(fractions: Mapping[str, float]) -> ByClass:
+        columns = {classes.index(name): f for name, f in fractions.items()}
+        values = discriminant(jets.log_prob, classes.index(options.signal), columns)
+        return {kind: values[own] for kind, own in rows.items()}
+
+    return score
+
+
+def _numbers(
+    jets: Jets, confusion: Int[np.ndarray, "C C"], label: str, classes: list[str]
+) -> Table:
+    """Numbers of jets, and the fraction of them whose likeliest class is their own."""
+    numbers = np.bincount(jets.index[jets.index >= 0], minlength=len(classes))
+    cells = {
+        name: {
+            JETS: count(numbers[i]),
+            RIGHT: percent(fraction(int(confusion[i, i]), int(confusion[i].sum()))),
         }
-        largest = 100 * numbers.max() / max(numbers.sum(), 1)
-        right = against_constant(percent(accuracy(self._confusion)), largest)
-        cells[ALL] = {JETS: count(numbers.sum()), RIGHT: right}
-        cells[UNLABELLED] = {JETS: count(self._unlabelled)}
-        words = self._label.replace("_", " ")
-        title = f"Jets by {words}, and those whose likeliest class is theirs"
-        columns = {JETS: "number", **in_words(RIGHT)}
-        rows = {name: f"{spoken(name)} jets" for name in cells}
-        return table_of(self._label, title, rows, columns, cells, corner=words)
-
-    def _by_class(self, jets: Jets, options: DiscriminantConfig, values: np.ndarray) -> ByClass:
-        """Values of the jets of the signal and of each background, the one scanned last."""
-        names = [options.signal, *list(options.backgrounds)[::-1]]
-        return {name: values[jets.index == self._classes.index(name)] for name in names}
-
-    def _discriminant(
-        self, jets: Jets, options: DiscriminantConfig, fractions: Mapping[str, float]
-    ) -> ByClass:
-        columns = {self._classes.index(name): f for name, f in fractions.items()}
-        signal = self._classes.index(options.signal)
-        return self._by_class(jets, options, discriminant(jets.log_prob, signal, columns))
-
-    def _scores(self, jets: Jets, options: DiscriminantConfig) -> dict[str, ByClass]:
-        """Scores of each tagger, the network first; the baseline knows one signal only."""
-        scores = {self._config.name: self._discriminant(jets, options, options.backgrounds)}
-        if self._baseline is not None and self._baseline.config.signal == options.signal:
-            scores[BASELINE] = self._by_class(jets, options, jets.baseline)
-        return scores
-
-    def _scan(self, jets: Jets, name: str, options: DiscriminantConfig) -> list[Curve]:
-        if len(options.backgrounds) == 1:
-            return []
-
-        def score(value: float) -> ByClass:
-            return self._discriminant(jets, options, with_first(options.backgrounds, value))
-
-        return scan_curves(name, options, score)
+        for i, name in enumerate(classes)
+    }
+    largest = 100 * numbers.max() / max(numbers.sum(), 1)
+    right = against_constant(percent(accuracy(confusion)), largest)
+    cells[ALL] = {JETS: count(numbers.sum()), RIGHT: right}
+    cells[UNLABELLED] = {JETS: count(np.count_nonzero(jets.index < 0))}
+    words = label.replace("_", " ")
+    title = f"Jets by {words}, and those whose likeliest class is theirs"
+    columns = {JETS: "number", **in_words(RIGHT)}
+    rows = {name: f"{spoken(name)} jets" for name in cells}
+    return table_of(label, title, rows, columns, cells, corner=words)
 
 
 def _rejections(name: str, options: DiscriminantConfig, scores: Mapping[str, ByClass]) -> Table:

@@ -1,21 +1,14 @@
-"""Curves of a tagger: rejection against efficiency, fraction, pT and eta, and its discriminant."""
+"""A tagger of jets: its discriminant, cuts on it, and what is drawn against it or against pT."""
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from maskformer_jax.evaluation.binned_efficiency import (
-    JET_AXES,
-    BinnedEfficiency,
-    binomial,
-    inverse,
-)
 from maskformer_jax.evaluation.config import DiscriminantConfig
-from maskformer_jax.evaluation.discriminants import threshold
-from maskformer_jax.evaluation.distributions import histogram
+from maskformer_jax.evaluation.distributions import JET_AXES, binomial, histogram, in_bins, inverse
 from maskformer_jax.evaluation.names import fraction_symbols, jets_in_formula, plural, short
 from maskformer_jax.evaluation.results import Curve, Points
 
@@ -27,6 +20,52 @@ HISTOGRAM_BINS = 50
 HISTOGRAM_RANGE = (0.002, 0.998)
 
 SCAN_POINTS = 40
+
+
+def discriminant(
+    log_prob: Float[np.ndarray, "N C"], signal: int, fractions: Mapping[int, float]
+) -> Float[np.ndarray, " N"]:
+    """D = log(p_signal / sum_i f_i p_i), Eq. 4.3 and 4.4 of the thesis for any classes.
+
+    Logarithms of probabilities, because a probability that underflows to zero would lose the order
+    of the jets in the tails.
+
+    Args:
+        log_prob: logarithm of the class probabilities.
+        signal: its column.
+        fractions: column of each background -> f; classes that are neither do not enter.
+
+    Returns:
+        Larger is more signal-like.
+    """
+    terms = [log_prob[:, i] + math.log(f) for i, f in fractions.items() if f > 0]
+    return log_prob[:, signal] - np.logaddexp.reduce(terms)
+
+
+def with_first(fractions: Mapping[str, float], value: float) -> dict[str, float]:
+    """The fractions with another value of the first, the others rescaled to fill up 1.
+
+    >>> with_first({"cjets": 0.2, "ujets": 0.6, "taujets": 0.2}, 0.6)
+    {'cjets': 0.6, 'ujets': 0.3, 'taujets': 0.1}
+    """
+    first, *others = fractions
+    total = sum(fractions[name] for name in others)
+    share = {n: fractions[n] / total if total else 1 / len(others) for n in others}
+    return {first: value} | {name: share[name] * (1 - value) for name in others}
+
+
+def threshold(signal: Float[np.ndarray, " N"], efficiency: float) -> float:
+    """Largest cut that at least a fraction `efficiency` of the signal reaches.
+
+    It is the score of a jet, the one of rank ceil(efficiency N); a jet passes when its score is
+    equal or larger. Where jets share a score, all of them pass, and the efficiency that is
+    obtained can be larger than the one that was asked for.
+
+    >>> threshold(np.array([1.0, 2.0, 3.0, 4.0]), 0.5)
+    3.0
+    """
+    rank = max(1, math.ceil(efficiency * len(signal) - 1e-9))
+    return float(np.partition(signal, len(signal) - rank)[len(signal) - rank])
 
 
 def roc_efficiencies(working_points: Sequence[float]) -> Float[np.ndarray, " X"]:
@@ -83,27 +122,24 @@ def quantile_edges(scores: Mapping[str, Float[np.ndarray, " N"]]) -> Float[np.nd
     return np.linspace(low, high, HISTOGRAM_BINS + 1)
 
 
-class Scored(NamedTuple):
-    """A discriminant of a tagger on the jets of its classes.
+def tagger_curves(
+    name: str,
+    options: DiscriminantConfig,
+    scores: Mapping[str, Float[np.ndarray, " N"]],
+    edges: Float[np.ndarray, " X"],
+    axes: Mapping[str, Mapping[str, Float[np.ndarray, " N"]]],
+    bins: Mapping[str, Sequence[float]],
+) -> list[Curve]:
+    """ROC curves, distribution of the discriminant, efficiency and rejections along the axes.
 
-    Attributes:
+    Args:
         name: of the discriminant.
         options: its classes and efficiencies.
         scores: by class, the signal first; there is a jet of each.
-        axes: what the same jets are binned in, by the names in `JET_AXES`.
         edges: of the histograms of the scores, the outermost bins of which take the rest.
+        axes: what the same jets are binned in, by the names in `JET_AXES`.
+        bins: edges for each of these.
     """
-
-    name: str
-    options: DiscriminantConfig
-    scores: Mapping[str, Float[np.ndarray, " N"]]
-    axes: Mapping[str, Mapping[str, Float[np.ndarray, " N"]]]
-    edges: Float[np.ndarray, " X"] = DISCRIMINANT_EDGES
-
-
-def tagger_curves(scored: Scored, bins: Mapping[str, Sequence[float]]) -> list[Curve]:
-    """ROC curves, distribution of the discriminant, efficiency and rejections along the axes."""
-    name, options, scores, axes, edges = scored
     sizes = {of: len(score) for of, score in scores.items()}
     number = sum(sizes.values())
     signal, title = options.signal, _title(options, number)
@@ -126,12 +162,12 @@ def tagger_curves(scored: Scored, bins: Mapping[str, Sequence[float]]) -> list[C
     cut = threshold(scores[signal], options.fixed_efficiency)
     for (of, score), axis in itertools.product(scores.items(), axes):
         kind = "efficiency" if of == signal else "rejection"
-        efficiency = BinnedEfficiency(bins[axis], 1)
-        efficiency.add(axes[axis][of], np.zeros(len(score), int), score >= cut)
+        passed, total = in_bins(bins[axis], axes[axis][of], score >= cut)[:, 0]
+        form = binomial if of == signal else inverse
         curves.append(
             Curve(
                 *(f"{kind}_{axis}_{name}_{of}", "", kind),
-                efficiency.curve(0, binomial if of == signal else inverse),
+                form(bins[axis], passed, total),
                 _title(options, number, fixed=True),
                 x_label=JET_AXES[axis],
                 y_label=f"{jets_in_formula(of)} {kind}",
@@ -144,21 +180,24 @@ def tagger_curves(scored: Scored, bins: Mapping[str, Sequence[float]]) -> list[C
 def scan_curves(
     name: str,
     options: DiscriminantConfig,
-    score: Callable[[float], Mapping[str, Float[np.ndarray, " N"]]],
+    score: Callable[[Mapping[str, float]], Mapping[str, Float[np.ndarray, " N"]]],
 ) -> list[Curve]:
     """The `fraction_scan` of a discriminant, marked at its own fraction.
 
     Args:
         name: of the discriminant.
         options: of it.
-        score: for a fraction, the discriminant of the jets of every class.
+        score: for the fractions of the backgrounds, the discriminant of the jets of every class.
     """
     from puma.fraction_scan import get_fx_values
 
+    def scanned(value: float) -> Mapping[str, Float[np.ndarray, " N"]]:
+        return score(with_first(options.backgrounds, value))
+
     own = next(iter(options.backgrounds.values()))
     values = np.union1d(get_fx_values(SCAN_POINTS), own)
-    found = fraction_scan(score, options.signal, values, options.fixed_efficiency)
-    title = _title(options, sum(map(len, score(own).values())), fixed=True)
+    found = fraction_scan(scanned, options.signal, values, options.fixed_efficiency)
+    title = _title(options, sum(map(len, scanned(own).values())), fixed=True)
     symbol = f"$f_{{{short(next(iter(options.backgrounds)))}}}$"
     title = f"Numbers along the curve: {symbol}, cross:\n{title}"
     return [

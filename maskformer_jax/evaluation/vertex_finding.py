@@ -1,21 +1,17 @@
 """How well vertices are found, from the masks of objects or from edges."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 
-from maskformer_jax.evaluation.binned_efficiency import (
-    JET_AXES,
-    BinnedEfficiency,
-    jet_edges,
-    of_jets,
-)
+from maskformer_jax.evaluation.distributions import JET_AXES, binomial, in_bins, jet_edges, of_jets
 from maskformer_jax.evaluation.names import WORDS, in_words, jets_in_formula, spoken
 from maskformer_jax.evaluation.quantities import count, percent
 from maskformer_jax.evaluation.results import Better, Curve, Part, Table, table_of
-from maskformer_jax.evaluation.section import Chunk, Setting
+from maskformer_jax.evaluation.section import Chunk, Section, Setting
 from maskformer_jax.evaluation.vertexing import (
     clean_predicted,
     clean_true,
@@ -25,16 +21,16 @@ from maskformer_jax.evaluation.vertexing import (
     merged,
     ranks,
 )
-from maskformer_jax.tasks.confusion import Fraction
+from maskformer_jax.tasks.confusion import Fraction, fraction
 from maskformer_jax.tasks.task import Task
 
 # Edges of the bins of flight length in mm: narrow for t-tbar, with room for hadrons of TeV.
-LENGTH_EDGES = (0, 0.5, 1, 2, 3, 4, 6, 8, 12, 20, 40, 80, 160, 320)
+LENGTH_EDGES = np.array([0, 0.5, 1, 2, 3, 4, 6, 8, 12, 20, 40, 80, 160, 320])
 
-KINDS = ("exclusive", "inclusive")
+KINDS = EXCLUSIVE, INCLUSIVE = "exclusive", "inclusive"
 TITLES = {
-    "exclusive": "Vertices of single hadrons (exclusive), of at least two tracks",
-    "inclusive": "All vertices of a jet merged (inclusive), of at least two tracks",
+    EXCLUSIVE: "Vertices of single hadrons (exclusive), of at least two tracks",
+    INCLUSIVE: "All vertices of a jet merged (inclusive), of at least two tracks",
 }
 # What is counted.
 EFFICIENCY, PURITY, WITH_VERTEX = "efficiency", "purity", "with_vertex"
@@ -55,109 +51,102 @@ class Found(NamedTuple):
     """Vertices of N jets, before they are matched.
 
     Attributes:
-        predicted: vertex of each track for each of `KINDS`, -1 for none.
-        true: likewise.
+        pairs: for each of `KINDS` the predicted and the true vertex of each track, -1 for none.
         lengths: predicted and true, each the object of the tracks and the flight length of the
             objects [mm]; none: they are not known.
     """
 
-    predicted: Mapping[str, Int[np.ndarray, "N L"]]
-    true: Mapping[str, Int[np.ndarray, "N L"]]
+    pairs: Mapping[str, tuple[Int[np.ndarray, "N L"], Int[np.ndarray, "N L"]]]
     lengths: tuple[Lengths, Lengths] | None
 
 
-class VertexingSection:
+@dataclass
+class VertexingSection(Section):
     """Exclusive vertices, one for each hadron, and inclusive ones, one for each jet.
 
     Both are shown against pT and |eta| of the jet, the efficiency against the true flight length of
     the vertex, the purity against the predicted one: a vertex that is wrong has no true one.
+
+    Attributes:
+        find: the vertices of some jets.
     """
 
-    def __init__(self, setting: Setting, vertices: Callable[[Chunk], Found], has_lengths: bool):
-        """Starts empty.
+    find: Callable[[Chunk], Found] | None = None
 
-        Args:
-            setting: of the test file.
-            vertices: those of some jets.
-            has_lengths: whether these have flight lengths.
-        """
-        self._config, self._vertices = setting.config, vertices
-        self._jets = setting.jet_classes()
-        edges = {"": (0, 1), **jet_edges(setting.config)}
-        if has_lengths:
-            edges["Lxy"] = LENGTH_EDGES
-        # By kind, by what is counted, and against what; the last group has the jets of no class.
-        self._counts = {
-            (kind, key, axis): BinnedEfficiency(edges[axis], len(self._jets.names) + 1)
-            for kind in KINDS
-            for key in COUNTED
-            for axis in edges
-            if not axis or key in AXES[axis]
-        }
+    @property
+    def _names(self) -> list[str]:
+        label = self.setting.jet_label()
+        return list(self.setting.schema.labels[label].classes) if label else []
 
-    def add(self, chunk: Chunk) -> None:
-        """Takes in some jets."""
-        found = self._vertices(chunk)
-        label = self._jets.index(chunk)
-        label = np.where(label < 0, len(self._jets.names), label)[:, None]
-        of_all = {"": np.zeros_like(label)}
-        of_all |= {axis: of_jets(chunk, self._config, axis)[:, None] for axis in JET_AXES}
+    def keep(self, chunk: Chunk) -> dict[tuple[str, str, str], Int[np.ndarray, "1 2 G X"]]:
+        """Numbers by kind, by what is counted, and against what; the last group has no class."""
+        found, groups = self.find(chunk), 1 + len(self._names)
+        label = np.asarray(
+            chunk.labels.get(self.setting.jet_label(), [-1] * len(chunk.records.jets))
+        )
+        label = np.where(label < 0, groups - 1, label)[:, None]
+        edges = {"": (0, 1), **jet_edges(self.setting.config), "Lxy": LENGTH_EDGES}
+        of_jet = {axis: of_jets(chunk, self.setting.config, axis)[:, None] for axis in JET_AXES}
+        of_jet[""] = np.zeros_like(label)
         predicted_lengths, true_lengths = found.lengths or (None, None)
-        for kind in KINDS:
-            indices = found.predicted[kind], found.true[kind]
+        counts = {}
+        for kind, indices in found.pairs.items():
             number = 1 + max(int(index.max(initial=0)) for index in indices)
             predicted, true, matched = match_vertices(*indices, number)
-            jets = np.ones_like(label, bool), predicted.any(axis=(1, 2))[:, None], {}
+            lengths = _lengths(true, true_lengths), _lengths(predicted, predicted_lengths)
             # Which trials there are, those that pass, and the lengths that they are shown against.
             trials = {
-                EFFICIENCY: (true.any(-1), matched.any(axis=1), _lengths(true, true_lengths)),
-                PURITY: (
-                    *(predicted.any(-1), matched.any(axis=2)),
-                    _lengths(predicted, predicted_lengths),
-                ),
-                WITH_VERTEX: jets,
+                EFFICIENCY: (true.any(-1), matched.any(axis=1), lengths[0]),
+                PURITY: (predicted.any(-1), matched.any(axis=2), lengths[1]),
+                WITH_VERTEX: (np.ones_like(label, bool), predicted.any((1, 2))[:, None], {}),
             }
-            for (of, key, axis), counts in self._counts.items():
-                if of == kind:
-                    exists, passed, lengths = trials[key]
-                    x = (of_all | lengths)[axis]
+            for key, (exists, passed, own) in trials.items():
+                for axis, x in (of_jet | own).items():
                     x, group = (np.broadcast_to(v, exists.shape)[exists] for v in (x, label))
-                    counts.add(x, group, passed[exists])
+                    numbers = in_bins(edges[axis], x, passed[exists], group, groups)
+                    counts[kind, key, axis] = numbers[None]
+        return counts
 
     def part(self) -> Part:
         """A table of each kind, by class of jets; curves against pT, |eta| and flight length.
 
         Of classes without vertices there is the rate of fakes alone.
         """
-        names = self._jets.names
+        counts = {key: numbers.sum(axis=0) for key, numbers in self.kept().items()}
+        names = self._names
         rows = {**{name: [row] for row, name in enumerate(names)}, ALL: range(len(names) + 1)}
+
+        def total(kind: str, key: str, own: Sequence[int]) -> Fraction:
+            return fraction(*counts[kind, key, ""][:, list(own)].sum(axis=(1, 2)).tolist())
+
         sums = {
-            kind: {
-                name: {key: self._counts[kind, key, ""].total(own) for key in COUNTED}
-                for name, own in rows.items()
-            }
+            kind: {n: {key: total(kind, key, own) for key in COUNTED} for n, own in rows.items()}
             for kind in KINDS
         }
-        fakes = _without_vertices(sums["inclusive"])
+        fakes = _without_vertices(sums[INCLUSIVE])
         curves: list[Curve] = []
         for row, name in enumerate(names):
-            number = sums["inclusive"][name][WITH_VERTEX].total
+            number = sums[INCLUSIVE][name][WITH_VERTEX].total
             title = f"Vertices in {number:,} {jets_in_formula(name)}s"
-            curves += self._curves(row, name, fakes, title)
+            own = {key: numbers[:, row] for key, numbers in counts.items()}
+            curves += self._curves(own, name, fakes, title)
         return Part([_table(kind, found, fakes) for kind, found in sums.items()], curves=curves)
 
-    def _curves(self, row: int, name: str, fakes: Sequence[str], title: str) -> Iterator[Curve]:
+    def _curves(
+        self, counts: Mapping, name: str, fakes: Sequence[str], title: str
+    ) -> Iterator[Curve]:
         """Profiles of one class of jets, those of both kinds beside each other."""
         of_name = f"_{name}" if len(fakes) > 1 else ""
+        edges = {**jet_edges(self.setting.config), "Lxy": LENGTH_EDGES}
         for axis, labels in AXES.items():
             fake_rate = f"vertexing_fake_rate{of_name}" + (f"_{axis}" if axis != "pt" else "")
             for key in (WITH_VERTEX,) if name in fakes else (EFFICIENCY, PURITY):
                 for kind in KINDS:
-                    if (kind, key, axis) in self._counts:
+                    if (kind, key, axis) in counts:
                         yield Curve(
                             fake_rate if name in fakes else f"vertexing_{name}_{axis}",
                             *(f"{kind} {key}", "efficiency"),
-                            self._counts[kind, key, axis].curve(row),
+                            binomial(edges[axis], *counts[kind, key, axis]),
                             title,
                             x_label=labels[key],
                             y_label=f"{kind} {WORDS[key]}",
@@ -221,10 +210,10 @@ def of_masks(setting: Setting, task: Task) -> VertexingSection | None:
         if column is not None:
             properties = chunk.predicted[label][..., column], chunk.true[label][..., column]
             lengths = (predicted, properties[0]), (true, properties[1])
-        kinds = [dict(zip(KINDS, (x, merged(x)), strict=True)) for x in (predicted, true)]
-        return Found(*kinds, lengths)
+        together = merged(predicted), merged(true)
+        return Found({EXCLUSIVE: (predicted, true), INCLUSIVE: together}, lengths)
 
-    return VertexingSection(setting, vertices, column is not None)
+    return VertexingSection(setting, task, find=vertices)
 
 
 def of_edges(setting: Setting, task: Task) -> VertexingSection | None:
@@ -257,7 +246,7 @@ def of_edges(setting: Setting, task: Task) -> VertexingSection | None:
         if setting.has(label):
             true = clean_true(true, heavy[chunk.labels[label]])
         together = merged(predicted), np.where(true > 0, 1, true)
-        kinds = zip((predicted, true), together, strict=True)
-        return Found(*(dict(zip(KINDS, map(ranks, pair), strict=True)) for pair in kinds), None)
+        pairs = {EXCLUSIVE: (predicted, true), INCLUSIVE: together}
+        return Found({kind: tuple(map(ranks, pair)) for kind, pair in pairs.items()}, None)
 
-    return VertexingSection(setting, vertices, False)
+    return VertexingSection(setting, task, find=vertices)

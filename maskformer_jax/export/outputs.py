@@ -158,11 +158,8 @@ def _regression(task: Task, schema: Schema, config: Config, several: bool) -> It
                     factor = jnp.pad(factor, ((0, 0), (0, 1)))
             if not is_std:
                 return physical(found["values"], part)[..., column] * factor
-            low, high = (
-                physical(found["values"] + sign * found["std"], part)[..., column]
-                for sign in (-1, 1)
-            )
-            return (high - low) / 2 * jnp.abs(factor)
+            std = part.physical_std(found["values"], found["std"], jnp, jnp.float32)
+            return std[..., column] * jnp.abs(factor)
 
         return read
 

@@ -16,7 +16,7 @@ from campaign.whole_run import ROOT, copied, reading, shared
 from maskformer_jax.configuration import dump
 from maskformer_jax.data.salt import load_class_weights, load_norm
 from maskformer_jax.errors import InputError
-from maskformer_jax.evaluation.event_display import Event, Events, Trajectories, View
+from maskformer_jax.evaluation.events import Event, Events, Trajectories, View
 from maskformer_jax.evaluation.result_files import (
     read_events,
     read_results,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, norm
 
-from maskformer_jax.evaluation.binned_efficiency import BinnedEfficiency, inverse, of_jets
 from maskformer_jax.evaluation.config import EvaluationConfig, FieldsConfig
+from maskformer_jax.evaluation.distributions import binomial, in_bins, inverse, of_jets
 
 
 def proportion_intervals(passed, total):
@@ -29,18 +29,17 @@ def test_rejections_have_intervals_or_limits():
 
 
 def test_a_profile_counts_in_bins():
-    efficiency = BinnedEfficiency([0, 1, 2, 4], groups=2)
     x = np.array([0.0, 0.5, 1.0, 4.0, 4.1, -0.1, np.nan, 0.5, 0.5])
     group = np.array([0, 0, 0, 0, 0, 0, 0, 1, -1])
     passed = np.array([1, 0, 1, 0, 1, 1, 1, 1, 0], bool)
-    for part in (slice(0, 5), slice(5, None)):
-        efficiency.add(x[part], group[part], passed[part])
-    np.testing.assert_array_equal(efficiency.curve(0).value, [0.5, 1, 0])
+    counts = in_bins([0, 1, 2, 4], x, passed, group, 2)
+    np.testing.assert_array_equal(counts, [[[1, 1, 0], [1, 0, 0]], [[2, 1, 1], [1, 0, 0]]])
+    first, second = (binomial([0, 1, 2, 4], *numbers) for numbers in counts.swapaxes(0, 1))
+    np.testing.assert_array_equal(first.value, [0.5, 1, 0])
     intervals = proportion_intervals([1, 1, 0], [2, 1, 1])
-    np.testing.assert_allclose([efficiency.curve(0).low, efficiency.curve(0).high], intervals)
-    np.testing.assert_array_equal(efficiency.curve(1).value, [1, np.nan, np.nan])
-    np.testing.assert_array_equal(efficiency.curve(1).low, [0.5, np.nan, np.nan])
-    np.testing.assert_array_equal(efficiency.curve(1).x, [0, 1, 2, 4])
+    np.testing.assert_allclose([first.low, first.high], intervals)
+    np.testing.assert_array_equal(second.value, [1, np.nan, np.nan])
+    np.testing.assert_array_equal(second.low, [0.5, np.nan, np.nan])
 
 
 @pytest.mark.parametrize(

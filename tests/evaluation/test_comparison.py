@@ -91,15 +91,15 @@ def test_options_of_the_evaluation_are_those_of_the_first(
 @pytest.mark.parametrize(
     ("overlay", "found"),
     [
-        ("without: [regression]", r"`tasks.hadrons` is \{\}"),
-        ("without: [hadrons]", "`data.labels.hadron_class` is not there"),
+        ("without: [regression]", "`hadrons.regression` is not there"),
+        ("without: [hadrons]", "`hadron_class` is not there"),
         (
             "tasks: {hadrons: {losses: {regression: {targets: {Lxy: {name: identity}}}}}}",
-            "`tasks.hadrons` is .*'Lxy': {'name': 'identity'.*",
+            r"`hadrons.regression` is .*\('Lxy', {}\).*",
         ),
         (
             "data: {labels: {flavour: {classes: {bjets: 0, cjets: 1, ujets: 5}}}}",
-            r"`data.labels.flavour` is .*5\)\]",
+            r"`flavour` is .*5\)\]",
         ),
     ],
 )

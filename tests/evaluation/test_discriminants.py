@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from maskformer_jax.evaluation.discriminants import discriminant, threshold, with_first
 from maskformer_jax.evaluation.quantities import rejection
+from maskformer_jax.evaluation.tagging_curves import discriminant, threshold, with_first
 
 BOTTOM, CHARM, LIGHT, TAU = range(4)
 

@@ -8,8 +8,8 @@ from maskformer_jax.canvas import PlotConfig
 from maskformer_jax.data import Records, StreamRecords
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.config import DisplayConfig, FieldsConfig
-from maskformer_jax.evaluation.event_display import Event, EventDisplay, Events, read_event
-from maskformer_jax.evaluation.event_names import cannot, names_of
+from maskformer_jax.evaluation.event_display import EventDisplay, cannot
+from maskformer_jax.evaluation.events import Event, Events
 from maskformer_jax.evaluation.plots import event_display as plots
 from maskformer_jax.evaluation.result_files import plain, read_events, write_events
 from maskformer_jax.evaluation.section import Chunk
@@ -83,7 +83,7 @@ def setting_with(setting, fields=None, **display):
 
 
 def event_of(chunk, index, setting):
-    return read_event(chunk, index, names_of(setting))
+    return EventDisplay(setting, make_file()).read(chunk, index)
 
 
 def make_file(num_jets=8, without=()):

@@ -9,19 +9,17 @@ from maskformer_jax.evaluation.models import Entry, all_tables, own_tables
 from maskformer_jax.evaluation.quantities import number
 from maskformer_jax.evaluation.result_files import read_results, write_results
 from maskformer_jax.evaluation.results import Part, table_of
+from maskformer_jax.evaluation.section import Section
 
 
-class MeanPt:
+class MeanPt(Section):
     """All that a further metric is: one section."""
 
-    def __init__(self, setting, task):
-        self.values = []
-
-    def add(self, chunk):
-        self.values += chunk.records.jets["pt"].tolist()
+    def keep(self, chunk):
+        return chunk.records.jets["pt"]
 
     def part(self):
-        cells = {"jets": {"mean": number(np.mean(self.values), 0.5, "GeV", "high")}}
+        cells = {"jets": {"mean": number(np.mean(self.kept()), 0.5, "GeV", "high")}}
         rows, columns = {"jets": "all jets"}, {"mean": "mean pT"}
         return Part([table_of("pt", "Momenta", rows, columns, cells)])
 

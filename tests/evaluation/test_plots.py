@@ -11,10 +11,8 @@ from maskformer_jax.canvas import PlotConfig
 from maskformer_jax.config import Config
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation import plots
-from maskformer_jax.evaluation import redraw as redraw_module
 from maskformer_jax.evaluation.baseline import Baseline
-from maskformer_jax.evaluation.plots import draw_plots, learning
-from maskformer_jax.evaluation.redraw import redraw
+from maskformer_jax.evaluation.plots import draw_plots, learning, redraw
 from maskformer_jax.evaluation.result_files import write_results
 from maskformer_jax.evaluation.results import Confusion, Curve, Part, Points, Result
 from maskformer_jax.evaluation.tagging import Jets, TaggingSection
@@ -32,7 +30,8 @@ def results_of(config, setting):
         flavour = np.arange(900) % flavours
         logits = generator.normal(size=(900, 3)) + shift * np.eye(3)[flavour]
         baseline = generator.normal(size=900) - flavour
-        section._chunks = [Jets(flavour, np.tile([25, 35, 300], 300), flavour, logits, baseline)]
+        pt, confusion = np.tile([25, 35, 300], 300), np.zeros((1, 3, 3), int)
+        section.parts = [Jets(flavour, pt, flavour, logits, baseline, confusion)]
         return Result(label, 900, {"tagging": {"jet_class": section.part()}})
 
     return results
@@ -291,7 +290,7 @@ def test_a_training_draws_its_curves_seldom(tmp_path, monkeypatch, capsys):
         now[0] += 1
         (folder / "learning_losses.png").touch()
 
-    monkeypatch.setattr(redraw_module, "draw_logs", draw)
+    monkeypatch.setattr(plots, "draw_logs", draw)
     monkeypatch.setattr(experiment, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     at_epoch_end = experiment._drawing(Config(), tmp_path)
     # A picture that takes a second has been paid for after 20.

@@ -5,8 +5,7 @@ import pytest
 from maskformer_jax.build import build
 from maskformer_jax.data import JetFile, Scaling, read_sequential
 from maskformer_jax.data.scaling import unfitted
-from maskformer_jax.evaluation.predict import build_predict, predict_file
-from maskformer_jax.evaluation.trained import Trained
+from maskformer_jax.evaluation.trained import Trained, build_predict, predict_file
 from maskformer_jax.tasks.matching import mask_index
 
 NONE, REAL = [0.1, 0.1, 0.8], [0.5, 0.2, 0.3]

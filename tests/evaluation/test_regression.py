@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from maskformer_jax.data.config import TransformConfig
-from maskformer_jax.evaluation.regression import BINS, of_objects, of_others
+from maskformer_jax.evaluation.regression import BINS, build
 from maskformer_jax.evaluation.residuals import definitions, formula, residuals
 from maskformer_jax.evaluation.section import Chunk
 
@@ -56,7 +56,7 @@ def make_section(setting, **fields):
     evaluation = dataclasses.replace(evaluation, fields=fields)
     config = dataclasses.replace(setting.config, evaluation=evaluation)
     task = next(task for task in setting.tasks if task.name == "hadrons")
-    return of_objects(setting._replace(config=config), task)
+    return build(setting._replace(config=config), task)
 
 
 def make_chunk(jets, pt_field="pt", seed=0):
@@ -171,7 +171,7 @@ def test_jets_and_constituents_without_padding_and_nan(edges_config, make_settin
     """Of three jets with two places for tracks: one track's target is NaN, one place is empty."""
     setting = make_setting(edges_config)
     energy, size = (
-        of_others(setting, task) for task in setting.tasks if task.options.kind == "regression"
+        build(setting, task) for task in setting.tasks if task.options.kind == "regression"
     )
     index = np.array([[0, 1], [0, -1], [0, 1]])
     jets = np.array([(2e4,), (3e4,), (4e4,)], [("pt_btagJes", "f4")])
@@ -191,4 +191,4 @@ def test_jets_and_constituents_without_padding_and_nan(edges_config, make_settin
     found = size.part().table("residual_widths")
     assert found.columns["number"] == "tracks" and found.get("d0", "number").value == 4
     assert found.get("d0_absolute", "median").value == pytest.approx(0.5)
-    assert of_others(setting._replace(labels=()), setting.tasks[-1]) is None
+    assert build(setting._replace(labels=()), setting.tasks[-1]) is None

@@ -9,11 +9,15 @@ from ftag.utils import calculate_rejection, calculate_rejection_error, get_discr
 from sklearn import metrics as sklearn_metrics
 
 from maskformer_jax.evaluation.baseline import Baseline
-from maskformer_jax.evaluation.discriminants import discriminant, threshold
 from maskformer_jax.evaluation.quantities import rejection
 from maskformer_jax.evaluation.section import Chunk
 from maskformer_jax.evaluation.tagging import TaggingSection
-from maskformer_jax.evaluation.tagging_curves import fraction_scan, roc_curve
+from maskformer_jax.evaluation.tagging_curves import (
+    discriminant,
+    fraction_scan,
+    roc_curve,
+    threshold,
+)
 
 CHARM = """
 data: {labels: {is_charm: {of: jets, field: flavour_label, classes: {charm: 1, other: [0, 2]}}}}

@@ -8,7 +8,7 @@ from puma.utils.vertexing import (
     clean_truth_vertices,
 )
 
-from maskformer_jax.evaluation.predict import vertices_of_edges
+from maskformer_jax.evaluation.trained import vertices_of_edges
 from maskformer_jax.evaluation.vertex_finding import of_edges, of_masks
 from maskformer_jax.evaluation.vertexing import (
     flight_length,

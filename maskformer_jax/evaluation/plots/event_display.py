@@ -1,25 +1,16 @@
 """Event displays: the tracks of a jet with its true and its predicted vertices side by side."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from maskformer_jax.canvas import SMALL, PlotConfig, save, style
-from maskformer_jax.evaluation.event_display import Event, Events, Hadron, View
-from maskformer_jax.evaluation.plots.event_legend import (
-    AXIS_COLOUR,
-    GREY,
-    PILEUP_COLOUR,
-    colour,
-    draw_symbol,
-    flavour_text,
-    line_styles,
-    list_hadrons,
-    marker_of,
-)
+from maskformer_jax.canvas import COLOURS, SMALL, SYMBOLS, PlotConfig, save, style
+from maskformer_jax.evaluation.events import Event, Events, Hadron, View
+from maskformer_jax.evaluation.names import plural, short
 
 SIZE = (15, 9.6)
 MARGINS = {"left": 0.065, "right": 0.985, "top": 0.88, "bottom": 0.16, "wspace": 0.14}
@@ -35,6 +26,13 @@ CURVE_POINTS = 60
 OUTSIDE_SIZE = 11.0
 # Where the height of the window is taken, so that wide tracks do not flatten the others.
 HEIGHT_AT = 0.6
+GREY, PILEUP_COLOUR = "0.62", "0.72"
+# Of the classes of hadrons, with sizes that look alike.
+MARKERS = (("*", 17.0), ("P", 12.0), ("X", 12.0), ("D", 10.0))
+SHOWN = 5
+# Properties that are seen around the jet axis.
+DRAWN = ("deta", "dphi")
+AXIS_COLOUR = "0.8"
 
 
 def draw(events: Events, folder: Path, look: PlotConfig) -> list[Path]:
@@ -80,11 +78,11 @@ def draw_event(event: Event, events: Events) -> Any:
         )
         plane = figure.add_subplot(cells[0, :])
         _draw_plane(plane, event, view, window)
-        plane.set_title(f"{title}: {flavour_text(view)}")
+        plane.set_title(f"{title}: {_class(view.class_prob, 'jet') or 'no label'}")
         _draw_angles(figure.add_subplot(cells[1, 0], anchor="W"), event, view)
-        list_hadrons(figure.add_subplot(cells[1, 1]), view, events.units)
+        _list_hadrons(figure.add_subplot(cells[1, 1]), view, events.units)
     figure.suptitle(_heading(event))
-    figure.legend(handles=line_styles(), loc="lower center", ncols=2 * len(views))
+    figure.legend(handles=_line_styles(), loc="lower center", ncols=2 * len(views))
     return figure
 
 
@@ -144,7 +142,9 @@ def _draw_plane(panel: Any, event: Event, view: View, window: tuple) -> None:
     panel.set_xlim(along)
     panel.set_ylim(across)
     panel.axhline(0, color=AXIS_COLOUR, linewidth=1.5, zorder=0)
-    stretch = _stretch(panel, along, across)
+    box = panel.get_position()
+    width, height = panel.figure.get_size_inches() * (box.width, box.height)
+    stretch = (height / (across[1] - across[0])) / (width / (along[1] - along[0]))
     panel.set_xlabel("Along the jet [mm]")
     panel.set_ylabel(f"Across the jet [mm]  (stretched × {stretch:.2g})")
 
@@ -174,7 +174,7 @@ def _mark(panel: Any, hadron: Hadron, window: tuple, fill: str, edge: str) -> No
     x, y = hadron.position
     inside = low <= x <= high and bottom <= y <= top
     margin = 0.015 * (high - low), 0.03 * (top - bottom)
-    marker, size = marker_of(hadron)
+    marker, size = _marker(hadron)
     if not inside:
         marker = ">" if x > high else "<" if x < low else "^" if y > top else "v"
         size = OUTSIDE_SIZE
@@ -190,12 +190,6 @@ def _mark(panel: Any, hadron: Hadron, window: tuple, fill: str, edge: str) -> No
     )
 
 
-def _stretch(panel: Any, along: tuple, across: tuple) -> float:
-    box = panel.get_position()
-    width, height = panel.figure.get_size_inches() * (box.width, box.height)
-    return (height / (across[1] - across[0])) / (width / (along[1] - along[0]))
-
-
 def _draw_angles(panel: Any, event: Event, view: View) -> None:
     deta, dphi = event.directions.T
     pt = np.where(np.isfinite(event.track_pt), event.track_pt, 2.0)
@@ -206,11 +200,12 @@ def _draw_angles(panel: Any, event: Event, view: View) -> None:
             deta[chosen], dphi[chosen], area[chosen],
             facecolors=colours if filled else "none", edgecolors=colours,
             alpha=0.75 if filled else 1, linewidths=1.2,
-            linestyles=_outline(view, chosen), zorder=4 if filled else 3,
+            linestyles=["--" if pileup else "-" for pileup in view.pileup[chosen]] or ["-"],
+            zorder=4 if filled else 3,
         )  # fmt: skip
     for hadron in view.hadrons:
         if hadron.direction is not None:
-            draw_symbol(panel, hadron, *hadron.direction)
+            _draw_symbol(panel, hadron, *hadron.direction)
     panel.plot(0, 0, "+", color="black", markersize=12, zorder=5)
     limit = 1.12 * max(np.max(np.abs(event.directions), initial=0.0), 0.05)
     panel.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
@@ -219,5 +214,78 @@ def _draw_angles(panel: Any, event: Event, view: View) -> None:
     panel.set_ylabel(r"$\Delta\phi$(track, jet) [rad]")
 
 
-def _outline(view: View, chosen: np.ndarray) -> list[str]:
-    return ["--" if pileup else "-" for pileup in view.pileup[chosen]] or ["-"]
+def colour(slot: int) -> str:
+    """Of an object and its tracks; the same for a true hadron and its prediction."""
+    return COLOURS[1 + slot % (len(COLOURS) - 1)]
+
+
+def _marker(hadron: Hadron) -> tuple[str, float]:
+    """Marker and its size, one for each class of hadrons."""
+    return MARKERS[hadron.kind % len(MARKERS)]
+
+
+def _draw_symbol(panel: Any, hadron: Hadron, x: float, y: float) -> None:
+    """Marks a hadron in its colour."""
+    marker, size = _marker(hadron)
+    panel.plot(
+        x, y, marker, markersize=size, zorder=6, clip_on=False,
+        markerfacecolor=colour(hadron.slot), markeredgecolor="black",
+    )  # fmt: skip
+
+
+def _class(class_prob: Mapping[str, float], noun: str) -> str:
+    """`b jet` for the truth, the probabilities of a prediction."""
+    if len(class_prob) == 1:
+        return f"{short(next(iter(class_prob)))} {noun}"
+    return ", ".join(f"{short(kind)} {_percent(prob)}" for kind, prob in class_prob.items())
+
+
+def _percent(prob: float) -> str:
+    if 0.01 <= prob <= 0.99:
+        return f"{100 * prob:.0f} %"
+    return "< 1 %" if prob < 0.5 else "> 99 %"
+
+
+def _list_hadrons(panel: Any, view: View, unit: dict[str, str]) -> None:
+    """What the colours stand for."""
+    panel.set_axis_off()
+    panel.set(xlim=(0, 1), ylim=(0, 1))
+    if not view.hadrons:
+        panel.text(0.02, 0.97, "no hadrons", va="top")
+    for row, hadron in enumerate(view.hadrons[:SHOWN]):
+        top = 0.99 - 0.2 * row
+        _draw_symbol(panel, hadron, 0.05, top - 0.03)
+        lines = [f"{_class(hadron.class_prob, 'hadron')}; {plural(hadron.tracks, 'track')}"]
+        values = [
+            f"{SYMBOLS.get(name, name)} = {_with_unit(value, unit.get(name, ''))}"
+            for name, value in hadron.properties.items()
+            if name not in DRAWN
+        ]
+        lines += [", ".join(values[i : i + 2]) for i in range(0, len(values), 2)]
+        panel.text(0.11, top, "\n".join(lines), va="top", fontsize=SMALL - 1)
+
+
+def _with_unit(value: float, unit: str) -> str:
+    if unit == "MeV":
+        value, unit = value / 1000, "GeV"
+    size = abs(value)
+    number = f"{value:.3f}" if size < 1 else f"{value:.3g}" if size < 100 else f"{value:,.0f}"
+    return f"{number} {unit}".strip().replace("-", "−")
+
+
+def _line_styles() -> list[Any]:
+    """Handles of a legend that holds for both views."""
+    from matplotlib.lines import Line2D
+
+    point = {"linestyle": "none"}
+    empty = {"marker": "*", "markersize": 12, "markerfacecolor": "none"}
+    looks = {
+        "track of a hadron (in its colour)": {"color": COLOURS[1], "linewidth": 2},
+        "before its vertex": {"color": COLOURS[1], "linestyle": ":", "linewidth": 1.5},
+        "other track": {"color": GREY, "linewidth": 1.5},
+        "pile-up": {"color": PILEUP_COLOUR, "linestyle": "--", "linewidth": 1.5},
+        "primary vertex": {"color": "black", "marker": "o", **point},
+        "true vertices, in the prediction": {"color": "0.35", **empty, **point},
+        "jet axis (+ below)": {"color": AXIS_COLOUR, "linewidth": 1.5},
+    }
+    return [Line2D([], [], label=label, **look) for label, look in looks.items()]

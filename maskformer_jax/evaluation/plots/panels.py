@@ -6,14 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from maskformer_jax.canvas import (
-    SMALL,
-    colour,
-    grid,
-    legend_below,
-    readable_ticks,
-    with_symbols,
-)
+from maskformer_jax.canvas import SMALL, colour, grid, legend_below, readable_ticks, with_symbols
 from maskformer_jax.evaluation.cells import ROUNDING
 from maskformer_jax.evaluation.results import Curve
 
@@ -44,6 +37,7 @@ THICKEST, THINNEST = 4.0, 1.8
 HISTOGRAMS = ("counts", "scores")
 
 Run = tuple[str, Curve]
+# Label of each run with its curves of one picture, by name; ratios are to the first.
 Series = Sequence[tuple[str, Mapping[str, Curve]]]
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from maskformer_jax.evaluation.trajectories import GEV_PER_TESLA_MM, Trajectories
+from maskformer_jax.evaluation.events import GEV_PER_TESLA_MM, Trajectories
 from maskformer_jax.simulation.helix import perigee
 
 FIELD = 2.0
