@@ -1,6 +1,7 @@
 """Exported networks, jets/s; and whole training steps, lowered for CPU, CUDA and TPU."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 
 import jax
@@ -38,9 +39,9 @@ def run(
     names = tqdm(chosen(methods), leave=False)
     at_least(1, repeats=repeats)
     bind(1)
-    yield {"serving": speeds(networks, repeats)}
-    if peers:
-        with peer(peer_python, "salt_onnx", 1) as ask:
+    with peer(peer_python, "salt_onnx", 1) if peers else nullcontext() as ask:
+        yield {"serving": speeds(networks, repeats)}
+        if ask:
             yield {"serving_peers": beside_salt(ask, networks, repeats)}
     rows = [[name, *export_step(tiny(model, file, name))] for name in names]
     columns = {"method": "", **dict.fromkeys(PLATFORMS, ""), "kB": ".0f", "CPU": ".0e"}

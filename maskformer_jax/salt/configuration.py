@@ -10,11 +10,10 @@ from maskformer_jax.salt.names import Places
 from maskformer_jax.salt.network import (
     MODEL,
     Inputs,
-    read_decoder,
     read_encoder,
     read_inputs,
 )
-from maskformer_jax.salt.objects import add_objects
+from maskformer_jax.salt.objects import add_objects, read_decoder
 from maskformer_jax.salt.options import entries, module, options, section
 from maskformer_jax.salt.tasks import Tasks, activation_of, read_tasks
 from maskformer_jax.types import JETS

@@ -21,8 +21,6 @@ MODULES = [
         for word in THIRDS
     ),
     (rf"{ENCODER}\.attention", r"model.encoder.layers.\1.attn.fn"),
-    (rf"{ENCODER}\.feedforward\.hidden", r"model.encoder.layers.\1.dense.fn.in_proj"),
-    (rf"{ENCODER}\.feedforward\.output", r"model.encoder.layers.\1.dense.fn.out_proj"),
     (rf"{ENCODER}\.attended\.norm", r"model.encoder.layers.\1.attn.norm"),
     (rf"{ENCODER}\.attended\.norm", r"model.encoder.layers.\1.norm"),  # hybrid
     (rf"{ENCODER}\.fed_forward\.norm", r"model.encoder.layers.\1.dense.norm"),
@@ -36,15 +34,14 @@ MODULES = [
     (rf"{LAYER}\.cross_attention", r"model.mask_decoder.layers.\1.q_ca"),
     (rf"{LAYER}\.self_attention", r"model.mask_decoder.layers.\1.q_sa"),
     (rf"{LAYER}\.update_attention", r"model.mask_decoder.layers.\1.kv_ca"),
-    (rf"{LAYER}\.query_feedforward\.hidden", r"model.mask_decoder.layers.\1.q_dense.in_proj"),
-    (rf"{LAYER}\.query_feedforward\.output", r"model.mask_decoder.layers.\1.q_dense.out_proj"),
-    (
-        rf"{LAYER}\.constituent_feedforward\.hidden",
-        r"model.mask_decoder.layers.\1.kv_dense.in_proj",
-    ),
-    (
-        rf"{LAYER}\.constituent_feedforward\.output",
-        r"model.mask_decoder.layers.\1.kv_dense.out_proj",
+    *(
+        (rf"{ours}feedforward\.{ours_part}", rf"model.{salts}.{part}")
+        for ours, salts in (
+            (rf"{ENCODER}\.", r"encoder.layers.\1.dense.fn"),
+            (rf"{LAYER}\.query_", r"mask_decoder.layers.\1.q_dense"),
+            (rf"{LAYER}\.constituent_", r"mask_decoder.layers.\1.kv_dense"),
+        )
+        for ours_part, part in (("hidden", "in_proj"), ("output", "out_proj"))
     ),
     (rf"{LAYER}\.queries_behind", r"model.mask_decoder.layers.\1.norm1"),
     (rf"{LAYER}\.constituents_behind", r"model.mask_decoder.layers.\1.norm2"),

@@ -198,6 +198,8 @@ def _regression(found: Tasks, task: Module, of: str) -> str:
     if given["sample_weight"] is not None:
         chosen["sample_weight"] = found.label(of, given["sample_weight"])
     name = _added(found, given, chosen)
+    if given["custom_output_names"] is not None:
+        found.notes.append(f"names of the outputs of {name}: those of its targets")
     found.scales[name] = dict(zip(targets, numbers, strict=True))
     return name
 

@@ -3,6 +3,7 @@
 Runs where Salt is installed (`benchmarks/peers.sh`), from the root of the repository:
 
     .peers/bin/python -m tests.salt.record [NAME ...]
+    .peers/bin/python -m tests.salt.record --variants FOLDER
 
 Salt 0.13.0 makes all but `maskformer_main`, which wants a checkout of Salt's main (68bd045) first
 on PYTHONPATH, and `gn2_011`, which wants Salt 0.11.0 there. Salt 0.12.0 makes the same files as
@@ -33,6 +34,7 @@ vars(salt.models.transformer).setdefault("change_attn_backends", None)
 
 from benchmarks.salt_onnx import export, onnx_model, wrapped  # noqa: E402
 from benchmarks.salt_process import configuration  # noqa: E402
+from tests.salt.variants import VARIANTS  # noqa: E402
 
 FOLDER = Path(__file__).with_name("recorded")
 COUNTS = [0, 1, 2, 3, 7, 15, 40]
@@ -180,9 +182,16 @@ NETWORKS = {
 OTHERS, NO_FILE = ("maskformer_main", "gn2_011"), ("hybrid", "gn2_011")
 
 
-def randomise(module: torch.nn.Module) -> None:
+def variant(options: dict) -> dict:
+    """GN2 with other options of its encoder."""
+    config = gn2()
+    config["model"]["model"]["init_args"]["encoder"]["init_args"] |= copy.deepcopy(options)
+    return config
+
+
+def randomise(module: torch.nn.Module, seed: int) -> None:
     """Draws every parameter again, of a size that keeps activations near one."""
-    generator = torch.Generator().manual_seed(7)
+    generator = torch.Generator().manual_seed(7 + seed)
     for name, x in module.named_parameters():
         value = torch.randn(x.shape, generator=generator)
         with torch.no_grad():
@@ -194,9 +203,9 @@ def randomise(module: torch.nn.Module) -> None:
                 x.copy_(0.3 * value + (1.0 if "norm" in name and "weight" in name else 0.0))
 
 
-def jets(config: dict) -> dict[str, np.ndarray]:
+def jets(config: dict, seed: int) -> dict[str, np.ndarray]:
     """Inputs in the units of the file: a column for each field."""
-    generator = np.random.default_rng(3)
+    generator = np.random.default_rng(3 + seed)
     found = {}
     variables = dict(config["data"]["variables"])
     variables["jets"] = [*dict.fromkeys([*variables["jets"], *variables.pop("global", [])])]
@@ -264,9 +273,8 @@ def of_file(whole: torch.nn.Module, inputs: dict[str, np.ndarray]) -> dict[str, 
     return found
 
 
-def record(name: str) -> None:
+def record(name: str, config: dict, folder: Path = FOLDER, seed: int = 0) -> None:
     """Writes NAME.ckpt, NAME.yaml and NAME.npz."""
-    config = NETWORKS[name]()
     text = yaml.safe_dump(config, sort_keys=False)
     generator = np.random.default_rng(5)
     statistics = {
@@ -278,23 +286,27 @@ def record(name: str) -> None:
     }
     statistics["jets"] |= statistics.get("global", {})
     whole = (wrapped if name in NO_FILE else onnx_model)(config, statistics)
-    randomise(whole)
-    inputs = jets(config)
-    FOLDER.mkdir(exist_ok=True)
-    (FOLDER / f"{name}.yaml").write_text(text)
+    randomise(whole, seed)
+    inputs = jets(config, seed)
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.yaml").write_text(text)
     state = {
         "epoch": 3,
         "state_dict": whole.state_dict(),
         "hyper_parameters": {"loss": torch.nn.L1Loss()},
     }
-    torch.save(state, FOLDER / f"{name}.ckpt")
+    torch.save(state, folder / f"{name}.ckpt")
     found = {f"output/{task}": value for task, value in outputs(whole, inputs).items()}
     if name not in NO_FILE:
         found |= {f"onnx/{output}": value for output, value in of_file(whole, inputs).items()}
-    np.savez_compressed(FOLDER / f"{name}.npz", **inputs, **found)
+    np.savez_compressed(folder / f"{name}.npz", **inputs, **found)
     print(name, {task: (x.shape, float(np.nanmax(np.abs(x)))) for task, x in found.items()})
 
 
 if __name__ == "__main__":
-    for chosen in sys.argv[1:] or [x for x in NETWORKS if x not in OTHERS]:
-        record(chosen)
+    if sys.argv[1:2] == ["--variants"]:
+        for number, (chosen, options) in enumerate(VARIANTS.items()):
+            record(chosen, variant(options), Path(sys.argv[2]), number)
+    else:
+        for chosen in sys.argv[1:] or [x for x in NETWORKS if x not in OTHERS]:
+            record(chosen, NETWORKS[chosen]())

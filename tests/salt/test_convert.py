@@ -1,5 +1,8 @@
 """Converted checkpoints, and their ONNX files, say what Salt and its own say (`record.py`)."""
 
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import h5py
@@ -7,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from variants import VARIANTS
 
 from maskformer_jax.data import JetFile, read_sequential
 from maskformer_jax.data.packing import plan_layout
@@ -33,14 +37,30 @@ def write_file(path, recorded, variables):
             file[place] = table
 
 
-@pytest.fixture(scope="module", params=NETWORKS)
+@pytest.fixture(scope="module")
+def variants(tmp_path_factory):
+    """Folder of all `VARIANTS`, made and recorded now."""
+    python = os.environ.get("PEERS_PYTHON", ".peers/bin/python")
+    if shutil.which(python) is None:
+        pytest.skip(f"no Salt: benchmarks/peers.sh makes {python}, PEERS_PYTHON names another")
+    folder = tmp_path_factory.mktemp("variants")
+    command = [python, "-m", "tests.salt.record", "--variants", str(folder)]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(
+    scope="module",
+    params=[*NETWORKS, *(pytest.param(x, marks=pytest.mark.campaign) for x in VARIANTS)],
+)
 def network(request, tmp_path_factory):
     """A converted run, its jets in a file, and what Salt says of them."""
     name, folder = request.param, tmp_path_factory.mktemp(request.param)
-    paths = RECORDED / f"{name}.ckpt", RECORDED / f"{name}.yaml"
+    recorded = RECORDED if name in NETWORKS else request.getfixturevalue("variants")
+    paths = recorded / f"{name}.ckpt", recorded / f"{name}.yaml"
     assert convert(*paths, folder / "run", {}) == []
     trained = load_run(folder / "run")
-    with np.load(RECORDED / f"{name}.npz") as file:
+    with np.load(recorded / f"{name}.npz") as file:
         recorded = dict(file)
     data = trained.config.data
     variables = {"jets": data.jets.inputs} | {x: y.inputs for x, y in data.streams.items()}
