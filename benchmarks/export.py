@@ -1,6 +1,7 @@
 """Exported networks, jets/s; and whole training steps, lowered for CPU, CUDA and TPU."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 
 import jax
@@ -10,7 +11,8 @@ from jaxtyping import PyTree
 from tqdm import tqdm
 
 from benchmarks.made import SAMPLE, Made, at_least, chosen, load, weighted
-from benchmarks.serving_speed import speeds
+from benchmarks.peer_process import peer
+from benchmarks.serving_speed import beside_salt, speeds
 from benchmarks.tables import Table
 from benchmarks.turns import bind
 
@@ -25,17 +27,22 @@ def run(
     methods: Sequence[str] | None = None,
     networks: Sequence[str] = ("gn2", "maskformer"),
     repeats: int = 5,
+    peers: bool = False,
+    peer_python: str | None = None,
 ) -> Iterator[dict[str, Table]]:
     """Speed of exported networks; whether every method's step, serialised, runs on other platforms.
 
     Args:
         model: YAML file, or name of one in configs, whose sizes are made tiny
-        networks: names in configs, whose speed is measured
+        networks: names in configs, whose speed is measured; with --peers beside Salt's files
     """
     names = tqdm(chosen(methods), leave=False)
     at_least(1, repeats=repeats)
     bind(1)
-    yield {"serving": speeds(networks, repeats)}
+    with peer(peer_python, "salt_onnx", 1) if peers else nullcontext() as ask:
+        yield {"serving": speeds(networks, repeats)}
+        if ask:
+            yield {"serving_peers": beside_salt(ask, networks, repeats)}
     rows = [[name, *export_step(tiny(model, file, name))] for name in names]
     columns = {"method": "", **dict.fromkeys(PLATFORMS, ""), "kB": ".0f", "CPU": ".0e"}
     yield {"export": Table("Steps that are lowered, saved, loaded and run", columns, rows)}

@@ -17,7 +17,11 @@ from maskformer_jax.errors import InputError, check
 
 INSTALL = "make a Python that can with benchmarks/peers.sh, and name it: --peer_python"
 # The file of `benchmarks/` that the second Python runs -> packages that it must have.
-HALVES = {"peers": "quadprog, torch, torchjd", "salt_process": "salt, torchjd"}
+HALVES = {
+    "peers": "quadprog, torch, torchjd",
+    "salt_process": "salt, torchjd",
+    "salt_onnx": "salt, torchjd, onnx, pandas",
+}
 # Kind of a task -> the network of Salt that has it.
 NETWORKS = {"objects": "MaskFormer", "edges": "GN2"}
 

@@ -1,20 +1,24 @@
 """Jets/s of exported networks on one core: one jet after another, and many at once, beside JAX."""
 
+import tempfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from statistics import median
 
 import jax
 import numpy as np
 
-from benchmarks.made import load, timed
+from benchmarks.made import SAMPLE, load, timed
+from benchmarks.peer_process import Ask, salt_settings
 from benchmarks.tables import Table
 from benchmarks.turns import rounds
 from maskformer_jax.build import build
 from maskformer_jax.data.scaling import unfitted
-from maskformer_jax.evaluation.trained import Trained
+from maskformer_jax.evaluation.trained import Trained, load_run
 from maskformer_jax.export.check import RANDOM_JETS, Jets, made_up
 from maskformer_jax.export.function import Exported
 from maskformer_jax.export.run import Options, exported_of, onnx_of, output_names, session
+from maskformer_jax.salt.convert import convert
 
 JETS = 50
 
@@ -51,6 +55,41 @@ def _row(network: str, repeats: int) -> list[str | float]:
     }
     seconds = rounds({name: lambda w=work: timed(w)[0] for name, work in works.items()}, repeats)
     return [network, len(files[0]) / 1e3, *(JETS / median(x) for x in seconds.values())]
+
+
+def beside_salt(ask: Ask, networks: Sequence[str], repeats: int) -> Table:
+    """Jets/s of Salt's own file of a checkpoint and of ours, one jet after another.
+
+    Both have the classes of jets and of tracks and, for a GN2, the vertices.
+
+    Args:
+        ask: Salt.
+        networks: names in `configs` of which Salt has the like.
+        repeats: turns of each, of which the median counts.
+    """
+    columns = {"network": "", "Salt, kB": ",.0f", "kB": ",.0f", "Salt": ",.0f", "ours": ",.0f"}
+    rows = [[x, *_same_checkpoint(ask, x, repeats)] for x in networks]
+    return Table("Two files of one checkpoint, jets/s on one core", columns, rows)
+
+
+def _same_checkpoint(ask: Ask, network: str, repeats: int) -> list[float]:
+    config = load(network, file=SAMPLE)
+    caps = {name: stream.cap for name, stream in config.data.streams.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        salt, run = Path(folder) / "salt", Path(folder) / "run"
+        ask("export", salt_settings(config) | {"num_inputs": caps}, folder)
+        convert(salt.with_suffix(".ckpt"), salt.with_suffix(".yaml"), run, {})
+        trained, theirs = load_run(run), salt.with_suffix(".onnx").read_bytes()
+    tasks = [name for name, x in trained.config.tasks.items() if x.kind != "objects"]
+    exported = exported_of(trained, Options(tasks=tasks))
+    ours = onnx_of(exported, trained.config, output_names(exported, "Tagger", ()), "Tagger")
+    jets = made_up(exported).at(np.arange(JETS) % RANDOM_JETS - RANDOM_JETS)
+    works = {
+        name: _one_by_one(session(file), exported, jets)
+        for name, file in (("Salt", theirs), ("ours", ours))
+    }
+    seconds = rounds({name: lambda w=work: timed(w)[0] for name, work in works.items()}, repeats)
+    return [len(theirs) / 1e3, len(ours) / 1e3, *(JETS / median(x) for x in seconds.values())]
 
 
 def _one_by_one(run: Callable, exported: Exported, jets: Jets) -> Callable[[], None]:

@@ -203,18 +203,20 @@ def compare(
     wanted = expected(exported, config, jets)
     one_or_many = _batched if exported.batched else _one_by_one
     found = dict(one_or_many(exported, run, jets))
-    left, worst = 0, 0.0
+    left, differences = 0, {}
     for output in exported.outputs:
         decided = wanted.margins[output.task] > TOLERANCE
         left = max(left, int((~decided).sum()))
         given = [found[jet][names[output.name]] for jet in range(len(decided))]
         pair = wanted.values[output.name], wanted.moved[output.name]
-        worst = max(worst, _difference(output, *pair, given, decided, jets))
-    number = len(decided)
-    text = (
-        f"{len(exported.outputs)} outputs of {plural(number, 'jet')} agree with JAX to {worst:.0e}"
-    )
-    return text + (f"; {left} too close to a decision to compare" if left else "")
+        differences[output.name] = _difference(output, *pair, given, decided, jets)
+    worst, number = max(differences.values(), default=0.0), len(decided)
+    text = f"{len(differences)} outputs of {plural(number, 'jet')} agree with JAX to {worst:.0e}"
+    if left:
+        text += f"; {left} too close to a decision to compare"
+    if loose := [name for name, x in differences.items() if x > TOLERANCE]:
+        text += f"; a rounding of the inputs moves JAX as much in {', '.join(loose)}"
+    return text
 
 
 def _one_by_one(exported: Exported, run: Run, jets: Jets) -> Iterator[tuple[int, Arrays]]:

@@ -1,8 +1,9 @@
 """Multi-head attention over sets with padding (arXiv 1706.03762)."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
@@ -52,15 +53,26 @@ class MultiHeadAttention(nnx.Module):
         num_heads: number of heads; divides `embed_dim`.
         dtype: type of the arithmetic of the linear layers.
         rngs: source of the initial parameters.
+        norm: `norm(width, rngs)` of queries, keys and values in each head; none: no such.
     """
 
-    def __init__(self, embed_dim: int, num_heads: int, *, dtype: jnp.dtype, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        *,
+        dtype: jnp.dtype,
+        rngs: nnx.Rngs,
+        norm: Callable[[int, nnx.Rngs], Callable[[Array], Array]] | None = None,
+    ):
         self.num_heads, self.name = num_heads, "attention"
 
         def linear() -> nnx.Linear:
             return nnx.Linear(embed_dim, embed_dim, dtype=dtype, rngs=rngs)
 
         self.query, self.key, self.value, self.output = linear(), linear(), linear(), linear()
+        norms = [norm(embed_dim // num_heads, rngs) if norm else None for _ in range(3)]
+        self.query_norm, self.key_norm, self.value_norm = norms
 
     def __call__(
         self,
@@ -68,10 +80,13 @@ class MultiHeadAttention(nnx.Module):
         keys: Float[Array, "B T E"],
         mask: Bool[Array, "B #S T"] | None = None,
     ) -> Float[Array, "B S E"]:
-        def heads(x: Float[Array, "B N E"]) -> Float[Array, "B H N D"]:
-            return x.reshape(*x.shape[:2], self.num_heads, -1).swapaxes(1, 2)
+        def heads(x: Float[Array, "B N E"], norm: Any) -> Float[Array, "B H N D"]:
+            x = x.reshape(*x.shape[:2], self.num_heads, -1).swapaxes(1, 2)
+            return x if norm is None else norm(x)
 
-        q, k, v = heads(self.query(queries)), heads(self.key(keys)), heads(self.value(keys))
+        q = heads(self.query(queries), self.query_norm)
+        k = heads(self.key(keys), self.key_norm)
+        v = heads(self.value(keys), self.value_norm)
         q = q / jnp.sqrt(jnp.asarray(q.shape[-1], q.dtype))
         logits = jnp.matmul(q, k.swapaxes(2, 3), preferred_element_type=jnp.float32)
         if mask is not None:

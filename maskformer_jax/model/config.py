@@ -55,7 +55,8 @@ class EncoderConfig:
         registers: learnt constituents that every jet has beside its own.
         pool_registers: the pooling of a jet reads its registers too.
         norm: of all layers, those of a decoder too unless it has its own.
-        norm_position: `pre` normalises the input of a layer, `post` the sum behind it.
+        norm_position: `pre` normalises the input of a layer, `post` the sum behind it; `hybrid` the
+            queries, keys and values of each head, and between attention and feed-forward.
         gated: feed-forward layers with a gate: activation(a) * b.
         feedforward_dim: their hidden width; none: `feedforward_factor` times `embed_dim`.
         activation: of them; none: `model.activation`.
@@ -67,7 +68,7 @@ class EncoderConfig:
     registers: int = 0
     pool_registers: bool = True
     norm: NormConfig = field(default_factory=NormConfig)
-    norm_position: Literal["pre", "post"] = "pre"
+    norm_position: Literal["pre", "post", "hybrid"] = "pre"
     gated: bool = False
     feedforward_dim: int | None = None
     activation: Activation | None = None

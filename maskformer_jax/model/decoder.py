@@ -74,7 +74,7 @@ class DecoderLayer(nnx.Module):
         norms: Norms = "inside",
     ):
         behind = style if norms == "behind" else style._replace(norm="none")
-        style = style._replace(post_norm=False, norm=style.norm if norms == "inside" else "none")
+        style = style._replace(position="pre", norm=style.norm if norms == "inside" else "none")
 
         def attention() -> MultiHeadAttention:
             return MultiHeadAttention(embed_dim, num_heads, dtype=style.dtype, rngs=rngs)

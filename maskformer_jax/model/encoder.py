@@ -68,17 +68,32 @@ class EncoderLayer(nnx.Module):
         embed_dim: width E.
         num_heads: attention heads.
         hidden_dim: width of the feed-forward layer.
-        style: of the network.
+        style: of the network; `hybrid` norms of the first layer stand as `pre` besides.
         rngs: source of the initial parameters.
+        is_first: of the encoder.
     """
 
     def __init__(
-        self, embed_dim: int, num_heads: int, hidden_dim: int, style: Style, rngs: nnx.Rngs
+        self,
+        embed_dim: int,
+        num_heads: int,
+        hidden_dim: int,
+        style: Style,
+        rngs: nnx.Rngs,
+        is_first: bool = False,
     ):
-        self.attention = MultiHeadAttention(embed_dim, num_heads, dtype=style.dtype, rngs=rngs)
+        is_hybrid, attended, fed_forward = style.position == "hybrid", style, style
+        if is_hybrid:
+            attended = fed_forward = style._replace(position="pre")
+            if not is_first:
+                attended, fed_forward = style._replace(position="post"), style._replace(norm="none")
+        norm = style._replace(norm="rms_norm", learnt_norm=True).make_norm if is_hybrid else None
+        self.attention = MultiHeadAttention(
+            embed_dim, num_heads, dtype=style.dtype, rngs=rngs, norm=norm
+        )
         self.feedforward = FeedForward(embed_dim, hidden_dim, style, rngs)
-        self.attended = Residual(embed_dim, style, rngs)
-        self.fed_forward = Residual(embed_dim, style, rngs)
+        self.attended = Residual(embed_dim, attended, rngs)
+        self.fed_forward = Residual(embed_dim, fed_forward, rngs)
 
     def __call__(
         self,
@@ -150,7 +165,8 @@ class Encoder(nnx.Module):
     ):
         self.registers = nnx.Param(rngs.normal((registers, embed_dim))) if registers else None
         self.layers = nnx.List(
-            EncoderLayer(embed_dim, num_heads, hidden_dim, style, rngs) for _ in range(num_layers)
+            EncoderLayer(embed_dim, num_heads, hidden_dim, style, rngs, number == 0)
+            for number in range(num_layers)
         )
         has_output = output_dim is not None
         self.output = (

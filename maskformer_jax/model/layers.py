@@ -25,7 +25,7 @@ class Style(NamedTuple):
         norm: layer_norm, rms_norm, or none: nothing where a norm would stand.
         learnt_norm: whether norms have parameters.
         epsilon: added to the variance by a norm.
-        post_norm: norms behind the sums, not before the layers.
+        position: of the norms, as `model.encoder.norm_position`.
         gated: feed-forward layers with a gate.
         activation: an entry of `ACTIVATIONS`.
         dropout: probability of dropping an activation of encoder and decoder.
@@ -36,7 +36,7 @@ class Style(NamedTuple):
     norm: Literal["layer_norm", "rms_norm", "none"] = "layer_norm"
     learnt_norm: bool = True
     epsilon: float = 1e-6
-    post_norm: bool = False
+    position: Literal["pre", "post", "hybrid"] = "pre"
     gated: bool = False
     activation: str = "relu"
     dropout: float = 0.0
@@ -155,7 +155,7 @@ class Residual(nnx.Module):
         layer: Callable[[Float[Array, "B N E"]], Float[Array, "B N E"]],
         key: Key[Array, ""] | None,
     ) -> Float[Array, "B N E"]:
-        if self.style.post_norm:
+        if self.style.position == "post":
             return self.norm(self._sum(state, layer(state), key)).astype(jnp.float32)
         return self._sum(state, layer(self.norm(state)), key)
 

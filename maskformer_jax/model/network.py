@@ -192,7 +192,7 @@ def style_of(model: ModelConfig) -> Style:
         norm=norm.name,
         learnt_norm=norm.learnt,
         epsilon=norm.epsilon,
-        post_norm=model.encoder.norm_position == "post",
+        position=model.encoder.norm_position,
         gated=model.encoder.gated,
         activation=model.activation,
         dropout=model.dropout,

@@ -10,11 +10,10 @@ from maskformer_jax.salt.names import Places
 from maskformer_jax.salt.network import (
     MODEL,
     Inputs,
-    read_decoder,
     read_encoder,
     read_inputs,
 )
-from maskformer_jax.salt.objects import add_objects
+from maskformer_jax.salt.objects import add_objects, read_decoder
 from maskformer_jax.salt.options import entries, module, options, section
 from maskformer_jax.salt.tasks import Tasks, activation_of, read_tasks
 from maskformer_jax.types import JETS
@@ -37,14 +36,14 @@ class Converted(NamedTuple):
         config: ours, as plain data.
         places: where the parameters are.
         scales: label of targets -> target -> mean and spread.
-        norm: stream or `jets` -> name of its normalisation in the checkpoint.
+        norms: stream or `jets` -> its parts in the checkpoint's normalisation -> their fields.
         notes: what of training is not carried over.
     """
 
     config: dict[str, Any]
     places: Places
     scales: Mapping[str, Mapping[str, tuple[float, float]]]
-    norm: Mapping[str, str]
+    norms: Mapping[str, Mapping[str, list[str]]]
     notes: list[str]
 
 
@@ -113,9 +112,8 @@ def convert(
         "evaluation": {"discriminants": _discriminants(tasks)},
     }
     width = encoder.width if encoder else embedding.outputs
-    return Converted(
-        config, _places(inputs, tasks, width), tasks.scales, _norms(inputs), tasks.notes
-    )
+    norms = {JETS: inputs.norms, **{x: {x: fields} for x, fields in inputs.streams.items()}}
+    return Converted(config, _places(inputs, tasks, width), tasks.scales, norms, tasks.notes)
 
 
 def _class_weights(state: Mapping[str, np.ndarray]) -> dict[int, list[float]]:
@@ -182,8 +180,6 @@ def _discriminants(tasks: Tasks) -> dict[str, Any]:
 
 
 def _places(inputs: Inputs, tasks: Tasks, width: int) -> Places:
-    joined = inputs.joined != "pooled" and bool(inputs.streams)
-    pooled = len(inputs.jet_fields) if inputs.joined != "constituents" else 0
     of_streams = {
         name
         for name, task in tasks.tasks.items()
@@ -192,16 +188,11 @@ def _places(inputs: Inputs, tasks: Tasks, width: int) -> Places:
     return Places(
         nets={name: number for number, name in enumerate(inputs.streams or [JETS])},
         tasks=tasks.salt,
-        jet_inputs=len(inputs.jet_fields) if joined else 0,
-        pooled=width + pooled,
+        jets=inputs,
+        width=width,
         stream_heads=frozenset(of_streams),
     )
 
 
 def _place(task: Mapping[str, Any], tasks: Tasks) -> str:
     return task["of"] if "of" in task else tasks.labels[task["label"]]["of"]
-
-
-def _norms(inputs: Inputs) -> dict[str, str]:
-    jets = inputs.jets if inputs.joined != "pooled" else "global"
-    return {JETS: jets, **{name: name for name in inputs.streams}}

@@ -1,6 +1,7 @@
 """A checkpoint of Salt and its configuration to a run folder of ours."""
 
 import contextlib
+import itertools
 import os
 import re
 import shutil
@@ -104,15 +105,16 @@ def _scaling(model: Model, converted: salts.Converted, state: Mapping[str, np.nd
     def inputs(place: str, part: FieldScaling) -> FieldScaling:
         if not part.fields:
             return part
-        of, numbers = converted.norm[place], []
-        for kind in ("means", "stds"):
+        numbers: dict[str, dict[str, float]] = {"means": {}, "stds": {}}
+        for (of, fields), kind in itertools.product(converted.norms[place].items(), numbers):
             name = f"norm.{of}_{kind}"
-            if name not in state or state[name].shape != (len(part.fields),):
+            if name not in state or state[name].shape != (len(fields),):
                 shape = state[name].shape if name in state else "nothing"
                 raise InputError(f"`{name}` of the checkpoint must have a number for each of the "
-                                 f"{len(part.fields)} inputs; got {shape}")  # fmt: skip
-            numbers.append(state[name].astype(np.float64))
-        return part._replace(mean=numbers[0], std=numbers[1])
+                                 f"{len(fields)} inputs; got {shape}")  # fmt: skip
+            numbers[kind] |= zip(fields, state[name].tolist(), strict=True)
+        mean, std = (np.array([x[field] for field in part.fields]) for x in numbers.values())
+        return part._replace(mean=mean, std=std)
 
     def targets(name: str, part: FieldScaling) -> FieldScaling:
         numbers = [converted.scales[name][field] for field in part.fields]

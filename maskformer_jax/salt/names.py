@@ -7,16 +7,22 @@ from typing import NamedTuple
 import numpy as np
 
 from maskformer_jax.errors import InputError
+from maskformer_jax.salt.network import Inputs
 
-# Module of ours -> of Salt's; the first pattern that fits counts. `{...}` is looked up in `Places`.
+THIRDS = {"query": 0, "key": 1, "value": 2}
+# Module of ours -> of Salt's; of several that fit the first counts that the checkpoint has. `{...}`
+# is looked up in `Places`; `#n` is the linear layer of this number in a Sequential.
 ENCODER, DECODER = r"encoder\.layers\.(\d+)", r"heads\.objects\.decoder"
 LAYER = rf"{DECODER}\.layers\.(\d+)"
 MODULES = [
     (r"embedding\.(\w+)\.network", r"model.init_nets.{net \1}.net.net"),
+    *(
+        (rf"{ENCODER}\.attention\.{word}_norm", rf"model.encoder.layers.\1.attn.fn.{word[0]}_norm")
+        for word in THIRDS
+    ),
     (rf"{ENCODER}\.attention", r"model.encoder.layers.\1.attn.fn"),
-    (rf"{ENCODER}\.feedforward\.hidden", r"model.encoder.layers.\1.dense.fn.in_proj"),
-    (rf"{ENCODER}\.feedforward\.output", r"model.encoder.layers.\1.dense.fn.out_proj"),
     (rf"{ENCODER}\.attended\.norm", r"model.encoder.layers.\1.attn.norm"),
+    (rf"{ENCODER}\.attended\.norm", r"model.encoder.layers.\1.norm"),  # hybrid
     (rf"{ENCODER}\.fed_forward\.norm", r"model.encoder.layers.\1.dense.norm"),
     (r"encoder\.registers", "model.encoder.registers"),
     (r"encoder\.output", "model.encoder.out_proj"),
@@ -28,15 +34,14 @@ MODULES = [
     (rf"{LAYER}\.cross_attention", r"model.mask_decoder.layers.\1.q_ca"),
     (rf"{LAYER}\.self_attention", r"model.mask_decoder.layers.\1.q_sa"),
     (rf"{LAYER}\.update_attention", r"model.mask_decoder.layers.\1.kv_ca"),
-    (rf"{LAYER}\.query_feedforward\.hidden", r"model.mask_decoder.layers.\1.q_dense.in_proj"),
-    (rf"{LAYER}\.query_feedforward\.output", r"model.mask_decoder.layers.\1.q_dense.out_proj"),
-    (
-        rf"{LAYER}\.constituent_feedforward\.hidden",
-        r"model.mask_decoder.layers.\1.kv_dense.in_proj",
-    ),
-    (
-        rf"{LAYER}\.constituent_feedforward\.output",
-        r"model.mask_decoder.layers.\1.kv_dense.out_proj",
+    *(
+        (rf"{ours}feedforward\.{ours_part}", rf"model.{salts}.{part}")
+        for ours, salts in (
+            (rf"{ENCODER}\.", r"encoder.layers.\1.dense.fn"),
+            (rf"{LAYER}\.query_", r"mask_decoder.layers.\1.q_dense"),
+            (rf"{LAYER}\.constituent_", r"mask_decoder.layers.\1.kv_dense"),
+        )
+        for ours_part, part in (("hidden", "in_proj"), ("output", "out_proj"))
     ),
     (rf"{LAYER}\.queries_behind", r"model.mask_decoder.layers.\1.norm1"),
     (rf"{LAYER}\.constituents_behind", r"model.mask_decoder.layers.\1.norm2"),
@@ -44,9 +49,19 @@ MODULES = [
     (rf"{DECODER}\.heads\.mask_token", "model.mask_decoder.mask_net.net"),
     (rf"{DECODER}\.heads\.regression", "model.tasks.{task objects}.net.net"),
     (r"heads\.(.+)\.network", r"model.tasks.{task \1}.net.net"),
+    # TransformerEncoder, which Salt had to 0.11
+    *(
+        (rf"{ENCODER}\.attention\.{word}", rf"model.encoder.layers.\1.mha.linear_{letter}")
+        for word, letter in (("query", "q"), ("key", "k"), ("value", "v"), ("output", "out"))
+    ),
+    (rf"{ENCODER}\.feedforward\.hidden", r"model.encoder.layers.\1.dense.net.#0"),
+    (rf"{ENCODER}\.feedforward\.output", r"model.encoder.layers.\1.dense.net.#1"),
+    (rf"{ENCODER}\.attended\.norm", r"model.encoder.layers.\1.norm1"),
+    (rf"{ENCODER}\.fed_forward\.norm", r"model.encoder.layers.\1.norm2"),
+    (r"encoder\.output", "model.encoder.final_linear"),
+    (r"encoder\.norm", "model.encoder.final_norm"),
 ]
 LEAVES = {"kernel": "weight", "bias": "bias", "scale": "weight"}
-THIRDS = {"query": 0, "key": 1, "value": 2}
 # What a checkpoint holds beside: normalisation, weights of losses, and copies of `mask_net`.
 NO_PARAMETERS = re.compile(
     r"norm\.|model\.encoder\.register_mask$|model\.tasks\.\d+\.loss\."
@@ -60,15 +75,16 @@ class Places(NamedTuple):
     Attributes:
         nets: stream -> number of its initial network.
         tasks: our task -> number of Salt's.
-        jet_inputs: inputs of the jets that stand before those of constituents.
-        pooled: width of the jet that stands before the constituent in heads of streams.
+        jets: inputs of the jets. Where the pooled jet has others than the constituents, our network
+            gives all of them to both, and those that Salt does not have get zeros as weights.
+        width: of a pooled jet without them, which stands first in heads.
         stream_heads: tasks of the constituents of a stream.
     """
 
     nets: Mapping[str, int]
     tasks: Mapping[str, int | None]
-    jet_inputs: int
-    pooled: int
+    jets: Inputs
+    width: int
     stream_heads: frozenset[str]
 
     def of(self, module: str) -> str:
@@ -84,13 +100,18 @@ class Places(NamedTuple):
 
         return re.sub(r"\{(.+?)\}", number, module)
 
-    def leading(self, path: str) -> int:
-        """Rows of a kernel that Salt puts first and we put last."""
-        head = re.fullmatch(r"heads\.(.+)\.network\.layers\.0\.kernel", path)
-        if head and head[1] in self.stream_heads:
-            return self.pooled
-        embedding = re.fullmatch(r"embedding\.\w+\.network\.layers\.0\.kernel", path)
-        return self.jet_inputs if embedding else 0
+    def reads(self, path: str) -> tuple[int, list[str], bool]:
+        """Where a kernel reads a jet: rows before its inputs, these, and whether ours are last."""
+        if head := re.fullmatch(r"heads\.(.+)\.network\.layers\.0\.kernel", path):
+            return self.width, self.jets.last, head[1] in self.stream_heads
+        if re.fullmatch(r"embedding\.\w+\.network\.layers\.0\.kernel", path):
+            return 0, self.jets.attached, True
+        return 0, [], False
+
+    def missing(self, path: str) -> int:
+        """Rows of our kernel that Salt does not have."""
+        _, fields, _ = self.reads(path)
+        return len(self.jets.jet_fields) - len(fields) if fields else 0
 
 
 def convert(
@@ -110,14 +131,15 @@ def convert(
     used, found = set(), {}
     for path, shape in shapes.items():
         name, part = _name(path, state, places)
-        if name not in state and f"{name.removesuffix('bias')}weight" in state:
+        wanted = _of_salt(path, shape, part, places)
+        if name not in state and _of_weight(name) in state:
             found[path] = np.zeros(shape, np.float32)  # a layer without bias
             continue
         if name not in state:
             raise InputError(f"the checkpoint has no parameter `{name}`, which the configuration "
-                             f"asks for in the shape {_of_salt(path, shape, part)}")  # fmt: skip
+                             f"asks for in the shape {wanted}")  # fmt: skip
         used.add(name)
-        value, wanted = state[name], _of_salt(path, shape, part)
+        value = state[name]
         if value.shape != wanted:
             raise InputError(f"the parameter `{name}` has shape {value.shape} in the checkpoint "
                              f"and {wanted} in the configuration")  # fmt: skip
@@ -134,8 +156,24 @@ def convert(
 def _name(path: str, state: Mapping[str, np.ndarray], places: Places) -> tuple[str, int | None]:
     """Name of the parameter in Salt, and which third of it is ours."""
     fits = ((re.match(rf"{ours}(?=\.|$)", path), salt) for ours, salt in MODULES)
-    match, salt = next((match, salt) for match, salt in fits if match)
-    module, rest = places.of(match.expand(salt)), path[match.end() :].lstrip(".")
+    found = [
+        _parameter(places.of(match.expand(salt)), path[match.end() :].lstrip("."), state)
+        for match, salt in fits
+        if match
+    ]
+    return next((x for x in found if _of_weight(x[0]) in state), found[0])
+
+
+def _of_weight(name: str) -> str:
+    """The parameter that a bias stands beside; of another its own name."""
+    return re.sub("bias$", "weight", name)
+
+
+def _parameter(module: str, rest: str, state: Mapping[str, np.ndarray]) -> tuple[str, int | None]:
+    """Name of a parameter of a module of Salt's, by what is left of ours."""
+    if "#" in module:
+        module, number = module.split(".#")
+        module = f"{module}.{_linear(state, module, int(number))}"
     if not rest:
         return module, None
     *inner, leaf = rest.split(".")
@@ -155,9 +193,12 @@ def _linear(state: Mapping[str, np.ndarray], module: str, number: int) -> int:
     return found[number] if number < len(found) else 2 * number
 
 
-def _of_salt(path: str, shape: tuple[int, ...], part: int | None) -> tuple[int, ...]:
+def _of_salt(
+    path: str, shape: tuple[int, ...], part: int | None, places: Places
+) -> tuple[int, ...]:
     """Shape of the parameter in Salt."""
-    shape = shape[::-1] if path.endswith(".kernel") else shape
+    if path.endswith(".kernel"):
+        shape = (shape[1], shape[0] - places.missing(path))
     return shape if part is None else (3 * shape[0], *shape[1:])
 
 
@@ -167,5 +208,10 @@ def _ours(value: np.ndarray, path: str, part: int | None, places: Places) -> np.
         value = np.split(value, 3)[part]
     if not path.endswith(".kernel"):
         return value
-    first = places.leading(path)
-    return np.concatenate([value.T[first:], value.T[:first]])
+    before, fields, is_last = places.reads(path)
+    jet, inputs, rest = np.split(value.T, [before, before + len(fields)])
+    if places.missing(path):
+        inputs, given = np.zeros((len(places.jets.jet_fields), value.shape[0])), inputs
+        inputs[[places.jets.jet_fields.index(x) for x in fields]] = given
+    parts = [rest, jet, inputs] if is_last else [jet, inputs, rest]
+    return np.concatenate(parts, dtype=np.float32)

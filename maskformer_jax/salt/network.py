@@ -1,4 +1,4 @@
-"""Salt's networks as our configuration of one: `model`, and the decoder of objects.
+"""Salt's networks as our configuration of one: `model`.
 
 Of every module the options that change its outputs are known; those of training alone are passed.
 """
@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 from maskformer_jax.errors import InputError
 from maskformer_jax.salt.options import (
-    Module,
     activation,
     entries,
     module,
@@ -21,7 +20,12 @@ from maskformer_jax.salt.options import (
 
 MODEL = "model.model"
 NORMS = {"LayerNorm": ("layer_norm", False), "RMSNorm": ("rms_norm", True)}
+# What is joined to the pooled jet; in capitals up to Salt 0.10.
+GLOBAL = ("global", "GLOBAL")
+POSITIONS = ("pre", "post", "hybrid")
 EPSILON = 1e-5
+# The name that Salt has from 0.12 on, and those that it had before.
+ENCODERS = ("Transformer", "TransformerV2", "TransformerEncoder")
 
 
 class Dense(NamedTuple):
@@ -45,15 +49,29 @@ class Inputs(NamedTuple):
 
     Attributes:
         jets: what Salt calls the global object.
-        jet_fields: inputs of the jets, none where nothing reads them.
+        jet_fields: inputs of the jets, none where nothing reads them: those that are joined to
+            constituents, and behind them others that are joined to the pooled jet alone.
         streams: name -> fields, in the order in which Salt joins the streams.
         joined: what the inputs of the jets are joined to: constituents, pooled or both.
+        norms: what Salt calls the inputs of the jets -> their fields, in its order: those that are
+            joined to constituents, and those that are joined to the pooled jet.
     """
 
     jets: str
     jet_fields: list[str]
     streams: Mapping[str, list[str]]
     joined: str
+    norms: Mapping[str, list[str]]
+
+    @property
+    def attached(self) -> list[str]:
+        """Fields that are joined to constituents."""
+        return self.norms.get(self.jets, [])
+
+    @property
+    def last(self) -> list[str]:
+        """Fields that are joined to the pooled jet."""
+        return next((self.norms[x] for x in GLOBAL if x in self.norms), [])
 
 
 def dense(given: Any, where: str, inputs: int | None = None) -> Dense:
@@ -97,7 +115,7 @@ def read_inputs(nets: list[Any], data: Mapping[str, Any]) -> tuple[Inputs, Dense
     variables = section(data.get("variables"), "data.variables")
     of_jets = names(variables.get(jets), f"data.variables.{jets}")
     for name in variables:
-        if name in ("parameters", "EDGE") or name.startswith("_"):
+        if name in ("parameters", "PARAMETERS", "EDGE") or name.startswith("_"):
             raise InputError(f"`data.variables.{name}`: such inputs are not converted")
     layers, attached, streams = {}, {}, {}
     for number, net in enumerate(nets):
@@ -113,20 +131,17 @@ def read_inputs(nets: list[Any], data: Mapping[str, Any]) -> tuple[Inputs, Dense
         )
         attached[f"{where}.attach_global"], streams[name] = attach, fields
     same({where: layer[:3] for where, layer in layers.items()}, "initial networks")
-    pooled, attach = "global" in variables, same(attached, "attach_global")
+    attach, embedding = same(attached, "attach_global"), next(iter(layers.values()))
     if jets in streams:
         if len(streams) > 1 or attach:
             raise InputError(f"an initial network of {jets} beside others is not converted")
-        return Inputs(jets, of_jets, {}, "constituents"), next(iter(layers.values()))
-    fields = of_jets if attach else []
-    if pooled:
-        last = names(variables["global"], "data.variables.global")
-        if attach and last != fields:
-            raise InputError(f"`data.variables.global` must be as those of {jets}; got {last}")
-        fields = last
+        return Inputs(jets, of_jets, {}, "constituents", {jets: of_jets}), embedding
+    norms = {jets: of_jets} if attach else {}
+    pooled = {x: names(variables[x], f"data.variables.{x}") for x in GLOBAL if x in variables}
     joined = "both" if pooled and attach else "pooled" if pooled else "constituents"
-    inputs = Inputs(jets, fields, streams, joined)
-    return inputs, next(iter(layers.values()))
+    norms |= pooled
+    fields = [*dict.fromkeys(field for part in norms.values() for field in part)]
+    return Inputs(jets, fields, streams, joined, norms), embedding
 
 
 class Encoder(NamedTuple):
@@ -150,8 +165,10 @@ def read_encoder(node: Any, has_decoder: bool) -> Encoder:
         node: of the configuration.
         has_decoder: a decoder of objects follows, to which Salt shows no register.
     """
-    found = module(node, f"{MODEL}.init_args.encoder", "Transformer")
+    found = module(node, f"{MODEL}.init_args.encoder", *ENCODERS)
     where = f"{found.where}.init_args"
+    if found.kind == "TransformerEncoder":
+        return _first_encoder(found.args, where)
     given = options(
         found.args,
         where,
@@ -167,9 +184,9 @@ def read_encoder(node: Any, has_decoder: bool) -> Encoder:
         ("attn_type", "drop_path"),
     )
     norm, kind = given["norm"], given["norm_type"]
-    if norm not in NORMS or kind not in ("pre", "post"):
+    if norm not in NORMS or kind not in POSITIONS:
         raise InputError(f"`{where}` has norm {norm!r} of type {kind!r}, which is not converted; "
-                         f"what is: {', '.join(NORMS)} of type pre or post")  # fmt: skip
+                         f"what is: {', '.join(NORMS)} of type {', '.join(POSITIONS)}")  # fmt: skip
     if has_decoder and not given["drop_registers"]:
         raise InputError(f"`{where}.drop_registers` must be true with a mask decoder; got false")
     heads = options(
@@ -201,71 +218,27 @@ def read_encoder(node: Any, has_decoder: bool) -> Encoder:
     return Encoder(heads["num_heads"], chosen, given["out_dim"] or width)
 
 
-class Decoder(NamedTuple):
-    """The decoder of objects, as ours.
-
-    Attributes:
-        options: of the task, but for losses and objects.
-        classes: with `none`.
-        activation: of its heads.
-        loss: options of Salt's loss.
-    """
-
-    options: dict[str, Any]
-    classes: int
-    activation: Mapping[str, str]
-    loss: Mapping[str, Any]
-
-
-def read_decoder(node: Any, streams: Mapping[str, Any], behind: bool) -> Decoder:
-    """The decoder of objects.
-
-    Args:
-        node: of the configuration.
-        streams: of the network.
-        behind: its layers have norms at their ends, as in Salt since June 2026.
-    """
-    found = module(node, f"{MODEL}.init_args.mask_decoder", "MaskDecoder")
-    where = f"{found.where}.init_args"
-    known = {name: ... for name in ("embed_dim", "num_layers", "md_config", "class_net")}
-    known |= {"mask_net": ..., "num_objects": ..., "loss_config": ..., "aux_loss": False}
-    given = options(found.args, where, {**known, "constituent_name": None}, {}, ("class_weights",))
-    if given["constituent_name"] is None and len(streams) != 1:
-        raise InputError(f"`{where}.constituent_name` must name a stream; got nothing")
-    layers = options(
-        *(given["md_config"], f"{where}.md_config", {"n_heads": ...}),
-        {"mask_attention": True, "bidirectional_ca": True},
+def _first_encoder(args: Mapping[str, Any], where: str) -> Encoder:
+    """`TransformerEncoder`: learnt norms, the last of them before the layer to `out_dim`."""
+    known: dict[str, Any] = {x: ... for x in ("num_layers", "embed_dim", "mha_config")}
+    known |= {"dense_config": ..., "out_dim": 0}
+    only = {"context_dim": 0, "edge_embed_dim": 0, "update_edges": False, "mup": False}
+    given = options(args, where, known, only | {"muP": False})
+    width, inner = whole(given["embed_dim"], f"{where}.embed_dim"), f"{where}.mha_config"
+    heads = options(
+        given["mha_config"], inner, {"num_heads": ..., "attention": ...}, {"out_proj": True}
     )
-    heads = {
-        name: _head(module(given[f"{name}_net"], f"{where}.{name}_net", "Dense"))
-        for name in ("class", "mask")
-    }
-    width = whole(given["embed_dim"], f"{where}.embed_dim")
-    if heads["mask"].outputs != width:
-        raise InputError(f"`{where}.mask_net` must have {width} outputs; got "
-                         f"{heads['mask'].outputs}")  # fmt: skip
-    decoder = {
-        "norms": "behind" if behind else "first",
-        "norm": {"name": "layer_norm", "learnt": True, "epsilon": EPSILON},
-        "num_heads": layers["n_heads"],
-        "feedforward_dim": 2 * width,
-        "gated": False,
-        "activation": "silu",
-        "mask_threshold": 0.9,
-        "scale_masks": False,
-        "dummy": True,
-        "head_widths": {"object_class": heads["class"].hidden, "mask": heads["mask"].hidden},
-    }
+    module(heads["attention"], f"{inner}.attention", "ScaledDotProductAttention")
+    sizes = {"input_size": width, "output_size": width}
+    hidden = dense({**section(given["dense_config"], where), **sizes}, f"{where}.dense_config")
+    if len(hidden.hidden) != 1:
+        raise InputError(f"`{hidden.where}.hidden_layers` must be one; got {hidden.hidden}")
     chosen = {
-        "queries": given["num_objects"],
-        "decoder_layers": given["num_layers"],
-        "decoder": decoder,
-        "auxiliary": given["aux_loss"],
+        "layers": given["num_layers"],
+        "norm": {"name": "layer_norm", "learnt": True, "epsilon": EPSILON},
+        "feedforward_dim": hidden.hidden[0],
+        "activation": hidden.activation,
+        "output_dim": given["out_dim"] or None,
+        "output_norm": "before",
     }
-    loss = section(given["loss_config"], f"{where}.loss_config")
-    functions = {head.where: head.activation for head in heads.values()}
-    return Decoder(chosen, heads["class"].outputs, functions, loss)
-
-
-def _head(found: Module) -> Dense:
-    return dense(found.args, f"{found.where}.init_args")
+    return Encoder(heads["num_heads"], chosen, given["out_dim"] or width)

@@ -1,14 +1,85 @@
 """Salt's decoder of objects and their regression as one task of ours."""
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from maskformer_jax.errors import InputError
-from maskformer_jax.salt.network import Decoder
+from maskformer_jax.salt.network import EPSILON, MODEL, Dense, dense
 from maskformer_jax.salt.options import Module, module, options, section
 from maskformer_jax.salt.tasks import OBJECTS, Tasks, read_head, regression_options
 
 COSTS = {"object_class": "object_class_ce", "mask_ce": "mask_ce", "mask_dice": "mask_dice"}
+
+
+class Decoder(NamedTuple):
+    """The decoder of objects, as ours.
+
+    Attributes:
+        options: of the task, but for losses and objects.
+        classes: with `none`.
+        activation: of its heads.
+        loss: options of Salt's loss.
+    """
+
+    options: dict[str, Any]
+    classes: int
+    activation: Mapping[str, str]
+    loss: Mapping[str, Any]
+
+
+def read_decoder(node: Any, streams: Mapping[str, Any], behind: bool) -> Decoder:
+    """The decoder of objects.
+
+    Args:
+        node: of the configuration.
+        streams: of the network.
+        behind: its layers have norms at their ends, as in Salt since June 2026.
+    """
+    found = module(node, f"{MODEL}.init_args.mask_decoder", "MaskDecoder")
+    where = f"{found.where}.init_args"
+    known = {name: ... for name in ("embed_dim", "num_layers", "md_config", "class_net")}
+    known |= {"mask_net": ..., "num_objects": ..., "loss_config": ..., "aux_loss": False}
+    given = options(found.args, where, {**known, "constituent_name": None}, {}, ("class_weights",))
+    if given["constituent_name"] is None and len(streams) != 1:
+        raise InputError(f"`{where}.constituent_name` must name a stream; got nothing")
+    layers = options(
+        *(given["md_config"], f"{where}.md_config", {"n_heads": ...}),
+        {"mask_attention": True, "bidirectional_ca": True},
+    )
+    heads = {
+        name: _head(module(given[f"{name}_net"], f"{where}.{name}_net", "Dense"))
+        for name in ("class", "mask")
+    }
+    width = whole(given["embed_dim"], f"{where}.embed_dim")
+    if heads["mask"].outputs != width:
+        raise InputError(f"`{where}.mask_net` must have {width} outputs; got "
+                         f"{heads['mask'].outputs}")  # fmt: skip
+    decoder = {
+        "norms": "behind" if behind else "first",
+        "norm": {"name": "layer_norm", "learnt": True, "epsilon": EPSILON},
+        "num_heads": layers["n_heads"],
+        "feedforward_dim": 2 * width,
+        "gated": False,
+        "activation": "silu",
+        "mask_threshold": 0.9,
+        "scale_masks": False,
+        "dummy": True,
+        "head_widths": {"object_class": heads["class"].hidden, "mask": heads["mask"].hidden},
+    }
+    chosen = {
+        "queries": given["num_objects"],
+        "decoder_layers": given["num_layers"],
+        "decoder": decoder,
+        "auxiliary": given["aux_loss"],
+    }
+    loss = section(given["loss_config"], f"{where}.loss_config")
+    functions = {head.where: head.activation for head in heads.values()}
+    return Decoder(chosen, heads["class"].outputs, functions, loss)
+
+
+def _head(found: Module) -> Dense:
+    return dense(found.args, f"{found.where}.init_args")
 
 
 def add_objects(found: Tasks, decoder: Decoder, mf_config: Any) -> None:

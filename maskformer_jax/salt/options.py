@@ -8,21 +8,27 @@ from maskformer_jax.errors import InputError, nearest
 # Last word of a class path -> where Salt and PyTorch have it.
 CLASSES = {
     "SaltModel": ("salt.models", "salt.models.saltmodel"),
-    "Transformer": ("salt.models", "salt.models.transformer"),
     "GlobalAttentionPooling": ("salt.models", "salt.models.pooling"),
     "MaskDecoder": ("salt.models", "salt.models.maskformer"),
     "Dense": ("salt.models", "salt.models.dense"),
-    "ClassificationTask": ("salt.models", "salt.models.task"),
-    "RegressionTask": ("salt.models", "salt.models.task"),
-    "VertexingTask": ("salt.models", "salt.models.task"),
+    "ScaledDotProductAttention": ("salt.models", "salt.models.attention"),
+    "TransformerV2": ("salt.models", "salt.models.transformer_v2"),
+    **dict.fromkeys(
+        ("Transformer", "TransformerEncoder"), ("salt.models", "salt.models.transformer")
+    ),
+    **dict.fromkeys(
+        ("ClassificationTask", "RegressionTask", "GaussianRegressionTask", "VertexingTask"),
+        ("salt.models", "salt.models.task"),
+    ),
     "RegressionTargetScaler": ("salt.utils.scalers",),
     "ModuleList": ("torch.nn", "torch.nn.modules.container"),
-    "CrossEntropyLoss": ("torch.nn", "torch.nn.modules.loss"),
-    "BCEWithLogitsLoss": ("torch.nn", "torch.nn.modules.loss"),
-    "L1Loss": ("torch.nn", "torch.nn.modules.loss"),
-    "MSELoss": ("torch.nn", "torch.nn.modules.loss"),
-    "HuberLoss": ("torch.nn", "torch.nn.modules.loss"),
-    "SmoothL1Loss": ("torch.nn", "torch.nn.modules.loss"),
+    **dict.fromkeys(
+        (
+            *("CrossEntropyLoss", "BCEWithLogitsLoss", "GaussianNLLLoss"),
+            *("L1Loss", "MSELoss", "HuberLoss", "SmoothL1Loss"),
+        ),
+        ("torch.nn", "torch.nn.modules.loss"),
+    ),
 }
 ACTIVATIONS = {"ReLU": "relu", "SiLU": "silu", "Mish": "mish"}
 

@@ -87,7 +87,7 @@ def read_tasks(
     modules = entries(module(node, where, "ModuleList").args.get("modules"), f"{where}.modules")
     found = Tasks()
     for number, entry in enumerate(modules):
-        kinds = ("ClassificationTask", "RegressionTask", "VertexingTask")
+        kinds = ("ClassificationTask", "RegressionTask", "GaussianRegressionTask", "VertexingTask")
         task = module(entry, f"{where}.init_args.modules.{number}", *kinds)
         place = task.args.get("input_name")
         if place == OBJECTS and has_objects and task.kind == "RegressionTask":
@@ -99,7 +99,7 @@ def read_tasks(
                              f"what is: {', '.join([inputs.jets, *inputs.streams])}")  # fmt: skip
         if task.kind == "VertexingTask":
             name = _vertexing(found, task, of)
-        elif task.kind == "RegressionTask":
+        elif task.kind.endswith("RegressionTask"):
             name = _regression(found, task, of)
         else:
             weights = class_weights.get(number)
@@ -174,27 +174,32 @@ def regression_options(task: Module) -> tuple[dict[str, Any], list[str]]:
 
 def _regression(found: Tasks, task: Module, of: str) -> str:
     where, (given, targets) = f"{task.where}.init_args", regression_options(task)
-    head, loss = read_head(found, task, given), module(given["loss"], f"{where}.loss", *REGRESSIONS)
+    is_gaussian = task.kind == "GaussianRegressionTask"
+    losses = ("GaussianNLLLoss",) if is_gaussian else tuple(REGRESSIONS)
+    head, loss = read_head(found, task, given), module(given["loss"], f"{where}.loss", *losses)
     if given["scaler"] is not None:
         raise InputError(f"`{where}.scaler` is not converted but for objects")
     divided = names(given["target_denominators"], f"{where}.target_denominators")
     norm = section(given["norm_params"] or {}, f"{where}.norm_params")
     means, stds = (entries(norm.get(key), f"{where}.norm_params.{key}") for key in ("mean", "std"))
     numbers = list(zip(means, stds, strict=False)) or [(0.0, 1.0)] * len(targets)
-    if len(numbers) != len(targets) or head.outputs != len(targets):
+    if len(numbers) != len(targets) or head.outputs != (1 + is_gaussian) * len(targets):
         raise InputError(f"`{where}` must have an output, a mean and a std for each of {targets}")
     chosen = {
         "kind": "regression",
         "of": of,
         "targets": {target: {} for target in targets},
         "denominators": dict(zip(targets, divided, strict=True)) if divided else {},
-        "loss": REGRESSIONS[loss.kind],
+        "loss": "gaussian" if is_gaussian else REGRESSIONS[loss.kind],
+        **({"spread": "variance"} if is_gaussian else {}),
         "nan": "ignore",
         "head_widths": head.hidden,
     }
     if given["sample_weight"] is not None:
         chosen["sample_weight"] = found.label(of, given["sample_weight"])
     name = _added(found, given, chosen)
+    if given["custom_output_names"] is not None:
+        found.notes.append(f"names of the outputs of {name}: those of its targets")
     found.scales[name] = dict(zip(targets, numbers, strict=True))
     return name
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -43,6 +44,8 @@ class RegressionConfig:
         denominators: field -> field of the same dataset by which it is divided first.
         loss: mean over the targets of l1: |x - t|; l2: (x - t)^2; huber: quadratic up to 1; or
             gaussian: -log of a normal density whose mean and standard deviation are predicted.
+        spread: what `gaussian` predicts beside the mean: `log_std`, the logarithm of the standard
+            deviation, or `variance`, which is its softplus, as in Salt.
         nan: a target that is NaN is an `error`, or left out of the loss (`ignore`).
         sample_weight: label of the weights of the entries in the loss; none: 1.
         head_widths: hidden layers; none: those of the model.
@@ -55,6 +58,7 @@ class RegressionConfig:
     )
     denominators: dict[str, str] = field(default_factory=dict)
     loss: Literal["l1", "l2", "huber", "gaussian"] = "l1"
+    spread: Literal["log_std", "variance"] = "log_std"
     nan: Literal["error", "ignore"] = "error"
     sample_weight: str | None = None
     head_widths: list[int] | None = None
@@ -68,24 +72,29 @@ class RegressionConfig:
 
 
 def gaussian_loss(
-    output: Float[Array, "... X"], target: Float[Array, "... R"]
+    output: Float[Array, "... X"], target: Float[Array, "... R"], spread: str = "log_std"
 ) -> Float[Array, "... R"]:
     """(t - m)^2 / (2 s^2) + log s, the negative logarithm of a normal density up to a constant.
 
     Args:
-        output: means m, then logarithms of the standard deviations s, cut to `LOG_STD_RANGE`;
-            X = 2R.
+        output: means m, then what the standard deviations s are made of by `split`; X = 2R.
         target: t.
+        spread: of the configuration.
 
     Source: Nix, Weigend 1994.
     """
-    mean, log_std = split(output)
+    mean, log_std = split(output, spread)
     return 0.5 * jnp.square((target - mean) * jnp.exp(-log_std)) + log_std
 
 
-def split(output: Float[Array, "... X"]) -> tuple[Float[Array, "... R"], Float[Array, "... R"]]:
-    """Mean and logarithm of the standard deviation."""
+def split(
+    output: Float[Array, "... X"], spread: str
+) -> tuple[Float[Array, "... R"], Float[Array, "... R"]]:
+    """Mean, and logarithm of the standard deviation within `LOG_STD_RANGE`."""
     mean, log_std = jnp.split(output, 2, axis=-1)
+    if spread == "variance":
+        # Below, the softplus and its derivative would be zero in float32.
+        log_std = 0.5 * jnp.log(jax.nn.softplus(jnp.maximum(log_std, 4 * LOG_STD_RANGE[0])))
     return mean, jnp.clip(log_std, *LOG_STD_RANGE)
 
 
@@ -122,7 +131,7 @@ def build(name: str, options: RegressionConfig, context: Context) -> Task:
         # A NaN that is only masked in the loss would come back in its derivative.
         target = jnp.where(there, target, 0.0)
         if is_gaussian:
-            loss = gaussian_loss(output, target)
+            loss = gaussian_loss(output, target, options.spread)
         else:
             loss = LOSSES[options.loss](output - target)
         weight = jnp.asarray(weights_of(options.sample_weight, options.of, batch, labels, context))
@@ -133,7 +142,7 @@ def build(name: str, options: RegressionConfig, context: Context) -> Task:
         output = output.astype(jnp.float32)
         if not is_gaussian:
             return {"values": output}
-        mean, log_std = split(output)
+        mean, log_std = split(output, options.spread)
         return {"values": mean, "std": jnp.exp(log_std)}
 
     def count(output: Float[Array, "... X"], batch: Batch, labels: Labels) -> dict[str, Array]:

@@ -270,6 +270,10 @@ BAD = [
         for part in ("data", "training")
     ),
     (
+        ["export", "--peers", "--peer_python", "/none/python"],
+        r"`--peers`: /none/python can't import salt, torchjd, onnx, pandas; make a Python that can",
+    ),
+    (
         ["data", "--model", "quickstart", "--jets", "5", "--peers"],
         r"`--jets` must be at least 500, a batch; got 5",
     ),

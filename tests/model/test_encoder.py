@@ -63,21 +63,25 @@ def normed(x, name, epsilon):
 
 
 @pytest.mark.parametrize("learnt", [False, True])
-@pytest.mark.parametrize("post_norm", [False, True])
+@pytest.mark.parametrize("position", ["pre", "post", "hybrid"])
 @pytest.mark.parametrize("name", ["layer_norm", "rms_norm"])
-def test_norms_stand_before_the_layers_or_behind_the_sums(name, post_norm, learnt):
-    style = Style(norm=name, post_norm=post_norm, learnt_norm=learnt, epsilon=0.1)
+def test_norms_stand_before_the_layers_or_behind_the_sums(name, position, learnt):
+    style = Style(norm=name, position=position, learnt_norm=learnt, epsilon=0.1)
     layer = EncoderLayer(4, 2, 6, style, nnx.Rngs(0))
     x = jnp.asarray(np.random.default_rng(1).normal(size=(1, 3, 4)), jnp.float32)
     every = jnp.ones((1, 1, 3), bool)
 
     def residual(x, layer):
-        if post_norm:
+        is_attention = layer is not feedforward
+        if position == "post" or (position == "hybrid" and is_attention):
             return normed(x + layer(x), name, 0.1)
-        return x + layer(jnp.asarray(normed(x, name, 0.1), jnp.float32))
+        if position == "pre":
+            return x + layer(jnp.asarray(normed(x, name, 0.1), jnp.float32))
+        return x + layer(x)
 
+    feedforward = layer.feedforward
     expected = residual(x, lambda x: layer.attention(x, x, every))
-    expected = residual(jnp.asarray(expected, jnp.float32), layer.feedforward)
+    expected = residual(jnp.asarray(expected, jnp.float32), feedforward)
     np.testing.assert_allclose(layer(x, every, None), expected, atol=1e-5)
     has_weights = bool(jax.tree.leaves(nnx.state(layer.attended)))
     assert has_weights == learnt

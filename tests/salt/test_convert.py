@@ -1,20 +1,28 @@
-"""Networks of converted checkpoints say what Salt says; `record.py` recorded it."""
+"""Converted checkpoints, and their ONNX files, say what Salt and its own say (`record.py`)."""
 
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import h5py
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from variants import VARIANTS
 
 from maskformer_jax.data import JetFile, read_sequential
 from maskformer_jax.data.packing import plan_layout
 from maskformer_jax.evaluation.trained import load_run
+from maskformer_jax.export.run import Options, exported_of, onnx_of, output_names, session
 from maskformer_jax.salt.convert import convert
 from maskformer_jax.training.batches import used_parts
 
 RECORDED = Path(__file__).with_name("recorded")
-NETWORKS = ("gn2", "maskformer", "maskformer_main", "streams", "dips", "dl1")
+NETWORKS = (
+    *("gn2", "maskformer", "maskformer_main", "streams", "dips", "dl1", "hybrid", "gn2_011"),
+)
 
 
 def write_file(path, recorded, variables):
@@ -29,14 +37,30 @@ def write_file(path, recorded, variables):
             file[place] = table
 
 
-@pytest.fixture(scope="module", params=NETWORKS)
+@pytest.fixture(scope="module")
+def variants(tmp_path_factory):
+    """Folder of all `VARIANTS`, made and recorded now."""
+    python = os.environ.get("PEERS_PYTHON", ".peers/bin/python")
+    if shutil.which(python) is None:
+        pytest.skip(f"no Salt: benchmarks/peers.sh makes {python}, PEERS_PYTHON names another")
+    folder = tmp_path_factory.mktemp("variants")
+    command = [python, "-m", "tests.salt.record", "--variants", str(folder)]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(
+    scope="module",
+    params=[*NETWORKS, *(pytest.param(x, marks=pytest.mark.campaign) for x in VARIANTS)],
+)
 def network(request, tmp_path_factory):
     """A converted run, its jets in a file, and what Salt says of them."""
     name, folder = request.param, tmp_path_factory.mktemp(request.param)
-    paths = RECORDED / f"{name}.ckpt", RECORDED / f"{name}.yaml"
+    recorded = RECORDED if name in NETWORKS else request.getfixturevalue("variants")
+    paths = recorded / f"{name}.ckpt", recorded / f"{name}.yaml"
     assert convert(*paths, folder / "run", {}) == []
     trained = load_run(folder / "run")
-    with np.load(RECORDED / f"{name}.npz") as file:
+    with np.load(recorded / f"{name}.npz") as file:
         recorded = dict(file)
     data = trained.config.data
     variables = {"jets": data.jets.inputs} | {x: y.inputs for x, y in data.streams.items()}
@@ -125,6 +149,14 @@ def test_outputs_are_those_of_salt(network, packed):
             if task.options.kind == "objects":
                 check_objects(output, batch, "tracks", places, expected)
                 continue
+            if task.options.kind == "regression":
+                close(output[places.real], wanted[places.jets[places.real]])
+                if task.options.loss == "gaussian":
+                    std = task.predict(*jax.tree.map(jnp.asarray, (output, batch)), {})["std"]
+                    std = np.asarray(std) * trained.scaling.targets[task.name].std
+                    wanted = expected[f"{task.name}_stddev"]
+                    close(std[places.real], wanted[places.jets[places.real]])
+                continue
             of = trained.config.data.labels[task.options.label].of
             if task.options.kind == "edges":
                 edges += check_edges(output, batch, of, places, wanted)
@@ -136,3 +168,31 @@ def test_outputs_are_those_of_salt(network, packed):
     assert sorted(seen) == list(range(len(recorded["jets"])))
     if "track_vertexing" in expected:
         assert 2 * edges == np.isfinite(expected["track_vertexing"]).sum()
+
+
+def test_an_exported_network_says_what_the_file_of_salt_says(network):
+    trained, _, recorded = network
+    wanted = {x.removeprefix("onnx/"): y for x, y in recorded.items() if x.startswith("onnx/")}
+    if not wanted:
+        pytest.skip("Salt can't export it")
+    # Of objects Salt's file says wrong things, or nothing.
+    tasks = [task.name for task in trained.model.tasks if task.options.kind != "objects"]
+    exported = exported_of(trained, Options(tasks=[x for x in tasks if x != "flow_origin"]))
+    names = output_names(exported, "Salt", ())
+    assert {*names.values()} == wanted.keys()
+    run = session(onnx_of(exported, trained.config, names, "Salt"))
+    for jet in range(len(recorded["jets"])):
+        valid = {x: recorded[f"{x}_valid"][jet] for x in trained.config.data.streams}
+        given = {
+            x.name: recorded[x.place][[jet]]
+            if x.place == "jets"
+            else recorded[x.place][jet][valid[x.place]]
+            for x in exported.inputs
+        }
+        for name, found in run(given).items():
+            values = wanted[name][jet]
+            if values.ndim:
+                np.testing.assert_array_equal(found, values[: len(found)])
+                assert (values[len(found) :] == -128).all()
+            else:
+                np.testing.assert_allclose(found, values, rtol=0, atol=2e-6)

@@ -30,16 +30,35 @@ def change(tree, path, value):
     tree[int(last) if isinstance(tree, list) else last] = value
 
 
+ENCODER = f"{ARGS}.encoder.init_args"
 TASK = f"{ARGS}.tasks.init_args.modules.0"
 # Network, dotted path, value -> what the message names.
 CHANGES = {
     "another class": ("gn2", f"{ARGS}.encoder.class_path", "salt.models.ParT", "salt.models.ParT"),
     "a class of another module": ("gn2", f"{TASK}.class_path", "os.ClassificationTask", "os.Class"),
-    "scaled layers": ("gn2", f"{ARGS}.encoder.init_args.ls_init", 0.1, "ls_init"),
+    "cross attention": ("gn2", f"{ARGS}.encoder.class_path",
+                        "salt.models.TransformerCrossAttentionEncoder", "TransformerCross"),
+    "another attention": ("gn2_011", f"{ENCODER}.mha_config.attention.class_path",
+                          "salt.models.GATv2Attention", "GATv2Attention"),
+    "no output of the attention": ("gn2_011", f"{ENCODER}.mha_config.out_proj", False,
+                                   "mha_config.out_proj"),
+    "no feed-forward layer": ("gn2_011", f"{ENCODER}.dense_config", None, "dense_c"),
+    "norms of queries": ("gn2", f"{ENCODER}.attn_kwargs.do_qk_norm", True, "do_qk"),
+    "several dense layers": ("gn2", f"{ENCODER}.num_dense", 2, "num_dense"),
+    "no last norm": ("gn2", f"{ENCODER}.do_final_norm", False, "do_final_norm"),
+    "edges of the encoder": ("gn2", f"{ENCODER}.edge_embed_dim", 8, "edge_embed_dim"),
+    "muP": ("gn2", f"{ENCODER}.mup", True, "encoder.init_args.mup"),
+    "positions": ("gn2", f"{ARGS}.init_nets.0.pos_enc", {"dim": 8}, "init_nets.0.pos_enc"),
+    "featurewise": ("gn2", f"{ARGS}.featurewise_nets", [{}], "featurewise_nets"),
+    "binary": ("gn2", f"{TASK}.init_args.loss.class_path", "torch.nn.BCEWithLogitsLoss", "BCEWith"),
+    "a mixture": ("gn2", f"{TASK}.class_path", "salt.models.MixtureDensityTask", "MixtureDensity"),
+    "a scaler of jets": ("hybrid", f"{ARGS}.tasks.init_args.modules.3.init_args.scaler",
+                         {"class_path": "salt.utils.scalers.RegressionTargetScaler"}, "scaler"),
+    "scaled layers": ("gn2", f"{ENCODER}.ls_init", 0.1, "ls_init"),
     "an activation": ("gn2", f"{ARGS}.init_nets.0.dense_config.activation", "GELU", "'GELU'"),
-    "an option": ("gn2", f"{ARGS}.encoder.init_args.numlayers", 2, "num_layers"),
+    "an option": ("gn2", f"{ENCODER}.numlayers", 2, "num_layers"),
     "edges": ("gn2", f"{ARGS}.edge_init_nets", [{}], "edge_init_nets"),
-    "parameters": ("gn2", "data.variables.parameters", ["mass"], "data.variables.parameters"),
+    "parameters": ("gn2", "data.variables.PARAMETERS", ["mass"], "data.variables.PARAMETERS"),
     "selections": ("gn2", "data.selections", {"tracks": []}, "data.selections"),
     "no classes": ("gn2", f"{TASK}.init_args.class_names", None, "--classes jets_classification"),
     "no masks": ("maskformer", f"{ARGS}.mask_decoder.init_args.md_config.mask_attention", False,
@@ -48,7 +67,7 @@ CHANGES = {
                   "NodeQueryGAP"),
     "a scaler": ("maskformer", f"{ARGS}.tasks.init_args.modules.1.init_args.scaler.init_args."
                  "scales.pt.op", "exp", "scaler.pt"),
-    "another width": ("gn2", f"{ARGS}.encoder.init_args.dense_kwargs.hidden_dim", "wide", "hidden"),
+    "another width": ("gn2", f"{ENCODER}.dense_kwargs.hidden_dim", "wide", "hidden"),
     "no model": ("gn2", "model", 3, "`model`"),
 }  # fmt: skip
 

@@ -15,6 +15,9 @@ LOSSES = {
     "huber": lambda x, t: (x - t) ** 2 / 2 if abs(x - t) < 1 else abs(x - t) - 0.5,
     # A normal density without its constant.
     "gaussian": lambda m, t, log_std: -norm.logpdf(t, m, np.exp(log_std)) - np.log(2 * np.pi) / 2,
+    "gaussian, spread: variance": lambda m, t, x: (
+        -norm.logpdf(t, m, np.sqrt(np.log1p(np.exp(x)))) - np.log(2 * np.pi) / 2
+    ),
 }
 
 
@@ -50,7 +53,7 @@ def case(make_batch, of, width):
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_loss_is_the_mean_of_its_definition(loss, weighted, of, tiny_with, make_batch):
-    batch, real, output, target = case(make_batch, of, 4 if loss == "gaussian" else 2)
+    batch, real, output, target = case(make_batch, of, 4 if "gaussian" in loss else 2)
     more = ["--data.labels.weight={of: jets, field: w}", "--tasks.slope.sample_weight=weight"]
     task = task_of(tiny_with, of, loss, *(more if weighted else []))
     labels = {"slope": target, "weight": jnp.asarray([0.5, 3.0, 1.0, 0.0, 7.0])}
@@ -58,7 +61,7 @@ def test_loss_is_the_mean_of_its_definition(loss, weighted, of, tiny_with, make_
     for *where, r in np.argwhere(real[..., None] & ~np.isnan(target)):
         x, t = np.asarray(output[*where], np.float64), float(target[*where, r])
         weight = float(labels["weight"][where[0]]) / 2 if weighted else 0.5
-        total += weight * LOSSES[loss](x[r], t, *x[r + 2 :][: loss == "gaussian"])
+        total += weight * LOSSES[loss](x[r], t, *x[r + 2 :][: "gaussian" in loss])
         count += weight
     found, gradient = jax.value_and_grad(lambda x: task.terms(x, batch, labels)[0].total)(output)
     np.testing.assert_allclose(found, total, rtol=2e-5)
