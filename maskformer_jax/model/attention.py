@@ -67,6 +67,7 @@ class MultiHeadAttention(nnx.Module):
         queries: Float[Array, "B S E"],
         keys: Float[Array, "B T E"],
         mask: Bool[Array, "B #S T"] | None = None,
+        bias: Float[Array, "B H S T"] | None = None,
     ) -> Float[Array, "B S E"]:
         def heads(x: Float[Array, "B N E"]) -> Float[Array, "B H N D"]:
             return x.reshape(*x.shape[:2], self.num_heads, -1).swapaxes(1, 2)
@@ -74,6 +75,8 @@ class MultiHeadAttention(nnx.Module):
         q, k, v = heads(self.query(queries)), heads(self.key(keys)), heads(self.value(keys))
         q = q / jnp.sqrt(jnp.asarray(q.shape[-1], q.dtype))
         logits = jnp.matmul(q, k.swapaxes(2, 3), preferred_element_type=jnp.float32)
+        if bias is not None:
+            logits = logits + bias
         if mask is not None:
             logits = logits + jnp.where(mask, 0.0, NEVER)[:, None]
         weights = jnp.exp(logits - lax.stop_gradient(logits.max(-1, keepdims=True)))
