@@ -37,7 +37,7 @@ class AdamWConfig:
 
 @dataclass(frozen=True)
 class MuonConfig:
-    """Muon for matrices, with updates of the size of Adam's; AdamW for all else.
+    """Muon for matrices, with updates of the size of Adam's; NAdamW for all else.
 
     Momentum, made orthogonal by Newton-Schulz iterations: Jordan et al. (2024); the size of the
     updates: arXiv 2502.16982, equation 4.
