@@ -116,14 +116,8 @@ class Network(nnx.Module):
         self.embedding = nnx.Dict(embeddings or {JETS: embedding(JETS, num_jet_inputs, ())})
         encodes = bool(inputs and model.encoder.layers)
         self.encoder = _encoder(model, style, rngs_of("encoder")) if encodes else None
-        self.pairs = dict(pairs) if encodes else {}
         sizes = (model.encoder.layers, model.num_heads, style)
-        self.pair_bias = nnx.Dict(
-            {
-                stream: PairBias(len(index), *sizes, rngs_of(f"pairs.{stream}"))
-                for stream, index in self.pairs.items()
-            }
-        )
+        self.pairs = PairBias(pairs, *sizes, rngs_of) if encodes and pairs else None
         after = widths_of(model, num_jet_inputs, len(inputs)).constituent
         pool = POOLINGS[model.pooling.name]
         self.pooling = pool(after, style, rngs_of("pooling")) if inputs else None
@@ -150,7 +144,7 @@ class Network(nnx.Module):
         embedded = [self._embed(stream, batch, jets, own[stream]) for stream in self.order]
         states, of_jet = _joined(embedded, 1), _joined([own[x] for x in self.order], 2)
         if self.encoder is not None:
-            bias = self._pair_bias(batch)
+            bias = None if self.pairs is None else self.pairs(batch, self.order)
             states, of_jet = self.encoder(states, of_jet, batch.jet_valid, key, bias)
         number = sum(own[stream].shape[-1] for stream in self.order)
         last = None if self.pool_registers else number
@@ -171,21 +165,6 @@ class Network(nnx.Module):
         if self.to_constituents:
             values = jnp.concatenate([values, to_constituents(jets, own)], axis=-1)
         return self.embedding[stream](values)
-
-    def _pair_bias(self, batch: Batch) -> Float[Array, "K N H L L"] | None:
-        """The blocks of the streams that are compared, on the diagonal; none without any."""
-        if not self.pairs:
-            return None
-        blocks, begin = [], 0
-        total = sum(batch.streams[stream].values.shape[1] for stream in self.order)
-        for stream in self.order:
-            values = batch.streams[stream].values
-            if stream in self.pairs:
-                block = self.pair_bias[stream](values[..., list(self.pairs[stream])])
-                around = (begin, total - begin - values.shape[1])
-                blocks.append(jnp.pad(block, (*[(0, 0)] * 3, around, around)))
-            begin += values.shape[1]
-        return sum(blocks)
 
 
 def _joined(arrays: list[Array], axis: int) -> Array:

@@ -3,11 +3,14 @@
 Pairwise inputs as a bias of the attention: Particle Transformer, arXiv 2202.03772, Section 3.
 """
 
+from collections.abc import Callable, Mapping, Sequence
+
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
 from maskformer_jax.model.layers import Dense, Style
+from maskformer_jax.types import Batch
 
 HIDDEN_WIDTHS = (16, 16)
 # Differences below this fraction of the spread of an input are not told apart.
@@ -22,27 +25,49 @@ def differences(values: Float[Array, "N L P"]) -> Float[Array, "N L L R"]:
 
 
 class PairBias(nnx.Module):
-    """A term for every head of every layer, zero at the start.
+    """A term for every head of every layer, zero at the start; each stream has its own network.
 
     Args:
-        num_inputs: inputs P of a constituent that are compared.
-        num_layers: of the encoder.
-        num_heads: attention heads.
+        inputs: stream -> its inputs that are compared.
+        num_layers: K of the encoder.
+        num_heads: attention heads H.
         style: of the network.
-        rngs: source of the initial parameters.
+        rngs_of: name of a part -> source of its initial parameters.
     """
 
     def __init__(
-        self, num_inputs: int, num_layers: int, num_heads: int, style: Style, rngs: nnx.Rngs
+        self,
+        inputs: Mapping[str, tuple[int, ...]],
+        num_layers: int,
+        num_heads: int,
+        style: Style,
+        rngs_of: Callable[[str], nnx.Rngs],
     ):
-        self.num_layers = num_layers
+        self.inputs, self.num_layers = dict(inputs), num_layers
         style = style._replace(head_dropout=0.0)
-        self.network = Dense(2 * num_inputs, HIDDEN_WIDTHS, num_layers * num_heads, style, rngs)
-        self.network.layers[-1].kernel[...] = jnp.zeros_like(self.network.layers[-1].kernel[...])
 
-    def __call__(self, values: Float[Array, "N L P"]) -> Float[Array, "K N H L L"]:
-        """Terms of each of the K layers."""
-        found = self.network(differences(values))
-        num_rows, length = values.shape[:2]
-        found = found.reshape(num_rows, length, length, self.num_layers, -1)
+        def network(stream: str) -> Dense:
+            sizes = (2 * len(inputs[stream]), HIDDEN_WIDTHS, num_layers * num_heads)
+            made = Dense(*sizes, style, rngs_of(f"pairs.{stream}"))
+            last = made.layers[-1].kernel
+            last[...] = jnp.zeros_like(last[...])
+            return made
+
+        self.networks = nnx.Dict({stream: network(stream) for stream in inputs})
+
+    def __call__(self, batch: Batch, order: Sequence[str]) -> Float[Array, "K N H L L"]:
+        """Terms of all constituents of a row, joined in this order; zero between two streams."""
+        widths = [batch.streams[stream].values.shape[1] for stream in order]
+        terms, begin = jnp.zeros(()), 0
+        for stream, width in zip(order, widths, strict=True):
+            if stream in self.inputs:
+                around = (begin, sum(widths) - begin - width)
+                own = self._of_stream(stream, batch.streams[stream].values)
+                terms += jnp.pad(own, (*[(0, 0)] * 3, around, around))
+            begin += width
+        return terms
+
+    def _of_stream(self, stream: str, values: Float[Array, "N L F"]) -> Float[Array, "K N H L L"]:
+        found = self.networks[stream](differences(values[..., list(self.inputs[stream])]))
+        found = found.reshape(*found.shape[:3], self.num_layers, -1)
         return jnp.transpose(found, (3, 0, 4, 1, 2))
