@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import optax
+import optax.contrib
 
 from maskformer_jax.configuration import chosen_by
 from maskformer_jax.errors import check
@@ -32,6 +33,35 @@ class AdamWConfig:
             value = getattr(self, beta)
             check(0 <= value < 1, beta, "be in [0, 1)", value)
         check(self.eps > 0, "eps", "be positive", self.eps)
+
+
+@dataclass(frozen=True)
+class MuonConfig:
+    """Muon for matrices, with updates of the size of Adam's; NAdamW for all else.
+
+    Momentum, made orthogonal by Newton-Schulz iterations: Jordan et al. (2024); the size of the
+    updates: arXiv 2502.16982, equation 4.
+
+    Attributes:
+        weight_decay: in units of the learning rate.
+        beta: decay of the mean of the gradients of matrices.
+        b1: as of AdamW.
+        b2: as of AdamW.
+        rms: root of the mean square of an update of a matrix, in units of the learning rate.
+    """
+
+    weight_decay: float = 1e-5
+    beta: float = 0.95
+    b1: float = 0.9
+    b2: float = 0.999
+    rms: float = 0.2
+
+    def __post_init__(self):
+        check(self.weight_decay >= 0, "weight_decay", "be at least 0", self.weight_decay)
+        for beta in ("beta", "b1", "b2"):
+            value = getattr(self, beta)
+            check(0 <= value < 1, beta, "be in [0, 1)", value)
+        check(self.rms > 0, "rms", "be positive", self.rms)
 
 
 @dataclass(frozen=True)
@@ -130,6 +160,19 @@ def adamw(rate: optax.Schedule, options: AdamWConfig) -> optax.GradientTransform
     return optax.adamw(rate, options.b1, options.b2, options.eps, weight_decay=options.weight_decay)
 
 
+def muon(rate: optax.Schedule, options: MuonConfig) -> optax.GradientTransformation:
+    """Muon with this learning rate, which is AdamW's too."""
+    return optax.contrib.muon(
+        rate,
+        beta=options.beta,
+        weight_decay=options.weight_decay,
+        adam_b1=options.b1,
+        adam_b2=options.b2,
+        adam_weight_decay=options.weight_decay,
+        consistent_rms=options.rms,
+    )
+
+
 class Choice(NamedTuple):
     """An entry of a table.
 
@@ -142,7 +185,7 @@ class Choice(NamedTuple):
     build: Callable[..., Any]
 
 
-OPTIMISERS = {"adamw": Choice(AdamWConfig, adamw)}
+OPTIMISERS = {"adamw": Choice(AdamWConfig, adamw), "muon": Choice(MuonConfig, muon)}
 SCHEDULES = {
     "one_cycle": Choice(OneCycleConfig, one_cycle),
     "cosine": Choice(CosineConfig, cosine),

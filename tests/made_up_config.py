@@ -31,6 +31,7 @@ model:
   encoder:
     layers: 2
     registers: 2
+    pairs: {tracks: [x, "y"], flow: ["y"]}
     gated: true
     norm: {name: rms_norm}
     norm_position: post

@@ -11,6 +11,7 @@ from maskformer_jax.build import build, build_tasks
 from maskformer_jax.config import Config
 from maskformer_jax.data.config import TransformConfig
 from maskformer_jax.errors import InputError
+from maskformer_jax.optimisers import OPTIMISERS, SCHEDULES
 from maskformer_jax.training import method
 from maskformer_jax.weighting import METHODS
 
@@ -102,6 +103,16 @@ def test_saved_and_printed_configurations_read_back_the_same(argv, tmp_path, cap
     assert caught.value.code == 0
     printed = write(tmp_path / "printed.yaml", capsys.readouterr().out)
     assert configuration.load([printed]) == config
+
+
+@pytest.mark.parametrize(
+    "path,name",
+    [("schedule", "constant"), ("schedule", "cosine"), ("optimiser", "muon")],
+)
+def test_a_name_alone_brings_the_defaults_of_its_own_options(path, name):
+    table = {"schedule": SCHEDULES, "optimiser": OPTIMISERS}[path]
+    config = configuration.load([QUICKSTART, f"--training.{path}.name={name}"])
+    assert getattr(config.training, path).options == table[name].options()
 
 
 def test_saved_configuration_names_every_field(tmp_path):
@@ -236,7 +247,10 @@ BROKEN = [
     ("training.seed=-1", "`training.seed` must be at least 0; got -1"),
     ("training.max_gradient_norm=0", "`training.max_gradient_norm` must be positive; got 0.0"),
     ("training.monitor=loss", "`training.monitor` must start with `val/`; got 'loss'"),
-    ("training.optimiser.name=adam", "`training.optimiser.name` must be one of adamw; got 'adam'"),
+    (
+        "training.optimiser.name=adam",
+        "`training.optimiser.name` must be one of adamw, muon; got 'adam'",
+    ),
     ("training.optimiser.options.weight_decay=-1", "weight_decay` must be at least 0; got -1.0"),
     ("training.optimiser.options.b2=1", "`training.optimiser.options.b2` must be in [0, 1)"),
     ("training.schedule.name=onecycle", "cosine, constant; got 'onecycle'; did you mean `one_cyc"),

@@ -11,6 +11,7 @@ from maskformer_jax.optimisers import (
     AdamWConfig,
     ConstantConfig,
     CosineConfig,
+    MuonConfig,
     OneCycleConfig,
     OptimiserConfig,
     ScheduleConfig,
@@ -116,6 +117,24 @@ def test_first_step_of_adam_has_the_size_of_the_learning_rate():
     gradient = {"a": jnp.asarray([5.0, -0.2])}
     found, _ = run(0.0, constant(1e-3), [gradient], {"a": jnp.zeros(2)})
     np.testing.assert_allclose(found["a"], [-1e-3, 1e-3], rtol=1e-4)
+
+
+def test_an_update_of_muon_is_as_large_in_every_direction_of_a_matrix():
+    """As large as one of Adam, on average; what is no matrix is left to Adam."""
+    rng = np.random.default_rng(0)
+    steep = rng.normal(size=(12, 4)) * np.array([3e3, 1e3, 5e2, 2e2])
+    gradient = {"a": jnp.asarray(steep, jnp.float32), "b": jnp.asarray([5.0, -0.2])}
+    optimiser, _ = build(
+        OptimiserConfig("muon", MuonConfig(rms=0.5)), ScheduleConfig(*constant(1e-3)), None, 5
+    )
+    params = jax.tree.map(jnp.zeros_like, gradient)
+    update, _ = jax.jit(optimiser.update)(gradient, optimiser.init(params), params)
+    adam = optax.adamw(1e-3, nesterov=True, weight_decay=1e-5)
+    expected, _ = adam.update(gradient, adam.init(params), params)
+    np.testing.assert_allclose(update["b"], expected["b"], rtol=1e-4)
+    sizes = np.linalg.svd(np.asarray(update["a"]), compute_uv=False) / (1e-3 * 0.5)
+    # Five Newton-Schulz iterations bring singular values near 1, not to it.
+    assert (sizes > 0.6 * 12**0.5).all() and (sizes < 1.3 * 12**0.5).all()
 
 
 def test_gradients_are_clipped_to_their_global_norm_by_option():

@@ -127,7 +127,10 @@ def _dataclass(value: dict, kind: type, tables: Tables, path: str) -> Any:
     for name, place in known.items():
         inner = f"{path}.{name}".lstrip(".")
         if place.has_options:
-            made[name] = _options({**defaults(kind), **value}, name, place, tables, inner)
+            usual = defaults(kind)
+            if place.choice and value.get(by := place.choice.by, usual.get(by)) != usual.get(by):
+                usual.pop(name, None)  # they are those of another choice
+            made[name] = _options({**usual, **value}, name, place, tables, inner)
         elif name in value:
             made[name] = convert(value[name], place, tables, inner)
         elif name in required(kind):

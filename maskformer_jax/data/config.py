@@ -162,6 +162,8 @@ class DataConfig:
         streams: their constituents, by a name of one's own choice.
         objects: their truth objects, likewise.
         labels: fields that tasks read, likewise.
+        mirrors: name -> jets, stream or objects -> fields that change sign in a mirror under which
+            the physics is the same. Each turns round every second jet of a training, by chance.
         train_jets: use only the first jets of `train_file`; none: all.
         val_jets: use only the first jets of `val_file`; none: all.
         block_size: contiguous rows read at once, rounded up to whole chunks of the file.
@@ -176,6 +178,7 @@ class DataConfig:
     streams: dict[str, StreamConfig] = field(default_factory=dict)
     objects: dict[str, ObjectsConfig] = field(default_factory=dict)
     labels: dict[str, LabelConfig] = field(default_factory=dict)
+    mirrors: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     train_jets: int | None = None
     val_jets: int | None = None
     block_size: int = 1000
@@ -192,6 +195,9 @@ class DataConfig:
         for name, label in self.labels.items():
             places = [JETS, *self.streams, *self.objects]
             known(label.of, places, f"place of a label (`labels.{name}.of`)")
+        for name, fields in self.mirrors.items():
+            for of in fields:
+                known(of, [JETS, *self.streams, *self.objects], f"place (`mirrors.{name}`)")
 
 
 def _listed(value: int | list[int]) -> list[int]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from maskformer_jax.data.batches import assemble
 from maskformer_jax.data.h5 import JetFile, Records, select
+from maskformer_jax.data.mirrors import check_mirrors, draw_mirrored
 from maskformer_jax.data.packing import Layout, padded, seat
 from maskformer_jax.data.samples import Samples, convert, join, take
 from maskformer_jax.data.scaling import Scaling
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 ENDLESS = 10**12
 MOST_BATCHES_AHEAD = 64
 # A number of a seed sequence that tells apart what is drawn from it.
-BLOCK_ORDER, JET_ORDER, ROW_ORDER = 0, 1, 2
+BLOCK_ORDER, JET_ORDER, ROW_ORDER, MIRRORS = 0, 1, 2, 3
 
 
 class TrainLoader:
@@ -61,9 +62,11 @@ class TrainLoader:
                 the padded layout, without that axis.
 
         Raises:
-            InputError: some jets are in no class where a label asks for an error.
+            InputError: some jets are in no class where a label asks for an error, or a field of a
+                mirror is not there.
         """
         self._file, self._scaling, self._seed = file, scaling, seed
+        check_mirrors(file)
         self.batch_size, self.layout = batch_size, layout
         self._kept = file.kept()[:num_jets]
         self.jets_per_epoch = int(self._kept.sum())
@@ -254,7 +257,10 @@ class _ShuffledBatches:
     def _group(self, number: int, group: int) -> tuple[Samples, np.ndarray]:
         key = (number, group)
         if key not in self._groups:
-            blocks = (self._read(int(block)) for block in self._epoch(number).groups[group])
+            blocks = [self._read(int(block)) for block in self._epoch(number).groups[group]]
+            if mirrors := self._file.schema.mirrors:
+                generator = np.random.default_rng([self._seed, MIRRORS, number, group])
+                blocks = [draw_mirrored(block, mirrors, generator) for block in blocks]
             samples = convert(blocks, self._file.schema, self._scaling, self._file.labels)
             generator = np.random.default_rng([self._seed, JET_ORDER, number, group])
             order = generator.permutation(len(samples.jets) - 1)

@@ -56,6 +56,7 @@ class Schema(NamedTuple):
         objects: those that a label needs.
         labels: what the tasks need.
         pairs: streams whose pairs are made.
+        mirrors: as in the configuration, of what is read.
         block_size: as in the configuration.
         group_blocks: likewise.
     """
@@ -65,6 +66,7 @@ class Schema(NamedTuple):
     objects: Mapping[str, ObjectsConfig]
     labels: Mapping[str, Label]
     pairs: tuple[str, ...] = ()
+    mirrors: Mapping[str, Mapping[str, list[str]]] = {}
     block_size: int = 1000
     group_blocks: int = 8
 
@@ -103,12 +105,17 @@ def build(data: DataConfig, needs: Sequence[Needs]) -> Schema:
         if label.of in objects and label.classes is not None
     }
     read = {stream for need in needs for stream in need.pairs}
+    places = {JETS, *data.streams, *objects}
     return Schema(
         jets=data.jets,
         streams=data.streams,
         objects=objects,
         labels=wanted,
         pairs=tuple(stream for stream in data.streams if stream in read),
+        mirrors={
+            name: {of: names for of, names in fields.items() if of in places}
+            for name, fields in data.mirrors.items()
+        },
         block_size=data.block_size,
         group_blocks=data.group_blocks,
     )

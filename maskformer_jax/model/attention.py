@@ -79,6 +79,7 @@ class MultiHeadAttention(nnx.Module):
         queries: Float[Array, "B S E"],
         keys: Float[Array, "B T E"],
         mask: Bool[Array, "B #S T"] | None = None,
+        bias: Float[Array, "B H S T"] | None = None,
     ) -> Float[Array, "B S E"]:
         def heads(x: Float[Array, "B N E"], norm: Any) -> Float[Array, "B H N D"]:
             x = x.reshape(*x.shape[:2], self.num_heads, -1).swapaxes(1, 2)
@@ -89,6 +90,8 @@ class MultiHeadAttention(nnx.Module):
         v = heads(self.value(keys), self.value_norm)
         q = q / jnp.sqrt(jnp.asarray(q.shape[-1], q.dtype))
         logits = jnp.matmul(q, k.swapaxes(2, 3), preferred_element_type=jnp.float32)
+        if bias is not None:
+            logits = logits + bias
         if mask is not None:
             logits = logits + jnp.where(mask, 0.0, NEVER)[:, None]
         weights = jnp.exp(logits - lax.stop_gradient(logits.max(-1, keepdims=True)))

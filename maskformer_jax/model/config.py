@@ -52,6 +52,8 @@ class EncoderConfig:
 
     Attributes:
         layers: of self-attention; 0: no encoder and no norm after it.
+        pairs: stream -> inputs in which every two of its constituents are compared, for a term of
+            the logits of attention.
         registers: learnt constituents that every jet has beside its own.
         pool_registers: the pooling of a jet reads its registers too.
         norm: of all layers, those of a decoder too unless it has its own.
@@ -65,6 +67,7 @@ class EncoderConfig:
     """
 
     layers: int = 4
+    pairs: dict[str, list[str]] = field(default_factory=dict)
     registers: int = 0
     pool_registers: bool = True
     norm: NormConfig = field(default_factory=NormConfig)

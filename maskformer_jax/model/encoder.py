@@ -100,9 +100,10 @@ class EncoderLayer(nnx.Module):
         states: Float[Array, "N L E"],
         attend: Bool[Array, "N #L L"],
         key: Key[Array, ""] | None,
+        bias: Float[Array, "N H L L"] | None = None,
     ) -> Float[Array, "N L E"]:
         states = self.attended(
-            states, lambda x: self.attention(x, x, attend), key_of(key, "attention")
+            states, lambda x: self.attention(x, x, attend, bias), key_of(key, "attention")
         )
         return self.fed_forward(states, self.feedforward, key_of(key, "feedforward"))
 
@@ -181,14 +182,27 @@ class Encoder(nnx.Module):
         own: Bool[Array, "N J L"],
         jet_valid: Bool[Array, " B"],
         key: Key[Array, ""] | None,
+        bias: Float[Array, "K N H L L"] | None = None,
     ) -> tuple[Float[Array, "N T D"], Bool[Array, "N J T"]]:
-        """States of the constituents and, behind them, of the registers; whose they are."""
+        """States of the constituents and, behind them, of the registers; whose they are.
+
+        Args:
+            states: of the constituents.
+            own: True where a constituent belongs to a jet.
+            jet_valid: False for the places of jets that have none.
+            key: of dropout.
+            bias: of the attention between constituents in each of the K layers.
+        """
         if self.registers is not None:
             there = jet_valid.reshape(*own.shape[:2])
             states, own = with_tokens(states, own, self.registers[...], there)
         attend = same_jet(own)
+        if bias is not None:
+            more = states.shape[1] - bias.shape[-1]
+            bias = jnp.pad(bias, (*[(0, 0)] * 3, (0, more), (0, more)))
         for number, layer in enumerate(self.layers):
-            states = layer(states, attend, key_of(key, str(number)))
+            of_layer = None if bias is None else bias[number]
+            states = layer(states, attend, key_of(key, str(number)), of_layer)
         if self.output is None:
             return self.norm(states).astype(jnp.float32), own
         if self.norm_after:

@@ -21,6 +21,7 @@ from maskformer_jax.model.attention import MultiHeadAttention
 from maskformer_jax.model.config import ModelConfig
 from maskformer_jax.model.encoder import Embedding, Encoder
 from maskformer_jax.model.layers import Style, key_of
+from maskformer_jax.model.pairs import PairBias
 from maskformer_jax.model.pooling import POOLINGS
 from maskformer_jax.types import JETS, Batch, Outputs
 
@@ -77,6 +78,7 @@ class Network(nnx.Module):
         inputs: stream -> number of its inputs, in the order in which they are joined.
         num_jet_inputs: inputs of a jet.
         positions: stream -> inputs that are encoded as positions.
+        pairs: stream -> inputs in which its constituents are compared.
         model: sizes.
         style: of all layers.
         heads: task -> its head, in an order in which each finds what it reads.
@@ -88,6 +90,7 @@ class Network(nnx.Module):
         inputs: Mapping[str, int],
         num_jet_inputs: int,
         positions: Mapping[str, tuple[int, ...]],
+        pairs: Mapping[str, tuple[int, ...]],
         model: ModelConfig,
         style: Style,
         heads: Mapping[str, Callable[[nnx.Rngs], nnx.Module]],
@@ -113,6 +116,8 @@ class Network(nnx.Module):
         self.embedding = nnx.Dict(embeddings or {JETS: embedding(JETS, num_jet_inputs, ())})
         encodes = bool(inputs and model.encoder.layers)
         self.encoder = _encoder(model, style, rngs_of("encoder")) if encodes else None
+        sizes = (model.encoder.layers, model.num_heads, style)
+        self.pairs = PairBias(pairs, *sizes, rngs_of) if encodes and pairs else None
         after = widths_of(model, num_jet_inputs, len(inputs)).constituent
         pool = POOLINGS[model.pooling.name]
         self.pooling = pool(after, style, rngs_of("pooling")) if inputs else None
@@ -139,7 +144,8 @@ class Network(nnx.Module):
         embedded = [self._embed(stream, batch, jets, own[stream]) for stream in self.order]
         states, of_jet = _joined(embedded, 1), _joined([own[x] for x in self.order], 2)
         if self.encoder is not None:
-            states, of_jet = self.encoder(states, of_jet, batch.jet_valid, key)
+            bias = None if self.pairs is None else self.pairs(batch, self.order)
+            states, of_jet = self.encoder(states, of_jet, batch.jet_valid, key, bias)
         number = sum(own[stream].shape[-1] for stream in self.order)
         last = None if self.pool_registers else number
         pooled = self.pooling(states[:, :last], of_jet[..., :last])
@@ -232,18 +238,14 @@ def build(
         parameters as nested dictionaries of float32 arrays.
 
     Raises:
-        InputError: an input that is encoded as a position is not there.
+        InputError: an input that is encoded as a position, or compared, is not there.
     """
-    positions = {}
-    for stream, fields in config.embedding.positions.items():
-        if stream in inputs:
-            for field in fields:
-                where = f"input of `{stream}` (`model.embedding.positions.{stream}`)"
-                known(field, inputs[stream], where)
-            positions[stream] = tuple(inputs[stream].index(field) for field in fields)
+    positions = _numbers(config.embedding.positions, inputs, "model.embedding.positions")
+    pairs = _numbers(config.encoder.pairs, inputs, "model.encoder.pairs")
     numbers = {stream: len(fields) for stream, fields in inputs.items()}
     make = partial(
-        Network, numbers, len(jet_inputs), positions, config, style_of(config), dict(heads)
+        *(Network, numbers, len(jet_inputs), positions, pairs, config),
+        *(style_of(config), dict(heads)),
     )
     graph, variables = nnx.split(nnx.eval_shape(lambda: make(lambda name: nnx.Rngs(0))))
 
@@ -255,6 +257,19 @@ def build(
     key = jax.random.key(seed)
     network = make(lambda name: nnx.Rngs(key_of(key, name)))
     return apply, nnx.to_pure_dict(nnx.state(network))
+
+
+def _numbers(
+    chosen: Mapping[str, list[str]], inputs: Mapping[str, list[str]], option: str
+) -> dict[str, tuple[int, ...]]:
+    """Which of a stream's inputs an option names; a stream that is not there is passed over."""
+    found = {}
+    for stream, fields in chosen.items():
+        if fields and stream in inputs:
+            for field in fields:
+                known(field, inputs[stream], f"input of `{stream}` (`{option}.{stream}`)")
+            found[stream] = tuple(inputs[stream].index(field) for field in fields)
+    return found
 
 
 def parameter_table(params: Params) -> str:

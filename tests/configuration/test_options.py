@@ -110,7 +110,7 @@ def kind_of(path):
 def test_every_shipped_file_loads(path):
     # An overlay of streams says nothing of them alone, nor statements of models.
     study = dict.fromkeys(("thesis_claims", "thesis_values"), "study/thesis.yaml")
-    bases = {"linear_inputs": "maskformer.yaml", **study}
+    bases = dict.fromkeys(("linear_inputs", "mirrors"), "maskformer.yaml") | study
     base = [f"--config={CONFIGS / name}" for stem, name in bases.items() if stem == path.stem]
     load([*base, f"--config={path}"], kind_of(path), tables=configuration.tables())
 

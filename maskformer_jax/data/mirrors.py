@@ -1,0 +1,50 @@
+"""Mirror images of jets, drawn while they are read: more jets of a kind for nothing."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from maskformer_jax.data.h5 import JetFile, Records
+from maskformer_jax.errors import InputError, known
+from maskformer_jax.types import JETS
+
+
+def check_mirrors(file: JetFile) -> None:
+    """Raises InputError where a field that changes sign is not in the file, or has no sign."""
+    if not file.schema.mirrors:
+        return
+    tables = _tables(file.read(0, 1))
+    for mirror, places in file.schema.mirrors.items():
+        for of, fields in places.items():
+            option, names = f"data.mirrors.{mirror}.{of}", tables[of].dtype.names
+            for field in fields:
+                known(field, names, f"field of `{file.schema.dataset(of)}` (`{option}`)")
+                if tables[of].dtype[field].kind not in "fi":
+                    found = tables[of].dtype[field]
+                    raise InputError(f"`{option}`: `{field}` has no sign; its type is {found}")
+
+
+def draw_mirrored(
+    records: Records,
+    mirrors: Mapping[str, Mapping[str, list[str]]],
+    generator: np.random.Generator,
+) -> Records:
+    """Each mirror turns half of the jets round: these fields of theirs change sign.
+
+    Args:
+        records: rows of a file, in its units; they are changed in place.
+        mirrors: mirror -> jets, stream or objects -> fields.
+        generator: draws which jets.
+    """
+    tables = _tables(records)
+    for places in mirrors.values():
+        turned = generator.random(len(records.jets)) < 0.5
+        for of, fields in places.items():
+            for field in fields:
+                tables[of][field][turned] *= -1
+    return records
+
+
+def _tables(records: Records) -> dict[str, np.ndarray]:
+    streams = {name: stream.table for name, stream in records.streams.items()}
+    return {JETS: records.jets, **streams, **records.objects}
