@@ -48,7 +48,7 @@ PARTS = {
     ),
     "evaluate": (
         *("commands.evaluate", "commands.redraw", "commands.study", "evaluation.plots"),
-        *("evaluation.trained", "evaluation.plots", "evaluation.run", "inference", "study"),
+        *("evaluation.run", "inference", "study"),
     ),
     "export": ("export",),
     "simulate": ("commands.simulate", "simulation"),
