@@ -107,20 +107,17 @@ def fit_baseline(file: JetFile, config: BaselineConfig, num_jets: int | None = N
     Raises:
         InputError: a field is missing or not finite, or a class has no track.
     """
-    labels, names = file.classes()[config.label], list(file.schema.labels[config.label].classes)
+    labels, classes = file.classes()[config.label], list(file.schema.labels[config.label].classes)
+    names = config.signal, config.background
     stop = len(labels) if num_jets is None else min(num_jets, len(labels))
     counts = np.zeros((2, BINS**2))
     for start in range(0, stop, READ_ROWS):
         records = file.read(start, min(start + READ_ROWS, stop))
         jet, cell = _bins(records, config, file.schema.streams[config.stream].valid)
-        for row, name in enumerate((config.signal, config.background)):
-            own = labels[start:stop][jet] == names.index(name)
+        for row, name in enumerate(names):
+            own = labels[start:stop][jet] == classes.index(name)
             counts[row] += np.bincount(cell[own], minlength=BINS**2)
-    empty = [
-        name
-        for name, count in zip((config.signal, config.background), counts.sum(axis=1), strict=True)
-        if not count
-    ]
+    empty = [name for name, own in zip(names, counts, strict=True) if not own.any()]
     if empty:
         raise InputError(
             f"{file.path}: no track of {' or '.join(empty)} in {stop} jets, so that there is no "

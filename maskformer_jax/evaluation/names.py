@@ -102,18 +102,13 @@ def fraction_symbols(fractions: Mapping[str, float], symbol: str = "f_{}") -> li
 
     >>> fraction_symbols({"cjets": 0.1, "ujets": 0.9})
     ['f_c = 0.1']
+    >>> fraction_symbols({"h__b": 1.0}, "$f_{{{}}}$")
+    ['$f_{h b}$ = 1']
     """
     shown = list(fractions.items())[: 1 if len(fractions) == 2 else None]
-    return [f"{symbol.format(_subscript(short(name)))} = {value:g}" for name, value in shown]
-
-
-def _subscript(name: str) -> str:
-    """A name as a subscript, where one of several signs that may not stand there is none.
-
-    >>> _subscript("c"), _subscript("h__b")
-    ('c', 'h b')
-    """
-    return " ".join(re.findall(r"[^\W_]+", name))
+    # Signs that may not stand in a subscript are a blank.
+    words = (" ".join(re.findall(r"[^\W_]+", short(name))) for name, _ in shown)
+    return [f"{symbol.format(x)} = {value:g}" for x, (_, value) in zip(words, shown, strict=True)]
 
 
 def in_words(*keys: str) -> dict[str, str]:

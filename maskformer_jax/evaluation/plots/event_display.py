@@ -122,17 +122,15 @@ def _draw_plane(panel: Any, event: Event, view: View, window: tuple) -> None:
     positions = {h.slot: h.position for h in view.hadrons if h.position}
     reach = 2 * (along[1] - along[0])
     starts = _starts(event, view, positions)
+    before, after = (
+        event.tracks.points(np.linspace(*ends, CURVE_POINTS, axis=1))
+        for ends in ((0, starts), (starts, reach))
+    )
     for track in np.argsort(view.slot, kind="stable"):
-        slot = int(view.slot[track])
-        lines = type(event.tracks)(*(x[track : track + 1] for x in event.tracks))
         style = _style(event, view, int(track))
-        start = starts[track]
-        path = np.linspace(start, reach, CURVE_POINTS)
-        panel.plot(*lines.points(path[None])[0].T, **style)
-        if slot in positions and start > 0:
-            path = np.linspace(0, start, CURVE_POINTS)
-            faint = style | {"linestyle": ":", "alpha": 0.5}
-            panel.plot(*lines.points(path[None])[0].T, **faint)
+        panel.plot(*after[track].T, **style)
+        if starts[track] > 0:
+            panel.plot(*before[track].T, **style | {"linestyle": ":", "alpha": 0.5})
     panel.plot(0, 0, "o", color="black", markersize=7, zorder=6)
     if event.truth is not None and view is event.prediction:
         for hadron in event.truth.hadrons:
