@@ -14,6 +14,10 @@ from maskformer_jax.evaluation.section import MEV_PER_GEV, Chunk, optional
 LEVELS = (0.16, 0.5, 0.84)
 # Fewer entries in a bin do not fix the outer quantiles.
 MIN_ENTRIES = 20
+# What jets are binned in, by the options `fields.jet_*`, and its name on an axis.
+JET_AXES = {"pt": "Jet $p_T$ [GeV]", "eta": r"Jet $|\eta|$"}
+# Of |eta|, as far as any tracker sees.
+ETA_EDGES = np.linspace(0.0, 4.5, 19)
 
 
 class Spread(NamedTuple):
@@ -109,12 +113,6 @@ def round_up(value: float) -> float:
     """The next of ..., 0.1, 0.2, 0.5, 1, 2, 5, ... that is not below a positive `value`."""
     power = 10.0 ** math.floor(math.log10(value))
     return next(float(f"{step * power:.3g}") for step in (1, 2, 5, 10) if step * power >= value)
-
-
-# What jets are binned in, by the options `fields.jet_*`, and its name on an axis.
-JET_AXES = {"pt": "Jet $p_T$ [GeV]", "eta": r"Jet $|\eta|$"}
-# Of |eta|, as far as any tracker sees.
-ETA_EDGES = np.linspace(0.0, 4.5, 19)
 
 
 def jet_edges(config: Config) -> dict[str, Float[np.ndarray, " X"]]:

@@ -15,6 +15,8 @@ from maskformer_jax.training.logging import LOG_FILE
 
 # Kind of curves -> `draw(series)`, a figure or none; the others of a result are drawn in panels.
 KINDS = {"roc": classes.draw_roc, "scan": classes.draw_scan, "scores": classes.draw_scores}
+OUTPUT_FOLDER = "evaluation"
+COMPARISON_FOLDER = "comparison"
 
 
 def draw_plots(
@@ -68,10 +70,6 @@ def _pictures(labels: Sequence[str], parts: Sequence[Part]) -> dict[str, panels.
         for figure, found in figures.items():
             pictures.setdefault(figure, []).append((label, found))
     return pictures
-
-
-OUTPUT_FOLDER = "evaluation"
-COMPARISON_FOLDER = "comparison"
 
 
 def redraw(

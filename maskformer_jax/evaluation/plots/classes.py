@@ -43,6 +43,10 @@ MATRICES_IN_A_ROW = 3
 DARK = 60
 # Inches beside and below a matrix, and for each of its classes.
 MARGIN, CLASS = (2.6, 2.4), 0.8
+# The width of ROC curves, and their height with two panels of ratios.
+ROC_SIZE = (7.5, 8.5)
+# Fractions that are written beside a scan.
+WRITTEN = (0.01, 0.05, 0.1, 0.2, 0.5)
 
 
 def draw_classes(
@@ -144,12 +148,6 @@ def areas(labels: Sequence[str], tables: Sequence[Table]) -> Any:
     figure.suptitle(tables[0].title)
     legend_below(figure, {label: colour(index) for index, label in enumerate(labels)})
     return figure
-
-
-# The width of the picture, and its height with two panels of ratios.
-ROC_SIZE = (7.5, 8.5)
-# Fractions that are written beside a scan.
-WRITTEN = (0.01, 0.05, 0.1, 0.2, 0.5)
 
 
 def class_label(name: str) -> Any:
