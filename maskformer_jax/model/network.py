@@ -8,7 +8,6 @@ Heads are modules of the tasks; one may read what another, built before it, has 
 """
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -243,20 +242,21 @@ def build(
     positions = _numbers(config.embedding.positions, inputs, "model.embedding.positions")
     pairs = _numbers(config.encoder.pairs, inputs, "model.encoder.pairs")
     numbers = {stream: len(fields) for stream, fields in inputs.items()}
-    make = partial(
-        *(Network, numbers, len(jet_inputs), positions, pairs, config),
-        *(style_of(config), dict(heads)),
+    key = jax.random.key(seed)
+    network = Network(
+        *(numbers, len(jet_inputs), positions, pairs, config, style_of(config), dict(heads)),
+        lambda name: nnx.Rngs(key_of(key, name)),
     )
-    graph, variables = nnx.split(nnx.eval_shape(lambda: make(lambda name: nnx.Rngs(0))))
+    # Drawn, since tracers are far slower here; of the variables no more than shapes is kept.
+    graph, drawn = nnx.split(network)
+    variables = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), drawn)
 
     def apply(params: Params, batch: Batch, key: Key[Array, ""] | None = None) -> Outputs:
         state = jax.tree.map(lambda x: x, variables)
         nnx.replace_by_pure_dict(state, params)
         return nnx.merge(graph, state)(batch, key)
 
-    key = jax.random.key(seed)
-    network = make(lambda name: nnx.Rngs(key_of(key, name)))
-    return apply, nnx.to_pure_dict(nnx.state(network))
+    return apply, nnx.to_pure_dict(drawn)
 
 
 def _numbers(
