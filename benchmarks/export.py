@@ -36,14 +36,14 @@ def run(
         model: YAML file, or name of one in configs, whose sizes are made tiny
         networks: names in configs, whose speed is measured; with --peers beside Salt's files
     """
-    names = tqdm(chosen(methods), leave=False)
+    names = chosen(methods)
     at_least(1, repeats=repeats)
     bind(1)
     with peer(peer_python, "salt_onnx", 1) if peers else nullcontext() as ask:
         yield {"serving": speeds(networks, repeats)}
         if ask:
             yield {"serving_peers": beside_salt(ask, networks, repeats)}
-    rows = [[name, *export_step(tiny(model, file, name))] for name in names]
+    rows = [[name, *export_step(tiny(model, file, name))] for name in tqdm(names, leave=False)]
     columns = {"method": "", **dict.fromkeys(PLATFORMS, ""), "kB": ".0f", "CPU": ".0e"}
     yield {"export": Table("Steps that are lowered, saved, loaded and run", columns, rows)}
 
