@@ -315,7 +315,7 @@ def test_every_option_has_a_meaning_and_the_type_of_its_argument(capsys):
     for part in NAMES:
         with pytest.raises(SystemExit, match="0"):
             parse([part, "--help"], "description")
-    assert "--gramians GRAMIANS" in capsys.readouterr().out
+    assert "--networks NETWORKS" in capsys.readouterr().out
     given = parse(["aggregators", "--tasks", "2", "4", "--methods", "mgda", "--peers"], "")
     assert given["tasks"] == [2, 4] and given["methods"] == ["mgda"] and given["peers"] is True
     assert given["output"] == "runs/aggregators.json" and given["repeats"] == 15
