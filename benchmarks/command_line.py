@@ -18,7 +18,7 @@ from typing import Any, get_args, get_origin
 from maskformer_jax.commands.arguments import Parser
 from maskformer_jax.errors import InputError
 
-NAMES = ("data", "training", "gpu", "aggregators", "toy", "export", "solvers")
+NAMES = ("data", "training", "gpu", "aggregators", "toy", "export")
 SHARED = {
     "model": "YAML file, or name of one in configs",
     "file": "training file",

@@ -1,4 +1,4 @@
-"""The accelerator: how fast it multiplies matrices and trains, and whether it computes right.
+"""The accelerator: how fast it trains, and whether it computes right.
 
 Steps are compiled many at a time, and then measured one by one.
 """
@@ -20,44 +20,19 @@ from jaxtyping import PyTree
 from benchmarks.export import FAST_TO_COMPILE, difference, tiny
 from benchmarks.made import Made, load, timed, weighted
 from benchmarks.training import loaded
-from benchmarks.turns import rounds
 from maskformer_jax.build import build
 from maskformer_jax.data import JetFile, TrainLoader
 from maskformer_jax.errors import check
 from maskformer_jax.training import loop
 from maskformer_jax.weighting import METHODS
 
-PRODUCTS, ROUNDS = 10, 5
 STEPS = 2
 DIFFERENCES = ("update", "weights", "losses")
 TURNS, BATCHES = 3, 2
 TOTAL_STEPS = 10_000  # only the learning rate depends on it
-# Of a step on a batch of one part, over the rows of that.
-OPERATIONS: dict[tuple, float] = {}
 
 # Measures what was prepared.
 Numbers = Callable[[], dict[str, Any]]
-
-
-def matrix_peak(dtype: str, width: int) -> float:
-    """Operations per second of the product of two random square matrices.
-
-    The precision is the one that the network gets: JAX's default, which lets an NVIDIA device
-    round float32 factors to TF32.
-
-    Args:
-        dtype: of the matrices and their product.
-        width: rows of a matrix; 8192 fills the largest devices.
-    """
-    keys = jax.random.split(jax.random.key(0))
-    a, b = (jax.random.normal(key, (width, width), dtype) for key in keys)
-    product = jax.jit(jnp.matmul)
-
-    def several() -> list[jax.Array]:
-        return [product(a, b) for _ in range(PRODUCTS)]
-
-    (found,) = rounds({dtype: lambda: timed(several)[0]}, ROUNDS).values()
-    return 2 * width**3 * PRODUCTS / min(found)
 
 
 def copied(tree: PyTree, device: jax.Device) -> PyTree:
@@ -74,14 +49,9 @@ class Case(NamedTuple):
     dtype: str
     batch_size: int
 
-    @property
-    def halves(self) -> int:
-        """Batches that a step gets."""
-        return 2 if "task_grads_2" in METHODS[self.method].needs else 1
-
 
 def prepare(case: Case, pool: ThreadPoolExecutor, *, file: str, seconds: float) -> Numbers:
-    """Begins to compile a step; what is returned measures rates, memory and operations.
+    """Begins to compile a step; what is returned measures rates and memory.
 
     Args:
         case: trainings on the jets of one file share what they can.
@@ -91,20 +61,11 @@ def prepare(case: Case, pool: ThreadPoolExecutor, *, file: str, seconds: float) 
     """
     accelerator = jax.devices()[0]
     trainer = _trainer(file, case.model, case.method, case.dtype)
-    loader = _loader(file, case.model, case.batch_size, case.halves)
+    two = "task_grads_2" in METHODS[case.method].needs
+    loader = _loader(file, case.model, case.batch_size, "modo" if two else "equal")
     batches = loader.iterator()
     first, state = next(batches), copied(trainer.state, accelerator)
     compiled = pool.submit(trainer.step.lower(state, *jax.device_put(first, accelerator)).compile)
-    # What a method does with the gradients is a thousandth of the operations.
-    entry, layout = METHODS[case.method], loader.layout
-    key = (case.model, entry.family, entry.needs, layout.jets)
-    if key not in OPERATIONS:
-        # Loops over parts would be counted as if each had one turn.
-        parts = first[0].jet_valid.shape[0]
-        one = jax.tree.map(lambda x: x[:: parts // case.halves], first)
-        cost = trainer.step.lower(trainer.state, *one).cost_analysis()
-        OPERATIONS[key] = cost["flops"] / layout.rows
-    of_part = OPERATIONS[key] * layout.rows
 
     def numbers() -> dict[str, Any]:
         nonlocal state
@@ -112,7 +73,6 @@ def prepare(case: Case, pool: ThreadPoolExecutor, *, file: str, seconds: float) 
         with closing(batches):
             given = [next(batches) for _ in range(BATCHES)]
             jets = np.mean([batch.jet_valid.sum() for batch, _ in given])
-            used = np.mean([batch.jet_valid.any(axis=1).sum() for batch, _ in given]) / case.halves
             placed = cycle(jax.device_put(given, jax.devices()[0]))
             _, state = timed(_several, step, state, placed, BATCHES)
             once, state = timed(_several, step, state, placed, BATCHES)
@@ -120,8 +80,7 @@ def prepare(case: Case, pool: ThreadPoolExecutor, *, file: str, seconds: float) 
             for _ in range(TURNS):
                 took, state = timed(_several, step, state, placed, number)
                 times.append(took / number)
-            median, operations = float(np.median(times)), of_part * float(used)
-            rates = {"jets_per_second": float(jets) / median, "step_seconds": times}
+            rates = {"jets_per_second": float(jets / np.median(times)), "step_seconds": times}
             if case.part == "sizes":
                 state, turn = loaded(step, state, batches, number)
                 rates["loaded_jets_per_second"] = turn.rate
@@ -133,8 +92,6 @@ def prepare(case: Case, pool: ThreadPoolExecutor, *, file: str, seconds: float) 
                 "finite": bool(state.finite),
                 "bytes": held + memory.temp_size_in_bytes - memory.alias_size_in_bytes,
                 "peak_bytes_in_use": stats.get("peak_bytes_in_use"),
-                "operations": operations,
-                "operations_per_second": operations / median,
             }
 
     return numbers
@@ -150,9 +107,9 @@ def _trainer(file: str, model: str, method: str, dtype: str) -> loop.Trainer:
 
 
 @cache
-def _loader(file: str, model: str, batch_size: int, halves: int) -> TrainLoader:
-    options = weighted(load(model), "modo" if halves == 2 else "equal")
-    config = load(model, *options, file=file, batch_size=batch_size)
+def _loader(file: str, model: str, batch_size: int, method: str) -> TrainLoader:
+    """That of all methods that get as many batches."""
+    config = load(model, *weighted(load(model), method), file=file, batch_size=batch_size)
     jets = JetFile(file, build(config).schema).num_jets
     check(jets >= batch_size, "--batch_sizes", f"be at most the {jets} jets of {file}", batch_size)
     # Whole batches only, since a part of a batch takes as long as all of it.

@@ -1,4 +1,4 @@
-"""Training on an accelerator: jets/s, memory and share of the matrix peak of every weighting.
+"""Training on an accelerator: jets/s and memory of every weighting.
 
 The most important measurements come first. Those that are not reached within the time limit are
 named at the end.
@@ -15,7 +15,7 @@ from typing import Any
 
 import jax
 
-from benchmarks.devices import DIFFERENCES, Case, Numbers, compare, matrix_peak, prepare
+from benchmarks.devices import DIFFERENCES, Case, Numbers, compare, prepare
 from benchmarks.export import BATCH_SIZE
 from benchmarks.made import SAMPLE, at_least, chosen
 from benchmarks.tables import Table, about
@@ -27,8 +27,6 @@ SIZES, CORRECTNESS, OTHERS = PARTS = ("sizes", "correctness", "methods")
 DTYPES = ("bfloat16", "float32")
 COLUMNS = {"network": "", "type": "", "batch": "d", "method": "", "jets/s": ",.0f"}
 COLUMNS |= {"to equal": ".3f", "with loader": ",.0f", "waiting": ".1%", "GiB": ".2f"}
-COLUMNS |= {"of peak": ".1%"}
-PEAKS = {"type": "", "10^12 operations/s of matrix products": ".4g"}
 Prepare = Callable[[Case, ThreadPoolExecutor], Numbers]
 MOST = 8  # trainings that are compiled, and then measured, before the time is looked at
 
@@ -42,7 +40,6 @@ def run(
     parts: Sequence[str] = PARTS,
     limit: float = 450,
     seconds: float = 0.5,
-    matrix: int = 8192,
     threads: int | None = None,
 ) -> Iterator[dict[str, Table]]:
     """Training on an accelerator: speed, memory, correctness.
@@ -54,14 +51,12 @@ def run(
         parts: sizes, correctness, methods
         limit: seconds after which nothing new is begun
         seconds: of a turn, of which three are made
-        matrix: rows of the square matrices whose product gives the peak
         threads: programs that are compiled at the same time; none: one per core
     """
     begin, names, threads = time.perf_counter(), chosen(methods), threads or os.cpu_count()
-    at_least(1, batch_sizes=batch_sizes, matrix=matrix, threads=threads)
+    at_least(1, batch_sizes=batch_sizes, threads=threads)
     at_least(0.001, seconds=seconds)
     dtypes, parts = chosen(dtypes, DTYPES, "type"), chosen(parts, PARTS, "part")
-    peaks = {dtype: matrix_peak(dtype, matrix) for dtype in dtypes}
     deadline, rows, missing = begin + limit, [], []
     works = [x for x in cases(models, names, dtypes, batch_sizes) if x.part in parts]
     most = min(threads, MOST)
@@ -71,7 +66,7 @@ def run(
         found = measured(group, prepares, deadline, threads)
         rows += found
         missing += [_name(case._asdict()) for case in group[len(found) :]]
-        yield tables(rows, peaks, f"not measured within {limit:g} s", missing)
+        yield tables(rows, f"not measured within {limit:g} s", missing)
 
 
 def cases(
@@ -127,22 +122,18 @@ def measured(
     return rows
 
 
-def tables(
-    rows: Sequence[dict[str, Any]], peaks: Mapping[str, float], limit: str, missing: Sequence[str]
-) -> dict[str, Table]:
+def tables(rows: Sequence[dict[str, Any]], limit: str, missing: Sequence[str]) -> dict[str, Table]:
     """The machine; trainings by network, type and batch size; differences to the CPU; the rest.
 
-    Operations are those of the products and sums of the program, without the method's own, and the
-    memory is what the compiled step holds, batch and state included.
+    The memory is what the compiled step holds, batch and state included.
     """
     date, device, environment = about().values()
-    cells, notes = [[name, x / 1e12] for name, x in peaks.items()], environment.splitlines()
-    found = {"machine": Table(f"{device}, {date}", PEAKS, cells, notes)}
+    found = {"machine": Table(f"{device}, {date}", {}, [], environment.splitlines())}
     compared = [row for row in rows if row["part"] == CORRECTNESS]
     rows = sorted((row for row in rows if row["part"] != CORRECTNESS), key=_setting)
     plain = {_setting(row): row.get("jets_per_second") for row in rows if row["method"] == "equal"}
     if rows:
-        cells = [_cells(x, plain.get(_setting(x)), peaks) for x in rows if "failed" not in x]
+        cells = [_cells(x, plain.get(_setting(x))) for x in rows if "failed" not in x]
         found["trainings"] = Table("trainings", COLUMNS, cells, _failures(rows), rows)
     if compared:
         cells = [[x["method"], *(x[y] for y in DIFFERENCES)] for x in compared if "failed" not in x]
@@ -157,13 +148,12 @@ def _failures(rows: Sequence[dict[str, Any]]) -> list[str]:
     return [f"{_name(row)}: {row['failed']}" for row in rows if "failed" in row]
 
 
-def _cells(row: dict[str, Any], plain: float | None, peaks: dict[str, float]) -> list[Any]:
+def _cells(row: dict[str, Any], plain: float | None) -> list[Any]:
     model, dtype, batch_size = _setting(row)
-    method = row["method"] if row.get("finite", True) else f"{row['method']}, not finite"
-    rate, held, done = (row.get(x) for x in ("jets_per_second", "bytes", "operations_per_second"))
-    found = [Path(model).stem, dtype, batch_size, method, rate, rate and plain and rate / plain]
-    found += [row.get("loaded_jets_per_second"), row.get("waiting")]
-    return [*found, held and held / 2**30, done and done / peaks[dtype]]
+    method = row["method"] if row["finite"] else f"{row['method']}, not finite"
+    rate, loaded = row["jets_per_second"], (row.get("loaded_jets_per_second"), row.get("waiting"))
+    cells = [Path(model).stem, dtype, batch_size, method, rate, plain and rate / plain]
+    return [*cells, *loaded, row["bytes"] / 2**30]
 
 
 def _setting(row: dict[str, Any]) -> tuple[str, str, int]:

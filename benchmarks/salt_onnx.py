@@ -3,43 +3,18 @@
 Runs where Salt is installed (`benchmarks/peers.sh`), as the half `salt_onnx` of a comparison.
 """
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 from salt.models.transformer import change_attn_backends
-from salt.modelwrapper import ModelWrapper
 from salt.onnx.to_onnx import ONNXModel, get_default_onnx_feature_map
 
-from benchmarks.salt_process import configuration, model_of, tasks_of
+from benchmarks.salt_process import configuration, tasks_of, wrapped
 from benchmarks.serving import serve
 
 OPSET = 20
-
-
-def wrapped(
-    config: dict[str, Any], statistics: dict[str, Any], kind: type = ModelWrapper, **options: Any
-) -> ModelWrapper:
-    """Salt's model with its normalisation.
-
-    Args:
-        config: of Salt.
-        statistics: dataset -> field -> its `mean` and `std`.
-        kind: `ModelWrapper`, or one made of it.
-        **options: that it has beside.
-    """
-    variables = config["data"]["variables"]
-    for net in config["model"]["model"]["init_args"]["init_nets"]:
-        net |= {"variables": variables, "global_object": "jets"}
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
-        yaml.safe_dump(statistics, file)
-        file.flush()
-        norms = {"variables": variables, "global_object": "jets", "input_map": None}
-        common = {"model": model_of(config), "lrs_config": {}, "global_object": "jets"}
-        whole = kind(norm_config=norms | {"norm_dict": file.name}, **common, **options)
-    return whole.eval()
 
 
 def onnx_model(config: dict[str, Any], statistics: dict[str, Any]) -> ONNXModel:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -23,10 +24,10 @@ import yaml
 from lightning.fabric.utilities import move_data_to_device
 from salt.data import SaltDataset
 from salt.data.samplers import RandomBatchSampler
-from salt.models import InputNorm
 from salt.models.transformer import change_attn_backends
+from salt.modelwrapper import ModelWrapper
 from salt.utils.configs import MaskformerConfig
-from torch import Tensor, nn
+from torch import Tensor
 from torchjd.aggregation import CAGrad
 from torchjd.autojac import jac_to_grad, mtl_backward
 
@@ -36,7 +37,6 @@ from benchmarks.turns import Turn, turn
 
 NORM_JETS = 5000
 SCHEDULE_STEPS = 1_000_000
-GN2_PARAMETERS = 2_339_150  # of GN2 with its 256 features and 4 classes
 # Network -> its configuration, and what stands for the width there and for nothing else.
 CONFIGURATIONS = {
     "MaskFormer": (Path(salt.__file__).parent / "configs" / "MaskFormer.yaml", "256"),
@@ -86,14 +86,29 @@ def instantiate(node: Any) -> Any:
     return make(**instantiate(node.get("init_args", {})))
 
 
-def model_of(config: dict[str, Any]) -> nn.Module:
-    """Salt's model, of the same initial parameters at every call."""
+def wrapped(
+    config: dict[str, Any], statistics: dict[str, Any], kind: type = ModelWrapper, **options: Any
+) -> ModelWrapper:
+    """Salt's model with its normalisation, of the same initial parameters at every call.
+
+    Args:
+        config: of Salt.
+        statistics: dataset -> field -> its `mean` and `std`.
+        kind: `ModelWrapper`, or one made of it.
+        **options: that it has beside.
+    """
+    variables = config["data"]["variables"]
+    for net in config["model"]["model"]["init_args"]["init_nets"]:
+        net |= {"variables": variables, "global_object": "jets"}
     torch.manual_seed(0)
-    model = instantiate(config["model"]["model"])
-    model.global_object = "jets"
-    for task in model.tasks:
-        task.global_object = "jets"
-    return model
+    rates = {name: float(value) for name, value in config["model"]["lrs_config"].items()}
+    common = {"model": instantiate(config["model"]["model"]), "lrs_config": rates}
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        yaml.safe_dump(statistics, file)
+        file.flush()
+        norms = {"variables": variables, "global_object": "jets", "input_map": None}
+        norms["norm_dict"] = file.name
+        return kind(norm_config=norms, global_object="jets", **common, **options).eval()
 
 
 def batches(config: dict[str, Any], settings: dict[str, Any]) -> Iterator[tuple]:
@@ -129,11 +144,11 @@ def batches(config: dict[str, Any], settings: dict[str, Any]) -> Iterator[tuple]
     return itertools.chain.from_iterable(itertools.repeat(loader))
 
 
-def normalisation(config: dict[str, Any], file: str) -> InputNorm:
-    """Salt's input normalisation, with the means and spreads of the first jets of the file."""
-    variables, found = config["data"]["variables"], {}
+def statistics_of(config: dict[str, Any], file: str) -> dict[str, Any]:
+    """Means and spreads of the first jets of a file."""
+    found = {}
     with h5py.File(file) as source:
-        for name, fields in variables.items():
+        for name, fields in config["data"]["variables"].items():
             rows = source[name][:NORM_JETS]
             rows = rows[rows["valid"]] if "valid" in rows.dtype.names else rows
             columns = {field: rows[field].astype(np.float64) for field in fields}
@@ -141,35 +156,31 @@ def normalisation(config: dict[str, Any], file: str) -> InputNorm:
                 field: {"mean": float(x.mean()), "std": float(x.std()) or 1.0}
                 for field, x in columns.items()
             }
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as written:
-        yaml.safe_dump(found, written)
-        written.flush()
-        return InputNorm(written.name, variables, "jets", None)
+    return found
 
 
-def weighted_sum(model: nn.Module) -> Backward:
+def weighted_sum(whole: ModelWrapper) -> Backward:
     """Salt's `loss_mode: wsum`; the losses come with their weights."""
-    del model
-    return lambda losses: sum(losses.values()).backward()
+    return lambda losses: whole.total_loss(losses).backward()
 
 
-def flash_attention(model: nn.Module) -> Backward:
+def flash_attention(whole: ModelWrapper) -> Backward:
     """The same with the fused attention of PyTorch instead of the default of the configuration."""
-    change_attn_backends(model, "torch-flash")
-    return weighted_sum(model)
+    change_attn_backends(whole.model, "torch-flash")
+    return weighted_sum(whole)
 
 
-def torchjd(model: nn.Module) -> Backward:
+def torchjd(whole: ModelWrapper) -> Backward:
     """A gradient per loss at the encoder's parameters, combined by CAGrad."""
     features: list[Tensor] = []
+    encoder, aggregator = whole.model.encoder, CAGrad(c=0.5)
     # The encoder returns the tracks and their padding.
-    model.encoder.register_forward_hook(lambda _, inputs, outputs: features.append(outputs[0]))
-    aggregator = CAGrad(c=0.5)
+    encoder.register_forward_hook(lambda _, inputs, outputs: features.append(outputs[0]))
 
     def backward(losses: dict[str, Tensor]) -> None:
         # The losses of objects share the decoder, whose graph is needed by each.
         mtl_backward(list(losses.values()), features=features.pop(), retain_graph=True)
-        shared = [x for x in model.parameters() if getattr(x, "jac", None) is not None]
+        shared = [x for x in whole.parameters() if getattr(x, "jac", None) is not None]
         jac_to_grad(shared, aggregator)
 
     return backward
@@ -193,25 +204,13 @@ class Training:
         self._device = torch.device(settings["device"])
         half = settings["dtype"] == "bfloat16"
         self._cast = partial(torch.autocast, self._device.type, torch.bfloat16, enabled=half)
-        self._model = model_of(config).to(self._device)
-        self.parameters = sum(x.numel() for x in self._model.parameters())
-        if (settings["network"], settings["embed_dim"]) == ("GN2", 256):
-            assert self.parameters == GN2_PARAMETERS, self.parameters
-        self._backward = VARIANTS[variant](self._model)
-        self._norm = normalisation(config, settings["file"]).to(self._device)
-        self._batches = batches(config, settings)
-        rates = {key: float(value) for key, value in config["model"]["lrs_config"].items()}
-        self._optimiser = torch.optim.AdamW(
-            self._model.parameters(), lr=rates["initial"], weight_decay=rates["weight_decay"]
-        )
-        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self._optimiser,
-            max_lr=rates["max"],
-            total_steps=SCHEDULE_STEPS,
-            pct_start=rates["pct_start"],
-            div_factor=rates["max"] / rates["initial"],
-            final_div_factor=rates["initial"] / rates["end"],
-        )
+        whole = wrapped(config, statistics_of(config, settings["file"])).train()
+        whole.trainer = SimpleNamespace(estimated_stepping_batches=SCHEDULE_STEPS)
+        self._model = whole.to(self._device)
+        self.parameters = sum(x.numel() for x in whole.parameters())
+        self._backward, self._batches = VARIANTS[variant](whole), batches(config, settings)
+        [self._optimiser], [schedule] = whole.configure_optimizers()
+        self._schedule = schedule["scheduler"]
 
     def turn(self, steps: int) -> Turn:
         """Makes steps."""
@@ -223,7 +222,7 @@ class Training:
     def _step(self, batch: tuple) -> int:
         inputs, pad_masks, labels = move_data_to_device(tuple(batch), self._device)
         with self._cast():
-            _, self._losses = self._model(self._norm(inputs), pad_masks, labels)
+            _, self._losses = self._model(inputs, pad_masks, labels)
         self._optimiser.zero_grad()
         self._backward(self._losses)
         self._optimiser.step()

@@ -48,7 +48,7 @@ def run(
     batch_size: int = 500,
     repeats: int = 5,
     steps: int = 10,
-    dtype: str = "float32",
+    dtype: str | None = None,
     cores: int = 2,
     peers: bool = False,
     peer_python: str | None = None,
@@ -61,7 +61,7 @@ def run(
         model: YAML file, or name of one in configs; with --peers a MaskFormer or GN2
         methods: names of methods, or variants of them
         steps: of a turn
-        dtype: of the arithmetic, bfloat16 or float32
+        dtype: of the arithmetic, bfloat16 or float32; none: that of the model
         cores: of the CPU
     """
     at_least(1, batch_size=batch_size, repeats=repeats, steps=steps, cores=cores)
@@ -76,14 +76,14 @@ def run(
 
 
 def configs_of(
-    methods: Sequence[str], model: str, file: str, batch_size: int, dtype: str
+    methods: Sequence[str], model: str, file: str, batch_size: int, dtype: str | None
 ) -> dict[str, Config]:
     """The configuration of every label that is asked for.
 
     Raises:
         InputError: a label is unknown, or the configuration wrong.
     """
-    base, options = load(model), [f"--model.compute_dtype={dtype}"]
+    base, options = load(model), [f"--model.compute_dtype={dtype}"] if dtype else []
     known = {name: weighted(base, name) for name in METHODS} | VARIANTS
     return {
         label: load(model, *known[label], *options, file=file, batch_size=batch_size)
@@ -162,12 +162,6 @@ def interleaved(
     return rounds({label: partial(pair, trainings[label]) for label in labels}, repeats, warm=0)
 
 
-def summary(turns: Sequence[Turn]) -> tuple[tuple[float, float, float], float]:
-    """The `spread` of the rates, and the share of all seconds that were waited for batches."""
-    waiting = sum(turn.waiting for turn in turns) / sum(turn.seconds for turn in turns)
-    return spread([turn.rate for turn in turns]), waiting
-
-
 def table(
     pairs: Mapping[str, Sequence[tuple[Turn, Turn]]], parameters: dict[str, int], batch_size: int
 ) -> Table:
@@ -185,7 +179,8 @@ def table(
     for label, found in turns.items():
         ratios = [turn.rate / before.rate for before, turn in pairs.get(label, ())]
         compared = 3 * [None] if label == reference else spread(ratios)
-        rates, waiting = summary(found)
+        rates = spread([turn.rate for turn in found])
+        waiting = sum(turn.waiting for turn in found) / sum(turn.seconds for turn in found)
         lines.append([label, parameters[label], *rates, *compared, waiting])
     columns = {"training": "", "parameters": ",d", "jets/s": ",.0f", "least": ",.0f"}
     columns |= {"most": ",.0f", f"to {reference}": ".3f", "least ratio": ".3f"}

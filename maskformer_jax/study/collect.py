@@ -97,10 +97,9 @@ def _collect_test(study: StudyConfig, runs: Sequence[Run], test: str) -> tuple[T
         found.setdefault(run.model, {})[run.seed] = read_results(folder, study.label(run.model))
         records.append((record, folder))
     _check_are_alike(test, records)
-    models = {name: found[name] for name in _in_order(study, found)}
     entries = {
-        name: Entry(study.label(name), study.models[name].group, seeds)
-        for name, seeds in models.items()
+        name: Entry(study.label(name), study.models[name].group, found[name])
+        for name in _in_order(study, found)
     }
     return Test(test, records[0][0]["file"] if records else "", entries), missing
 

@@ -77,13 +77,12 @@ def cell(
         A row for each (model, seed) with its `value` and its statistical `error` from the number of
         test jets, as all functions here take it.
     """
-    found = {}
-    for name, entry in models.items():
-        for seed, result in entry.seeds.items():
-            there = result.table(section, task, table)
-            quantity = there.get(row, column) if there else None
-            if quantity is not None and not quantity.is_limit:
-                found[name, seed] = quantity.value, quantity.error
+    found = {
+        (name, seed): (quantity.value, quantity.error)
+        for name, entry in models.items()
+        for seed, quantity in entry.quantities(section, task, table).get((column, row), {}).items()
+        if not quantity.is_limit
+    }
     index = pd.MultiIndex.from_tuples([*found], names=("model", "seed"))
     return pd.DataFrame([*found.values()], index, ["value", "error"], float)
 

@@ -52,17 +52,15 @@ def draw_figures(collected: Collected, folder: Path) -> dict[str, dict[str, list
     Returns:
         Test -> group -> its PNG files.
     """
+    study, look = collected.study, collected.runs[0].config.plot
     found: dict[str, dict[str, list[Path]]] = {test.name: {} for test in collected.tests}
-    all_groups = [(test, group) for test in collected.tests for group in collected.study.groups]
-    look = collected.runs[0].config.plot
-    with bar(len(all_groups), "groups", "drawing") as shown:
-        for test, group in all_groups:
-            patterns = collected.study.figures.get(test.name, ["*"])
+    every = [(test, group) for test in collected.tests for group in study.groups]
+    with bar(len(every), "groups", "drawing") as shown:
+        for test, group in every:
             own = dataclasses.replace(look, sample=look.sample or test.name)
             if compared := _compared(collected, test, group):
-                place = folder / test.name / in_file_name(group.lower())
-                draw = partial(draw_plots, compared)
-                found[test.name][group] = _draw(draw, place, own, patterns)
+                draw, patterns = partial(draw_plots, compared), study.figures.get(test.name, ["*"])
+                found[test.name][group] = _draw(draw, folder / test.name, group, own, patterns)
             shown.update()
     return found
 
@@ -77,18 +75,16 @@ def draw_logs(collected: Collected, folder: Path) -> dict[str, list[Path]]:
     Returns:
         Group -> its PNG files.
     """
-    study, found = collected.study, {}
+    study, look, found = collected.study, collected.runs[0].config.plot, {}
     there = [run for run in collected.runs if (run.folder / LOG_FILE).exists()]
     folders = {run.model: run.folder for run in there[::-1]}
     for group in study.groups:
-        others = [n for n, m in study.models.items() if m.group == group and n != study.reference]
-        names = [name for name in (study.reference, *others) if name in folders]
-        if not folders.keys() & {*others}:
-            continue
-        logs = {study.label(name): log_of(folders[name]) for name in names}
-        place = folder / "learning" / in_file_name(group.lower())
-        look = collected.runs[0].config.plot
-        found[group] = _draw(partial(draw_learning, logs), place, look, ["*"])
+        others = folders.keys() - {study.reference}
+        names = [n for n, model in study.models.items() if model.group == group and n in others]
+        if names:
+            names = [study.reference] * (study.reference in folders) + names
+            logs = {study.label(name): log_of(folders[name]) for name in names}
+            found[group] = _draw(partial(draw_learning, logs), folder / "learning", group, look)
     return {group: files for group, files in found.items() if files}
 
 
@@ -119,10 +115,12 @@ def _compared(collected: Collected, test: Test, group: str) -> list[Result]:
 def _draw(
     draw: Callable[[Path, PlotConfig], list[Path]],
     folder: Path,
+    group: str,
     look: PlotConfig,
-    patterns: Sequence[str],
+    patterns: Sequence[str] = ("*",),
 ) -> list[Path]:
     """The PNG files of the pictures whose names fit; other formats lie beside them."""
+    folder = folder / in_file_name(group.lower())
     folder.mkdir(parents=True, exist_ok=True)
     look = dataclasses.replace(look, formats=[*dict.fromkeys(["png", *look.formats])])
     paths = []

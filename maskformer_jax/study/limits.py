@@ -9,7 +9,7 @@ from maskformer_jax.evaluation.results import Result
 from maskformer_jax.evaluation.tagging import ALL, JETS, UNLABELLED
 from maskformer_jax.study.collect import Collected, Test
 from maskformer_jax.study.comparison import SIGNIFICANT, estimates, pooled_spread
-from maskformer_jax.study.quantities import Quantity, everything, light_rejection
+from maskformer_jax.study.quantities import everything, light_rejection
 
 
 def tests_done(collected: Collected) -> list[str]:
@@ -58,11 +58,10 @@ def precision(test: Test) -> str:
 
 def resolution(test: Test) -> list[str]:
     """For each quantity the difference of two models that is `SIGNIFICANT` times its error."""
-    return [_resolution(quantity) for quantity in everything(test.models)]
-
-
-def _resolution(quantity: Quantity) -> str:
-    error = float(np.median([e.error for e in estimates(quantity.measured).values()]))
-    smallest = SIGNIFICANT * math.sqrt(2) * error
-    size = f"{100 * math.expm1(smallest):.1f} %" if quantity.is_ratio else f"{smallest:.2g}"
-    return f"{quantity.name}: {size}"
+    found = []
+    for name, measured, is_ratio in everything(test.models):
+        error = float(np.median([e.error for e in estimates(measured).values()]))
+        smallest = SIGNIFICANT * math.sqrt(2) * error
+        size = f"{100 * math.expm1(smallest):.1f} %" if is_ratio else f"{smallest:.2g}"
+        found.append(f"{name}: {size}")
+    return found

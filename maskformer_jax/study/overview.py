@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from maskformer_jax.evaluation.models import over_seeds, tasks_of
 from maskformer_jax.evaluation.quantities import number
@@ -51,15 +52,16 @@ def changes(collected: Collected, test: Test) -> Table:
             if quantity.is_ratio:
                 value, error = 100 * math.expm1(value), 100 * math.exp(value) * error
             cells[name][str(column)] = number(value, error, unit, "high")
-    return table_of(
-        "overview",
-        f"Change to {study.label(reference)} on {test.name}",
-        {name: study.label(name) for name in cells},
-        columns,
-        cells,
-        notes=(NOTE,),
-        row_groups={name: study.models[name].group for name in cells},
-    )
+    title = f"Change to {study.label(reference)} on {test.name}"
+    return _of_models(study, "overview", title, columns, cells, notes=(NOTE,))
+
+
+def _of_models(study: StudyConfig, *table: Any, **options: Any) -> Table:
+    """A table whose rows are models, in their groups: its name, title, columns and cells."""
+    name, title, columns, cells = table
+    rows = {model: study.label(model) for model in cells}
+    groups = {model: study.models[model].group for model in cells}
+    return table_of(name, title, rows, columns, cells, row_groups=groups, **options)
 
 
 def judged(found: Quantity | None) -> str:
@@ -88,15 +90,10 @@ def published(study: StudyConfig, tests: Sequence[Test]) -> list[Table]:
                 value = entry.values.get(name, math.nan)
                 found |= {f"{key}/published": number(value), f"{key}/here": here}
         title = f"Published values and those on {test.name}"
-        options = {
-            "column_groups": groups,
-            "row_groups": {name: study.models[name].group for name in cells},
-            "notes": (study.published_note,) if study.published_note else (),
-        }
-        rows = {name: study.label(name) for name in cells}
-        table = table_of(f"published_{test.name}", title, rows, columns, cells, **options)
-        tables += [] if table.is_empty else [table]
-    return tables
+        options = {"column_groups": groups, "notes": tuple(filter(None, [study.published_note]))}
+        named = f"published_{test.name}"
+        tables.append(_of_models(study, named, title, columns, cells, **options))
+    return [table for table in tables if not table.is_empty]
 
 
 def cost_table(collected: Collected) -> Table:
@@ -107,10 +104,8 @@ def cost_table(collected: Collected) -> Table:
     for found in cells.values():
         if reference and found["cpu"]:
             found["relative"] = number(found["cpu"].value / reference.value)
-    rows = {name: study.label(name) for name in cells}
-    groups = {name: study.models[name].group for name in cells}
-    options = {"notes": COST_NOTES, "row_groups": groups, "is_ranked": True}
-    return table_of("cost", "Training time and cost", rows, COSTS, cells, **options)
+    options = {"notes": COST_NOTES, "is_ranked": True}
+    return _of_models(study, "cost", "Training time and cost", COSTS, cells, **options)
 
 
 def _cells(costs: Mapping[int, Cost]) -> dict[str, Quantity | None]:

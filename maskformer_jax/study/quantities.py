@@ -42,24 +42,19 @@ def mean_rejections(models: Models, task: str) -> dict[str, Quantity]:
     model; a background without one is left out.
     """
     table = _table(models, "tagging", task, lambda table: table.is_ratio)
-    found: dict[str, Quantity] = {}
-    for background in dict.fromkeys(column for column, _ in table.compared()) if table else ():
-        rows = [row for row in table.rows if _is_measured(models, task, table, row, background)]
-        if rows:
-            points = ", ".join(table.rows[row].removesuffix(" %") for row in rows)
-            name = f"{table.columns[background]} at {points} % {table.corner}"
-            cells = [cell(models, "tagging", task, table.name, row, background) for row in rows]
-            found[background] = Quantity(name, average(list(map(logarithm, cells))), True)
+    own = [e.quantities("tagging", task, table.name) for e in models.values()] if table else []
+    points: dict[str, list[str]] = {}
+    for background, row in table.compared() if table else ():
+        cells = [cells.get((background, row), {}) for cells in own]
+        if all(cells) and not any(x.remark for seeds in cells for x in seeds.values()):
+            points.setdefault(background, []).append(row)
+    found = {}
+    for background, rows in points.items():
+        shown = ", ".join(table.rows[row].removesuffix(" %") for row in rows)
+        name = f"{table.columns[background]} at {shown} % {table.corner}"
+        cells = [cell(models, "tagging", task, table.name, row, background) for row in rows]
+        found[background] = Quantity(name, average(list(map(logarithm, cells))), True)
     return found
-
-
-def _is_measured(models: Models, task: str, table: Table, row: str, column: str) -> bool:
-    """Whether every model has a cell, without a remark."""
-    for entry in models.values():
-        found = entry.quantities("tagging", task, table.name).get((column, row), {})
-        if not found or any(quantity.remark for quantity in found.values()):
-            return False
-    return True
 
 
 def light_rejection(models: Models) -> Quantity | None:
@@ -101,15 +96,11 @@ def _vertices(models: Models, task: str) -> list[Quantity]:
     """Efficiency in the jets of the first class that has vertices."""
     name = "vertices_exclusive"
     table = _table(models, "vertexing", task, lambda table: table.name == name)
-    return [
-        Quantity(
-            f"vertex {WORDS[column]} in {table.rows[row]} [%]",
-            cell(models, "vertexing", task, name, row, column),
-            False,
-        )
-        for column, row in list(table.compared())[:1]
-        if column == "efficiency"
-    ]
+    row = next((row for column, row in table.compared() if column == "efficiency"), None)
+    if row is None:
+        return []
+    measured = cell(models, "vertexing", task, name, row, "efficiency")
+    return [Quantity(f"vertex efficiency in {table.rows[row]} [%]", measured, False)]
 
 
 def widths(models: Models, task: str) -> list[Quantity]:

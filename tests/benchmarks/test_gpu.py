@@ -41,7 +41,7 @@ def network(tmp_path):
 
 def options(network, tmp_path, *more):
     output = ["--output", str(tmp_path / "made" / "gpu.json")]
-    small = ["--dtypes", "float32", "--matrix", "16", "--seconds", "0.01", "--threads", "1"]
+    small = ["--dtypes", "float32", "--seconds", "0.01", "--threads", "1"]
     return ["gpu", "--models", network, "--batch_sizes", "8", *small, *output, *more]
 
 
@@ -56,9 +56,8 @@ def test_every_column_is_filled_and_written(network, capsys, tmp_path):
     assert 0 <= row["waiting"] < 1 and row["loaded_jets_per_second"] > 0
     seconds = np.median(row["step_seconds"])
     np.testing.assert_allclose(row["jets_per_second"], 8 / seconds)
-    np.testing.assert_allclose(row["operations_per_second"], row["operations"] / seconds)
     assert "differences" not in found and found["missing"]["title"].endswith(": nothing")
-    assert found["machine"]["device"] == "cpu" and found["machine"]["rows"][0][1] > 0
+    assert found["machine"]["device"] == "cpu"
     assert re.search(r"^tiny +float32 +8  equal +[\d,]+ +1\.000 +[\d,]+ +[\d.]+% +", shown, re.M)
 
 
@@ -99,7 +98,7 @@ def test_a_training_that_fails_says_why_and_the_others_go_on():
     failed, good = measured(group, {"sizes": prepare}, deadline=np.inf, threads=1)
     assert good["jets_per_second"] == 2.0
     compared = Case("correctness", "a", "uw", "float32", 8)._asdict() | {"failed": "no solver"}
-    found = tables([failed, compared], {}, "within 1 s", [])
+    found = tables([failed, compared], "within 1 s", [])
     reason = "a equal float32 16: RESOURCE_EXHAUSTED: out of memory"
     assert text(found["trainings"]).splitlines()[1:] == [reason]
     assert text(found["differences"]).splitlines()[1:] == ["correctness of uw: no solver"]
@@ -151,9 +150,8 @@ def test_differences_are_relative_to_the_cpu(case, monkeypatch):
 
 BAD = [
     (["--batch_sizes", "8", "0"], r"`--batch_sizes` must be at least 1; got \[8, 0\]"),
-    (["--matrix", "0"], r"`--matrix` must be at least 1; got 0"),
     (["--methods", "equall"], r"no method is called 'equall'; did you mean `equal`\?"),
-    (["--batch_sizes", "40000", "--matrix", "16"], r"at most the 30000 jets of .*; got 40000"),
+    (["--batch_sizes", "40000"], r"at most the 30000 jets of .*; got 40000"),
 ]
 
 

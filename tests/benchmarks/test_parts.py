@@ -23,7 +23,7 @@ from benchmarks.made import SAMPLE, load
 from benchmarks.peer_process import peer, salt_settings
 from benchmarks.settings import OPTIONS, SALT, is_random, method
 from benchmarks.tables import Table, keep, text
-from benchmarks.training import table
+from benchmarks.training import table, theirs
 from benchmarks.turns import Turn, rounds
 from maskformer_jax.build import build
 from maskformer_jax.errors import InputError
@@ -194,9 +194,9 @@ def test_aggregators_print_a_table_and_write_it(capsys, tmp_path, monkeypatch):
     assert benchmark.main(["aggregators", *options, "--output", str(output)]) == 0
     title, head, *lines, note = capsys.readouterr().out.splitlines()
     assert re.match(r"100.0 programs wanted the \d+ cores at the start", note)
-    assert title.startswith("3 tasks, 60,000 parameters; floor: reading")
-    heads = ["method", "ms", "least", "most", "/equal", "/floor", "float64"]
-    assert head.split()[:7] == heads
+    assert title == "3 tasks, 60,000 parameters"
+    heads = ["method", "ms", "least", "most", "/equal", "float64"]
+    assert head.split()[:6] == heads
     assert [line.split()[0] for line in lines] == ["equal", "imtl_g"]
     rows = json.loads(output.read_text())["aggregators_3"]["rows"]
     assert rows[0][heads.index("/equal")] == 1.0 and 0 < rows[1][heads.index("float64")] < 1e-4
@@ -209,6 +209,15 @@ def test_salt_is_told_which_network_it_is():
     assert told["maskformer_small"]["embed_dim"] == 128
     with pytest.raises(InputError, match=r"on tracks, as .*; got 'DIPS'"):
         salt_settings(load("dips", file=SAMPLE))
+
+
+def test_salt_trains_on_our_device_in_our_type():
+    asked = []
+    theirs(
+        lambda *x: asked.append(x) or 7, load("gn2", "--model.compute_dtype=bfloat16", file=SAMPLE)
+    )
+    assert [x[:2] for x in asked] == [("train", label) for label in SALT]
+    assert {(x["device"], x["dtype"]) for *_, x in asked} == {("cpu", "bfloat16")}
 
 
 @pytest.mark.parametrize("model", ["maskformer", "dl1", "dips"])
@@ -239,12 +248,12 @@ def test_toy_prints_who_finds_the_front_and_draws_it(capsys, tmp_path):
 def test_export_lowers_a_step_for_every_platform_and_runs_it(capsys):
     words = ["export", "--model", "dips", "--methods", "uw", "--networks", "dl1", "--repeats", "1"]
     assert benchmark.main([*words, "--output", ""]) == 0
-    *speeds, _, head, line = capsys.readouterr().out.splitlines()
+    *speeds, title, head, line = capsys.readouterr().out.splitlines()
     assert speeds[2].split()[0] == "dl1" and len(speeds[2].split()) == 6
-    assert head.split() == ["method", "cpu", "cuda", "tpu", "kB", "CPU"]
-    found = line.split()
-    assert found[:4] == ["uw", "yes", "yes", "yes"]
-    assert float(found[5]) < 1e-5
+    assert title == "Steps lowered for cpu, cuda, tpu, saved, loaded and run"
+    assert head.split() == ["method", "kB", "difference"]
+    name, _, difference = line.split()
+    assert name == "uw" and float(difference) < 1e-5
 
 
 UNKNOWN = r"no method is called 'equall'; did you mean `equal`\?"
@@ -306,7 +315,7 @@ def test_every_option_has_a_meaning_and_the_type_of_its_argument(capsys):
     for part in NAMES:
         with pytest.raises(SystemExit, match="0"):
             parse([part, "--help"], "description")
-    assert "--gramians GRAMIANS" in capsys.readouterr().out
+    assert "--networks NETWORKS" in capsys.readouterr().out
     given = parse(["aggregators", "--tasks", "2", "4", "--methods", "mgda", "--peers"], "")
     assert given["tasks"] == [2, 4] and given["methods"] == ["mgda"] and given["peers"] is True
     assert given["output"] == "runs/aggregators.json" and given["repeats"] == 15

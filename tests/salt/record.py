@@ -32,8 +32,8 @@ sys.modules |= {"py_lap_solver": MagicMock(), "py_lap_solver.solvers": solvers}
 # Salt 0.11 has elsewhere what is called for other networks alone.
 vars(salt.models.transformer).setdefault("change_attn_backends", None)
 
-from benchmarks.salt_onnx import export, onnx_model, wrapped  # noqa: E402
-from benchmarks.salt_process import configuration  # noqa: E402
+from benchmarks.salt_onnx import export, onnx_model  # noqa: E402
+from benchmarks.salt_process import configuration, wrapped  # noqa: E402
 from tests.salt.variants import VARIANTS  # noqa: E402
 
 FOLDER = Path(__file__).with_name("recorded")

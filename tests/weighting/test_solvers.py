@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from distances import distances
 from rows import close, task_grads
 from solutions import (
     CASES,
@@ -19,8 +20,6 @@ from solutions import (
     tolerance,
 )
 
-from benchmarks import solvers as benchmark
-from maskformer_jax.errors import InputError
 from maskformer_jax.weighting import METHODS
 from maskformer_jax.weighting._gramian import exact_product
 from maskformer_jax.weighting._upgrad import weights as upgrad_weights
@@ -215,20 +214,6 @@ def test_preference_is_the_bargaining_power():
     close(solve("fairgrad", matrices[:1], alpha=0.0)[0], np.full((1, 4), 0.25))
 
 
-def test_benchmark_prints_a_line_for_each_method_and_number_of_tasks():
-    (table,) = next(benchmark.run([2], 16 * EACH, ["mgda"])).values()
-    ((*found, worst, missed, large),) = table.rows
+def test_distances_have_a_line_for_each_method_and_number_of_tasks():
+    ((*found, worst, missed, large),) = distances([2], 16 * EACH, ["mgda"])
     assert found == ["mgda", 2, 320] and 0 <= worst < 1 and missed == large == 0
-
-
-@pytest.mark.parametrize(
-    ("tasks", "number", "methods", "message"),
-    [
-        ([1], 2000, None, r"`--tasks` must be at least 2; got \[1\]"),
-        ([2], 15, None, r"`--gramians` must be at least 16; got 15"),
-        ([2], 2000, ["equal"], r"no method is called 'equal'; there are: mgda, dualproj"),
-    ],
-)
-def test_benchmark_refuses_what_it_can_not_measure(tasks, number, methods, message):
-    with pytest.raises(InputError, match=message):
-        next(benchmark.run(tasks, number, methods))
