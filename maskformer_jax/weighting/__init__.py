@@ -4,14 +4,9 @@
 first link of a chain: `optax.chain(METHODS["equal"](6), optax.adamw(1e-3))`. Nothing here knows
 what the tasks are.
 
-Where a docstring says nothing else, a factory returns a transformation: gradients `[K, ...]` in,
-`sum_k w_k g_k` out, with the last weights as its state; one of family `loss` requires `losses`.
-A number among the options may be one of NumPy or JAX, traced too, or a schedule: a function of the
-number of updates so far.
-
-Every factory raises ValueError where `num_tasks` is not positive or an option breaks its rule, in
-one line with the option, the rule and the value, and TypeError for an option that it does not have.
-What a docstring says under `Raises` comes on top.
+The docstring of a factory ends in what its family takes, returns and refuses. A number among the
+options may be one of NumPy or JAX, traced too, or a schedule: a function of the number of updates
+so far.
 """
 
 from maskformer_jax.weighting._aligned_mtl import aligned_mtl as aligned_mtl
@@ -58,47 +53,17 @@ from maskformer_jax.weighting._step import Step as Step
 from maskformer_jax.weighting._step import StepLog as StepLog
 from maskformer_jax.weighting._step import StepState as StepState
 from maskformer_jax.weighting._step import weighted_step as weighted_step
+from maskformer_jax.weighting._task_grads import Reach as Reach
+from maskformer_jax.weighting._task_grads import find_reach as find_reach
+from maskformer_jax.weighting._task_grads import find_shared as find_shared
 from maskformer_jax.weighting._task_grads import value_and_task_grads as value_and_task_grads
 from maskformer_jax.weighting._trimmed_mean import trimmed_mean as trimmed_mean
 from maskformer_jax.weighting._upgrad import upgrad as upgrad
 from maskformer_jax.weighting._uw import uw as uw
-from maskformer_jax.weighting.shared_parameters import Reach as Reach
-from maskformer_jax.weighting.shared_parameters import find_reach as find_reach
-from maskformer_jax.weighting.shared_parameters import find_shared as find_shared
 
-METHODS.update(
-    equal=equal,
-    static=static,
-    gls=gls,
-    rlw=rlw,
-    uw=uw,
-    stch=stch,
-    famo=famo,
-    dwa=dwa,
-    aligned_mtl=aligned_mtl,
-    pcgrad=pcgrad,
-    cagrad=cagrad,
-    nash_mtl=nash_mtl,
-    gradvac=gradvac,
-    gradnorm=gradnorm,
-    mgda=mgda,
-    imtl_g=imtl_g,
-    imtl_l=imtl_l,
-    upgrad=upgrad,
-    dualproj=dualproj,
-    config=config,
-    fairgrad=fairgrad,
-    graddrop=graddrop,
-    db_mtl=db_mtl,
-    excess_mtl=excess_mtl,
-    sdmgrad=sdmgrad,
-    modo=modo,
-    moco=moco,
-    pcd=pcd,
-    krum=krum,
-    trimmed_mean=trimmed_mean,
-    random=rlw,
-    cosmos=cosmos,
-    pbi=pbi,
-    cr_mogm=cr_mogm,
-)
+# In the order of the tables in the documentation.
+_METHODS = [equal, static, gls, rlw, uw, stch, famo, dwa, aligned_mtl, pcgrad, cagrad, nash_mtl]
+_METHODS += [gradvac, gradnorm, mgda, imtl_g, imtl_l, upgrad, dualproj, config, fairgrad]
+_METHODS += [graddrop, db_mtl, excess_mtl, sdmgrad, modo, moco, pcd, krum, trimmed_mean]
+METHODS.update({method.__name__: method for method in _METHODS})
+METHODS.update(random=rlw, cosmos=cosmos, pbi=pbi, cr_mogm=cr_mogm)

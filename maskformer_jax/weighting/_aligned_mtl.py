@@ -26,7 +26,7 @@ def common_eigenvalue(eigenvalues: Vector, rank: Int[Array, ""], scale: str) -> 
     return eigenvalues[jnp.clip(position, 0, num_tasks - 1)]
 
 
-def weights(gramian: Gramian, *, preference: Values, scale: str) -> Vector:
+def weights(gramian: Gramian, *_, preference: Values, scale: str) -> Vector:
     """w = B p with B = sqrt(s) V Lambda^-1/2 V^T over the eigenvalues kept."""
     dtype = gramian.dtype
     # B does not depend on the unit; in this one no eigenvalue is close to the ends of the type.

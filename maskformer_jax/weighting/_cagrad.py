@@ -4,67 +4,56 @@ from functools import partial
 from typing import Any, Literal
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._checks import Number, Values
 from maskformer_jax.weighting._gradients import from_gramian
-from maskformer_jax.weighting._gramian import Gramian, Vector, dot, reciprocal, split
-from maskformer_jax.weighting._losses import Weighting
+from maskformer_jax.weighting._gramian import Gramian, Vector, dot, length, reciprocal, split
+from maskformer_jax.weighting._losses import Given, Weighting, solved
 from maskformer_jax.weighting._method import method
-from maskformer_jax.weighting._rows import Active
-from maskformer_jax.weighting._solvers import SolverState, cone, solver_state
+from maskformer_jax.weighting._solvers import cone
 
 RESCALE = {"none": lambda c: 1.0, "1+c2": lambda c: 1.0 + c**2, "1+c": lambda c: 1.0 + c}
 
 
 def weights(
-    gramian: Gramian,
-    state: SolverState,
-    losses: Vector | None = None,
-    active: Active = None,
-    *,
-    c: Number,
-    factor: Number,
-    preference: Values,
-) -> tuple[Vector, SolverState]:
+    gramian: Gramian, given: Given, *, c: Number, factor: Number, preference: Values
+) -> tuple[Vector, Float[Array, ""]]:
     """(p_k/K + sqrt(phi) u / |g_u|) / r with the u of the paper's dual problem (Eq. 4).
 
     In units of |g_0| and of the lengths of the gradients it reads: z >= 0 with |sum z_k g_k/|g_k||
     = c, such that the smallest g_k.d/p_k of the update d is as large as possible.
     """
-    del state, losses
     mean = jnp.asarray(preference, gramian.dtype) / len(gramian)
     if not check.is_traced(c) and c == 0:
-        return mean / factor, SolverState(mean / factor, jnp.zeros(()))
-    extra, residual = _towards_the_worst(gramian, c, mean, active)
+        return mean / factor, jnp.zeros(())
+    extra, residual = _towards_the_worst(gramian, c, mean, given.active)
     # A radius that is traced may be zero too.
-    values = (mean + jnp.where(c > 0, extra, 0.0)) / factor
-    return values, SolverState(values, jnp.where(c > 0, residual, 0.0))
+    return (mean + jnp.where(c > 0, extra, 0.0)) / factor, jnp.where(c > 0, residual, 0.0)
 
 
 def _towards_the_worst(
-    gramian: Gramian, c: Number, mean: Vector, active: Active
+    gramian: Gramian, c: Number, mean: Vector, active: Bool[Array, " K"]
 ) -> tuple[Vector, Float[Array, ""]]:
     """sqrt(phi) u / |g_u|, and the residual of the solver."""
     unit = split(gramian)
-    start = dot(unit.root, unit.lengths * mean)
-    size = jnp.sqrt(dot(start, start))
+    start = unit.lengths * mean
+    size = length(unit, start)
     wanted = mean * reciprocal(unit.lengths)
     bounds = wanted * reciprocal(jnp.max(wanted))
     radius = jnp.maximum(jnp.asarray(c, size.dtype), 1e-6)
-    found = cone(unit.root, start * reciprocal(size), bounds, radius, unit.present)
+    found = cone(unit, start * reciprocal(size), bounds, radius, unit.present)
 
     # |g_u| over the longest gradient; u has sum 1.
     z = found.values
     product = dot(z, dot(unit.cosines, z))
     inverse = reciprocal(unit.lengths)
-    length = jnp.sqrt(jnp.maximum(product, 0.0)) * reciprocal(jnp.sum(z * inverse))
+    shortest = jnp.sqrt(jnp.maximum(product, 0.0)) * reciprocal(jnp.sum(z * inverse))
     trace = jnp.sqrt(jnp.sum(unit.lengths**2))
     # With a gradient of zero u may sit there, at the value 0.
-    zero = ~unit.present if active is None else active & ~unit.present
-    there = zero.any() & (found.level >= 0)
-    dropped = (length <= 1e-6 * trace) | there
+    there = (active & ~unit.present).any() & (found.level >= 0)
+    dropped = (shortest <= 1e-6 * trace) | there
     return jnp.where(dropped, 0.0, z * size * inverse), jnp.where(dropped, 0.0, found.residual)
 
 
@@ -91,9 +80,7 @@ def cagrad(
         rescale: r = 1 (`none`), 1 + c^2 (`1+c2`) or 1 + c (`1+c`).
         preference: p, positive; none: ones.
 
-    Returns:
-        A transformation of family `gramian`: task gradients `[K, ...]` in, `sum_k w_k g_k` out,
-        with w_k = (p_k/K + sqrt(phi) u_k / |g_u|) / r. A single task has the weight (1 + c) / r.
+    The weights are w_k = (p_k/K + sqrt(phi) u_k / |g_u|) / r; that of a single task is (1 + c) / r.
 
     State:
         The last weights, and `residual`: the largest relative violation of the conditions for a
@@ -111,5 +98,7 @@ def cagrad(
     c = check.not_negative("c", c, "be a number that is not negative")
     check.one_of("rescale", rescale, tuple(RESCALE))
     sizes = check.preference(num_tasks, preference)
-    step = partial(weights, c=c, factor=RESCALE[rescale](c), preference=sizes)
-    return from_gramian(num_tasks, solver_state(num_tasks), step, mean=True, **options)
+    how = {"c": c, "factor": RESCALE[rescale](c), "preference": sizes}
+    return from_gramian(
+        num_tasks, *solved(num_tasks, partial(weights, **how)), mean=True, **options
+    )

@@ -13,7 +13,7 @@ from maskformer_jax.weighting._losses import Weighting, plain
 from maskformer_jax.weighting._method import method
 
 
-def weights(gramian: Gramian, *, preference: Values) -> Vector:
+def weights(gramian: Gramian, *_, preference: Values) -> Vector:
     """w = v (1^T M v)/(v^T M v) with v = D^-1 C^+ p, lengths D and cosines C.
 
     All products are those of gradients of length 1, so that M may have any size.
@@ -43,9 +43,7 @@ def config(num_tasks: int, *, preference: Values | None = None, **options: Any) 
         num_tasks: number of tasks K.
         preference: positive relative sizes p of the cosines; none: all the same.
 
-    Returns:
-        A transformation of family `gramian`: task gradients `[K, ...]` in, `sum_k w_k g_k` out. A
-        gradient of length zero has weight 0.
+    A gradient of length zero has weight 0.
 
     Laws: equivariant under permutations of the tasks; homogeneous in a common factor of the
     gradients; the update goes up for no task, where the gradients are linearly independent.

@@ -7,22 +7,21 @@ from jaxtyping import Array, Float
 
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._checks import Number, Values
-from maskformer_jax.weighting._losses import Weighting, from_losses, plain
+from maskformer_jax.weighting._losses import Given, Weighting, from_losses, plain
 from maskformer_jax.weighting._method import method
-from maskformer_jax.weighting._rows import Active, active_share
+from maskformer_jax.weighting._rows import active_share
 
 # Below this length losses have no direction.
 SHORTEST = 1e-12
 
 
 def cosmos_weights(
-    losses: Float[Array, " K"], active: Active, *, lam: Number, ray: Values, mean: bool
+    losses: Float[Array, " K"], given: Given, *, lam: Number, ray: Values, mean: bool
 ) -> Float[Array, " K"]:
     """w = r - lam d cos(r, L)/dL."""
     r = jnp.asarray(ray, losses.dtype)
-    if active is not None:
-        r, losses = jnp.where(active, jnp.stack([r, losses]), 0.0)
-        r = r * active_share(active) if mean else r
+    r, losses = jnp.where(given.active, jnp.stack([r, losses]), 0.0)
+    r = r * active_share(given.active) if mean else r
     length = jnp.linalg.norm(losses)
     has_direction = length > SHORTEST
     per_length = jnp.where(has_direction, 1.0 / jnp.where(has_direction, length, 1.0), 0.0)
@@ -56,5 +55,5 @@ def cosmos(num_tasks: int, *, lam: Number, weights: Values | None = None) -> Wei
     lam = check.not_negative("lam", lam)
     ray = check.ray(num_tasks, weights)
     how = {"lam": lam, "ray": ray, "mean": weights is None}
-    step = plain(num_tasks, partial(cosmos_weights, **how), by_active=True)
+    step = plain(num_tasks, partial(cosmos_weights, **how))
     return from_losses("cosmos", num_tasks, *step)

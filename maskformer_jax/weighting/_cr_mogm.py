@@ -11,9 +11,8 @@ from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._checks import Number, Values
 from maskformer_jax.weighting._gradients import from_gramian
 from maskformer_jax.weighting._gramian import Gramian, Vector
-from maskformer_jax.weighting._losses import Weighting, Weights
+from maskformer_jax.weighting._losses import Given, Weighting, Weights, ones
 from maskformer_jax.weighting._method import METHODS, method
-from maskformer_jax.weighting._rows import Active
 
 
 class CRMOGMState(NamedTuple):
@@ -33,16 +32,10 @@ class CRMOGMState(NamedTuple):
 
 
 def weights(
-    gramian: Gramian,
-    state: CRMOGMState,
-    losses: Vector | None = None,
-    active: Active = None,
-    *,
-    base: Weights,
-    a: Number,
+    gramian: Gramian, state: CRMOGMState, given: Given, *, base: Weights, a: Number
 ) -> tuple[Vector, CRMOGMState]:
     """w_t = a w_(t-1) + (1 - a) base(M_t), and the base's own weights in the first step."""
-    found, base_state = base(gramian, state.base, losses, active)
+    found, base_state = base(gramian, state.base, given.losses, given.active)
     mean = a * state.weights.astype(found.dtype) + (1 - a) * found
     values = jnp.where(state.started, mean, found)
     residual = getattr(base_state, "residual", state.residual)
@@ -73,11 +66,8 @@ def cr_mogm(
         preference: of the base.
         a: weight of the past, from 0 (the base itself) to below 1.
 
-    State:
-        The last weights; the base's residual; whether a step was made; the base's state.
-
     Raises:
-        ValueError: `num_tasks` is not positive, or an option breaks its rule or one of the base's.
+        ValueError: an option breaks its rule or one of the base's.
         TypeError: the base does not know one of `base_options`.
 
     Laws: those of the base in the first step; a mean of weights that lower every loss need not.
@@ -110,7 +100,7 @@ def cr_mogm(
     check.option(inner.weights is not None, "base_options", rule, base_options)
 
     def initial() -> CRMOGMState:
-        ones, zero = jnp.ones(num_tasks, jnp.float32), jnp.zeros((), jnp.float32)
-        return CRMOGMState(ones, zero, jnp.zeros((), bool), inner.init(zero).method)
+        zero = jnp.zeros((), jnp.float32)
+        return CRMOGMState(ones(num_tasks), zero, jnp.zeros((), bool), inner.init(zero).method)
 
     return from_gramian(num_tasks, initial, partial(weights, base=inner.weights, a=a), **options)

@@ -9,7 +9,7 @@ from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting import _rows
 from maskformer_jax.weighting._checks import Number, Values
 from maskformer_jax.weighting._gradients import from_gradients
-from maskformer_jax.weighting._losses import Weighting
+from maskformer_jax.weighting._losses import Given, Weighting, ones
 from maskformer_jax.weighting._method import method
 
 EPS = 1e-8
@@ -58,14 +58,8 @@ def db_mtl(
         sigma: not negative; how fast the memory fades with the steps, 0: never.
         preference: positive factors p_k of the stretched gradients; none: ones.
 
-    Returns:
-        A transformation whose `update` requires `losses`, not negative. Family `gradient`.
-
-    State:
-        The last factors of m_k; m_k for every task and parameter; the number of updates.
-
     Raises:
-        ValueError: an option breaks its rule, or `losses` are missing or negative.
+        ValueError: `losses` are missing or negative.
 
     Laws: equivariant under permutations of the tasks.
 
@@ -80,26 +74,19 @@ def db_mtl(
     factors = check.preference(num_tasks, preference)
 
     def initial(params: PyTree) -> DBMTLState:
-        ones, step = jnp.ones(num_tasks, jnp.float32), jnp.zeros((), jnp.int32)
-        return DBMTLState(ones, _rows.zero_rows(num_tasks, params), step)
+        averages, step = _rows.zero_rows(num_tasks, params), jnp.zeros((), jnp.int32)
+        return DBMTLState(ones(num_tasks), averages, step)
 
-    def combine(
-        task_grads: PyTree,
-        state: DBMTLState,
-        losses: Float[Array, " K"] | None,
-        second: None,
-        active: _rows.Active,
-    ) -> tuple[PyTree, DBMTLState]:
-        del second
-        losses = check.losses("db_mtl", num_tasks, losses, lowest=0.0)
+    def combine(task_grads: PyTree, state: DBMTLState, given: Given) -> tuple[PyTree, DBMTLState]:
+        losses = check.losses("db_mtl", num_tasks, given.losses, lowest=0.0)
         step = state.step + 1
         memory = beta / step.astype(jnp.float32) ** sigma
         log_grads = _rows.scale_rows(task_grads, 1.0 / (losses + EPS))
         averages = _rows.move_average(state.averages, log_grads, 1.0 - memory)
         lengths = _rows.row_norms(averages)
-        largest = lengths.max(where=active, initial=0.0)
+        largest = lengths.max(where=given.active, initial=0.0)
         weights = jnp.asarray(factors, lengths.dtype) * largest / (lengths + EPS)
-        weights = weights if active is None else jnp.where(active, weights, 0.0)
+        weights = jnp.where(given.active, weights, 0.0)
         return _rows.weighted_sum(averages, weights), DBMTLState(weights, averages, step)
 
     return from_gradients(num_tasks, initial, combine, own=own_inverse_loss, **options)

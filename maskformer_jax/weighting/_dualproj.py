@@ -9,20 +9,19 @@ from jaxtyping import Array, Float
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._checks import Values
 from maskformer_jax.weighting._gradients import from_gramian
-from maskformer_jax.weighting._gramian import Gramian, Vector, dot, reciprocal, split
-from maskformer_jax.weighting._losses import Weighting
+from maskformer_jax.weighting._gramian import Gramian, Vector, reciprocal, split
+from maskformer_jax.weighting._losses import Weighting, solved
 from maskformer_jax.weighting._method import method
-from maskformer_jax.weighting._solvers import nonnegative, solved
+from maskformer_jax.weighting._solvers import nonnegative
 
 
-def weights(gramian: Gramian, *, preference: Values) -> tuple[Vector, Float[Array, ""]]:
+def weights(gramian: Gramian, *_, preference: Values) -> tuple[Vector, Float[Array, ""]]:
     """argmin {v.M v : v >= p}, for gradients of length 1 with bounds p_k |g_k|, scaled back."""
     unit = split(gramian)
     preference = jnp.asarray(preference, gramian.dtype)
     bounds = preference * unit.lengths
     largest = jnp.maximum(jnp.max(bounds), jnp.finfo(bounds.dtype).tiny)
-    offset = dot(unit.root, bounds / largest)
-    found = nonnegative(unit.root, offset, jnp.zeros_like(offset), unit.present)
+    found = nonnegative(unit, bounds / largest, jnp.zeros_like(bounds), unit.present)
     return preference + found.values * largest * reciprocal(unit.lengths), found.residual
 
 

@@ -10,9 +10,15 @@ from jaxtyping import Array, Float, Int32
 
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._checks import Number
-from maskformer_jax.weighting._losses import Weighting, add_to_mean, floored, from_losses
+from maskformer_jax.weighting._losses import (
+    Given,
+    Weighting,
+    add_to_mean,
+    floored,
+    from_losses,
+    ones,
+)
 from maskformer_jax.weighting._method import method
-from maskformer_jax.weighting._rows import Active
 
 
 class DWAState(NamedTuple):
@@ -36,7 +42,7 @@ class DWAState(NamedTuple):
 def weights(
     losses: Float[Array, " K"],
     state: DWAState,
-    active: Active,
+    given: Given,
     *,
     temperature: Number,
     steps_per_epoch: int,
@@ -48,9 +54,9 @@ def weights(
     before = jnp.where(begins, state.last, state.before)
     ratio = floored(last) / floored(before)
     # The largest is taken off before the division, which could overflow.
-    largest = ratio.max(where=active, initial=-jnp.inf)
-    number = losses.shape[0] if active is None else active.sum()
-    values = number * jax.nn.softmax((ratio - largest) / temperature, where=active)
+    largest = ratio.max(where=given.active, initial=-jnp.inf)
+    values = jax.nn.softmax((ratio - largest) / temperature, where=given.active)
+    values = given.active.sum() * values
     values = jnp.where(epoch < 2, 1.0, values)
     current = add_to_mean(state.current, losses, position)
     return values, DWAState(values, optax.safe_increment(state.step), current, last, before)
@@ -71,17 +77,11 @@ def dwa(
             with the largest ratio alone.
         steps_per_epoch: number of updates in an epoch; required. Training fills it in.
 
-    Returns:
-        A transformation that takes task gradients `[K, ...]` and returns `sum_k w_k g_k`. Family
-        `loss`: its `update` requires `losses`, none of them negative.
-
     State:
-        `DWAState`: the weights, which add up to K, the step, and the mean losses of this epoch and
-        of the two before it. Means below 1e-12 count as 1e-12.
+        `DWAState`; the weights add up to K. Means below 1e-12 count as 1e-12.
 
     Raises:
-        ValueError: `num_tasks` is not positive, an option breaks its rule, or, outside `jit`, a
-            loss is negative.
+        ValueError: outside `jit`, a loss is negative.
 
     Laws: linear in the gradients; equivariant under permutations of the tasks. Factors of the
     losses do not change the weights.
@@ -92,8 +92,8 @@ def dwa(
     steps_per_epoch = check.integer("steps_per_epoch", steps_per_epoch, 1)
 
     def initial() -> DWAState:
-        ones = jnp.ones(num_tasks, jnp.float32)
-        return DWAState(ones, jnp.zeros((), jnp.int32), *[jnp.zeros_like(ones)] * 3)
+        first = ones(num_tasks)
+        return DWAState(first, jnp.zeros((), jnp.int32), *[jnp.zeros_like(first)] * 3)
 
     step = partial(weights, temperature=temperature, steps_per_epoch=steps_per_epoch)
     return from_losses("dwa", num_tasks, initial, step, lowest=0.0)

@@ -12,13 +12,6 @@ def equal(num_tasks: int) -> Weighting:
     Args:
         num_tasks: number of tasks K.
 
-    Returns:
-        A transformation that takes task gradients `[K, ...]` and returns `sum_k g_k`. Family
-        `loss`: applied to the identity it returns ones.
-
-    State:
-        `WeightsState` with weights of one.
-
     Laws: linear in the gradients; invariant under permutations of the tasks.
 
     Source: linear scalarisation; Eq. 3.3 of the thesis.

@@ -9,10 +9,10 @@ from jaxtyping import Array, Float, Int, PyTree
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._checks import Number
 from maskformer_jax.weighting._gradients import from_gradients
-from maskformer_jax.weighting._losses import Weighting
+from maskformer_jax.weighting._losses import Given, Weighting, ones
 from maskformer_jax.weighting._method import method
 from maskformer_jax.weighting._options import OWN_WEIGHTS
-from maskformer_jax.weighting._rows import Active, sum_entries, weighted_sum, wide, zero_rows
+from maskformer_jax.weighting._rows import sum_entries, weighted_sum, wide, zero_rows
 
 EPS = 1e-7
 
@@ -60,13 +60,7 @@ def excess_mtl(
         step_size: eta, positive; larger values follow the risks faster.
         warmup_steps: updates with w = 1 whose mean risk is e_0; 0 and 1: the first alone.
 
-    Returns:
-        A transformation: task gradients `[K, ...]` in, `sum_k w_k g_k` out, with the weights after
-        their move. Family `gradient`.
-
-    State:
-        The weights and their logarithms; A for every task and parameter; e_0; the number of
-        updates.
+    The update has the weights after their move.
 
     Laws: equivariant under permutations of the tasks.
 
@@ -82,14 +76,13 @@ def excess_mtl(
     first_steps = max(warmup_steps, 1)
 
     def initial(params: PyTree) -> ExcessMTLState:
-        ones, step = jnp.ones(num_tasks, jnp.float32), jnp.zeros((), jnp.int32)
-        zeros = jnp.zeros_like(ones)
-        return ExcessMTLState(ones, zeros, zero_rows(num_tasks, params), zeros, step)
+        zeros, step = jnp.zeros(num_tasks, jnp.float32), jnp.zeros((), jnp.int32)
+        squares = zero_rows(num_tasks, params)
+        return ExcessMTLState(ones(num_tasks), zeros, squares, zeros, step)
 
     def combine(
-        task_grads: PyTree, state: ExcessMTLState, losses: Any, second: None, active: Active
+        task_grads: PyTree, state: ExcessMTLState, given: Given
     ) -> tuple[PyTree, ExcessMTLState]:
-        del losses, second
         grads = wide(task_grads)
         squares = jax.tree.map(lambda a, g: (a + g * g).astype(a.dtype), state.squares, grads)
         risks = excess_risks(grads, squares)
@@ -97,13 +90,11 @@ def excess_mtl(
         mean = state.initial_risks + (risks - state.initial_risks) / (state.step + 1)
         initial_risks = jnp.where(warm, mean, state.initial_risks)
         moved = state.log_weights + step_size * risks / (initial_risks + EPS)
-        moved, number = jax.nn.log_softmax(moved, where=active), num_tasks
-        after = moved
-        if active is not None:
-            # The active tasks keep the share that they have together.
-            after, number = moved + jax.nn.logsumexp(state.log_weights, where=active), active.sum()
+        moved = jax.nn.log_softmax(moved, where=given.active)
+        # The active tasks keep the share that they have together.
+        after = moved + jax.nn.logsumexp(state.log_weights, where=given.active)
         log_weights = jnp.where(warm, state.log_weights, after)
-        weights = jnp.where(warm, 1.0, number * jnp.exp(moved))
+        weights = jnp.where(warm, 1.0, given.active.sum() * jnp.exp(moved))
         after = ExcessMTLState(weights, log_weights, squares, initial_risks, state.step + 1)
         return weighted_sum(task_grads, weights), after
 

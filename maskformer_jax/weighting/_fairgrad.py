@@ -11,14 +11,13 @@ from maskformer_jax.weighting._bargaining import bargain
 from maskformer_jax.weighting._checks import Number, Values
 from maskformer_jax.weighting._gradients import from_gramian
 from maskformer_jax.weighting._gramian import Gramian, Vector, equilibrate, norms
-from maskformer_jax.weighting._losses import Weighting
+from maskformer_jax.weighting._losses import Weighting, solved
 from maskformer_jax.weighting._method import method
 from maskformer_jax.weighting._options import OWN_WEIGHTS
-from maskformer_jax.weighting._solvers import solved
 
 
 def weights(
-    gramian: Gramian, *, alpha: Number, preference: Values
+    gramian: Gramian, *_, alpha: Number, preference: Values
 ) -> tuple[Vector, Float[Array, ""]]:
     """w with (M w)_k = (p_k / w_k)^(1/alpha).
 
@@ -62,9 +61,7 @@ def fairgrad(
             without its clip; the larger, the more the task with the smallest gain decides.
         preference: p, positive: (M w)_k = (p_k / w_k)^(1/alpha); none: 1.
 
-    Returns:
-        A transformation of family `gramian`: task gradients `[K, ...]` in, `sum_k w_k g_k` out.
-        A common factor s of the gradients is s^((1-alpha)/(1+alpha)) in the update.
+    A common factor s of the gradients is s^((1-alpha)/(1+alpha)) in the update.
 
     State:
         The last weights, and `residual`: max |(M w)_k (w_k/p_k)^(1/alpha) - 1|. Near 1 or above it

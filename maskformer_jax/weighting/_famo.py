@@ -6,13 +6,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int32, PyTree
+from jaxtyping import Array, Bool, Float, Int32, PyTree
 
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._checks import Number, Values
-from maskformer_jax.weighting._losses import Weighting, from_losses
+from maskformer_jax.weighting._losses import Given, Weighting, from_losses, ones
 from maskformer_jax.weighting._method import method
-from maskformer_jax.weighting._rows import Active, keep_rows
+from maskformer_jax.weighting._rows import keep_rows
 
 
 class FAMOState(NamedTuple):
@@ -37,23 +37,20 @@ def move(
     state: FAMOState,
     log_after: Float[Array, " K"],
     optimiser: optax.GradientTransformation,
-    active: Active,
+    active: Bool[Array, " K"],
 ) -> tuple[Float[Array, " K"], PyTree]:
     """m and the optimiser's state after a step that changed log D to `log_after`.
 
     d = J^T delta with J = d softmax(m)/dm and delta = log D - log D'. Where only some tasks are
     active, those move that were so in the last step too, which had weights then.
     """
-    if active is not None:
-        active = active & (state.weights > 0)
+    active = active & (state.weights > 0)
     z = jax.nn.softmax(state.logits, where=active)
-    delta = state.log_losses - log_after
-    delta = delta if active is None else jnp.where(active, delta, 0.0)
+    delta = jnp.where(active, state.log_losses - log_after, 0.0)
     slope = z * (delta - jnp.sum(z * delta))
     change, moved = optimiser.update(slope, state.optimiser, state.logits)
-    found = (optax.apply_updates(state.logits, change), moved)
     before = (state.logits, state.optimiser)
-    found = found if active is None else keep_rows(found, before, active)
+    found = keep_rows((optax.apply_updates(state.logits, change), moved), before, active)
     # The first update has no losses before it.
     return jax.tree.map(partial(jnp.where, state.step == 0), before, found)
 
@@ -86,19 +83,11 @@ def famo(
             forward pass per step. If not, `losses_after` is not read, and the next batch's losses
             stand in.
 
-    Returns:
-        A transformation that takes task gradients `[K, ...]` and returns `sum_k w_k g_k`. Family
-        `loss`: its `update` requires `losses`, none of them below both 0 and all `min_losses`,
-        and takes `losses_after`: those of the previous batch after its step. m moves before the
-        weights are computed; at the first update it does not. Without `losses_after` the current
-        losses stand in.
-
-    State:
-        `FAMOState`: the last weights, m, log D, the step, and the state of Adam.
+    Losses must not be below both 0 and all `min_losses`. m moves before the weights are computed,
+    and not at the first update. Without `losses_after` the current losses stand in.
 
     Raises:
-        ValueError: `num_tasks` is not positive, an option breaks its rule, `losses_after` has
-            another shape, or, outside `jit`, a loss is too small.
+        ValueError: `losses_after` has another shape, or, outside `jit`, a loss is too small.
 
     Laws: linear in the gradients; equivariant under permutations of the tasks.
 
@@ -122,22 +111,20 @@ def famo(
     def initial() -> FAMOState:
         zeros = jnp.zeros(num_tasks, jnp.float32)
         step = jnp.zeros((), jnp.int32)
-        return FAMOState(jnp.ones_like(zeros), zeros, zeros, step, optimiser.init(zeros))
+        return FAMOState(ones(num_tasks), zeros, zeros, step, optimiser.init(zeros))
 
     def weights(
-        losses: Float[Array, " K"],
-        state: FAMOState,
-        active: Active,
-        losses_after: Float[Array, " K"] | None = None,
+        losses: Float[Array, " K"], state: FAMOState, given: Given
     ) -> tuple[Float[Array, " K"], FAMOState]:
         """The weights after the move of m."""
-        after = losses if losses_after is None else losses_after
+        known = second_forward and given.losses_after is not None
+        after = given.losses_after if known else losses
         shape = jnp.shape(after)
         check.option(shape == (num_tasks,), "losses_after", f"have shape ({num_tasks},)", shape)
-        logits, moved = move(state, log_distance(jnp.asarray(after)), optimiser, active)
+        logits, moved = move(state, log_distance(jnp.asarray(after)), optimiser, given.active)
         log_losses = log_distance(losses)
         # softmax(m - log D) is (z/D)/sum(z/D) without quotients that overflow.
-        values = jax.nn.softmax(logits - log_losses, where=active)
+        values = jax.nn.softmax(logits - log_losses, where=given.active)
         step = optax.safe_increment(state.step)
         return values, FAMOState(values, logits, log_losses, step, moved)
 

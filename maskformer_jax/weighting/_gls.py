@@ -8,18 +8,16 @@ from jaxtyping import Array, Float
 
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._checks import Number
-from maskformer_jax.weighting._losses import Weighting, from_losses, plain
+from maskformer_jax.weighting._losses import Given, Weighting, from_losses, plain
 from maskformer_jax.weighting._method import method
-from maskformer_jax.weighting._rows import Active
 
 
 def weights(
-    losses: Float[Array, " K"], active: Active, *, focus: Sequence[bool], eps: Number
+    losses: Float[Array, " K"], given: Given, *, focus: Sequence[bool], eps: Number
 ) -> Float[Array, " K"]:
     """w_k = S a_k / (L_k + eps), S = prod_k (L_k + eps)^a_k, a_k = 1/K + [k in F]/m (Eq. 5.1)."""
-    one, focused = jnp.ones_like(losses), jnp.asarray(focus, losses.dtype)
-    if active is not None:
-        one, focused = one * active, focused * active
+    one = given.active.astype(losses.dtype)
+    focused = one * jnp.asarray(focus)
     powers = one / jnp.maximum(one.sum(), 1) + focused / jnp.maximum(focused.sum(), 1)
     shifted = losses + eps
     total = jnp.exp(jnp.sum(powers * jnp.log(shifted)))
@@ -56,13 +54,8 @@ def gls(num_tasks: int, *, focus: Sequence[int] | None = None, eps: Number = 1e-
         eps: positive; keeps a loss of zero from hiding all other tasks. A loss far below it weighs
             as little as one of that size.
 
-    Returns:
-        A transformation that takes task gradients `[K, ...]` and returns `sum_k w_k g_k`. Family
-        `loss`: its `update` requires `losses`, none of them negative.
-
     Raises:
-        ValueError: `num_tasks` is not positive, `focus` or `eps` breaks its rule, or, outside
-            `jit`, a loss is negative.
+        ValueError: outside `jit`, a loss is negative.
 
     Laws: linear in the gradients; equivariant under permutations of the tasks. A factor of one loss
     is one of the whole update: it does not change the relation of the tasks.
@@ -75,5 +68,5 @@ def gls(num_tasks: int, *, focus: Sequence[int] | None = None, eps: Number = 1e-
     eps = check.positive("eps", eps)
     focused = check_focus(num_tasks, focus)
     how = {"focus": [k in focused for k in range(num_tasks)], "eps": eps}
-    step = plain(num_tasks, partial(weights, **how), by_active=True)
+    step = plain(num_tasks, partial(weights, **how))
     return from_losses("gls", num_tasks, *step, lowest=0.0)

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, PyTree, UInt32
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._checks import Number, Seed, Values
 from maskformer_jax.weighting._gradients import from_gradients
-from maskformer_jax.weighting._losses import Weighting
+from maskformer_jax.weighting._losses import Weighting, ones
 from maskformer_jax.weighting._method import method
 from maskformer_jax.weighting._rows import sum_dtype
 
@@ -64,13 +64,6 @@ def graddrop(
             0 is full dropping, 1 the plain sum.
         seed: of the draws, from 0 to 2^32 - 1, or a key.
 
-    Returns:
-        A transformation: task gradients `[K, ...]` in, the sum of what survives out. Family
-        `gradient`.
-
-    State:
-        Weights of one, which never change, and the random key.
-
     Laws: equivariant under permutations of the tasks; homogeneous in a common factor.
 
     Differs from the paper: acts on the gradients with respect to parameters, where the paper masks
@@ -81,12 +74,14 @@ def graddrop(
     leaks = check.number_or_values(num_tasks, "leak", leak)
     fits = check.is_traced(leaks) or (min(leaks) >= 0 and max(leaks) <= 1)
     check.option(fits, "leak", "lie between 0 and 1", leak)
-    first = GradDropState(jnp.ones(num_tasks, jnp.float32), check.key(seed))
+    key = check.key(seed)
 
     def combine(task_grads: PyTree, state: GradDropState, *_) -> tuple[PyTree, GradDropState]:
         leaves, structure = jax.tree.flatten(task_grads)
-        key, *keys = jax.random.split(state.key, len(leaves) + 1)
+        following, *keys = jax.random.split(state.key, len(leaves) + 1)
         sums = [drop_signs(leaf, leaks, k) for leaf, k in zip(leaves, keys, strict=True)]
-        return jax.tree.unflatten(structure, sums), state._replace(key=key)
+        return jax.tree.unflatten(structure, sums), state._replace(key=following)
 
-    return from_gradients(num_tasks, lambda _: first, combine, **options)
+    return from_gradients(
+        num_tasks, lambda _: GradDropState(ones(num_tasks), key), combine, **options
+    )

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, PyTree
 
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting import _options, _rows
-from maskformer_jax.weighting._losses import Weighting, Weights, separate
+from maskformer_jax.weighting._losses import Given, Weighting, Weights, ones, received, separate
 from maskformer_jax.weighting._options import OWN_WEIGHTS, OwnWeights
 from maskformer_jax.weighting._rows import Active, without_derivative
 
@@ -64,9 +64,9 @@ def from_gramian(
     Args:
         num_tasks: number of tasks K.
         initial: makes the state of the method before the first step.
-        weights: `weights(gramian, state, losses, active) -> (weights, state)`. The weights keep the
-            type of the Gramian, the state its own. Tasks that are not active have zeros in the
-            Gramian, and what is said of them is not looked at.
+        weights: `weights(gramian, state, given) -> (weights, state)`. The weights keep the type of
+            the Gramian, the state its own. Tasks that are not active have zeros in the Gramian, and
+            what is said of them is not looked at.
         own: weights of the parameters that one task alone reaches, by the method's definition. It
             gets the weights of the gradients as given and the state of the method, which has those
             of the gradients after `normalise` and `preference`; of several groups the mean counts.
@@ -78,43 +78,37 @@ def from_gramian(
         A transformation with a `TaskState`. Its `update` takes `gramian` in place of the inner
         products of the shared gradients: `[K, K]`, or with several groups `[G, K, K]` in the order
         of their first leaves.
-
-    Raises:
-        ValueError: `num_tasks` is not positive, or an option breaks its rule.
     """
     chosen = _options.SharedOptions(**options)
-    own, many = OWN_WEIGHTS.get(chosen.own_weights, own), chosen.granularity != "model"
+    many = chosen.granularity != "model"
     scales = _options.scales_of(num_tasks, chosen, divide=divide)
 
-    def of_one(
-        gramian: Float[Array, "K K"],
-        state: PyTree,
-        losses: Float[Array, " K"] | None,
-        active: Active,
-    ) -> tuple[Float[Array, " K"], PyTree]:
-        values, after = weights(gramian, state, losses, active)
-        if active is None:
-            return values, after
-        share = jnp.where(mean, _rows.active_share(active), 1.0).astype(values.dtype)
-        return jnp.where(active, values * share, 0.0), _rows.keep_rows(after, state, active)
+    def of_one(gramian: Float[Array, "K K"], state: PyTree, given: Given) -> tuple:
+        values, after = weights(gramian, state, given)
+        share = jnp.where(mean, _rows.active_share(given.active), 1.0).astype(values.dtype)
+        values = jnp.where(given.active, values * share, 0.0)
+        return values, _rows.keep_rows(after, state, given.active)
+
+    def weigh_groups(
+        gramian: Float[Array, "*G K K"], state: PyTree, given: Given
+    ) -> tuple[Float[Array, "*G K"], PyTree]:
+        """The weights of scaled gradients follow from the scaled Gramian."""
+        gramian = jnp.where(given.active[:, None] & given.active, gramian, 0.0)
+        of_group = jax.vmap(of_one, in_axes=(0, 0, None)) if many else of_one
+        gramian = without_derivative(gramian)
+        scale = scales(gramian, given.losses)
+        # One factor at a time: the product of two could overflow.
+        scaled = gramian * scale[..., :, None] * scale[..., None, :]
+        values, after = of_group(scaled, state, given)
+        return values * scale, _rows.cast_like(after, state)
 
     def of_gramian(
-        gramian: Float[Array, "*G K K"],
+        gramian: Float[Array, "K K"],
         state: PyTree,
         losses: Float[Array, " K"] | None = None,
         active: Active = None,
-    ) -> tuple[Float[Array, "*G K"], PyTree]:
-        """The weights of scaled gradients follow from the scaled Gramian."""
-        if active is not None:
-            gramian = jnp.where(active[:, None] & active, gramian, 0.0)
-            losses = None if losses is None else jnp.where(active, losses, 1.0)
-        of_group = jax.vmap(of_one, in_axes=(0, 0, None, None)) if many else of_one
-        gramian = without_derivative(gramian)
-        scale = scales(gramian, losses)
-        # One factor at a time: the product of two could overflow.
-        scaled = gramian * scale[..., :, None] * scale[..., None, :]
-        values, after = of_group(scaled, state, losses, active)
-        return values * scale, _rows.cast_like(after, state)
+    ) -> tuple[Float[Array, " K"], PyTree]:
+        return weigh_groups(gramian, state, received(num_tasks, (), losses, active)[1])
 
     def start(params: PyTree) -> PyTree:
         if not many:
@@ -122,8 +116,7 @@ def from_gramian(
         groups = max(_options.group_index(params, chosen.granularity, chosen.shared)) + 1
         return jax.tree.map(lambda x: jnp.broadcast_to(x, (groups, *x.shape)), initial())
 
-    def weighed(task_grads, state, losses, active, *, gramian=None, **extra) -> Weighed:
-        del extra
+    def weighed(task_grads: PyTree, state: PyTree, given: Given, gramian: Array | None) -> Weighed:
         kept = _options.keep(task_grads, chosen.shared)
         groups = _options.group_index(task_grads, chosen.granularity, chosen.shared)
         shape = (*([max(groups) + 1] if many else []), num_tasks, num_tasks)
@@ -133,7 +126,7 @@ def from_gramian(
             gramian = _rows.inner_products(kept, kept)
         elif gramian.shape != shape:
             raise ValueError(f"`gramian` must have shape {shape}; got shape {gramian.shape}")
-        values, state = of_gramian(gramian, state, losses, active)
+        values, state = weigh_groups(gramian, state, given)
         update = _options.group_sums(kept, groups, values.reshape(-1, num_tasks))
         return Weighed(update, values, state, gramian)
 
@@ -145,16 +138,17 @@ def from_gramian(
     ) -> TaskState:
         return _task_state(*of_gramian(gramian, state.method, losses, active), gramian)
 
-    def own_of(state: TaskState, losses: Float[Array, " K"] | None = None) -> Float[Array, " K"]:
-        return own(state.weights, state.method, losses)
-
-    def is_shared(tree: PyTree) -> list[bool]:
-        return jax.tree.leaves(_options.shared_leaves(tree, chosen.shared))
-
-    functions = {"weights": of_gramian, "weigh": weigh, "own": own_of, "is_shared": is_shared}
+    made = _on_shared(num_tasks, chosen, start, weighed, own, some)
     if many:
-        own, functions = jax.vmap(own, in_axes=(0, 0, None)), {}
-    return Weighting(*_on_shared(num_tasks, chosen.shared, start, weighed, own, some), **functions)
+        return made
+    own = OWN_WEIGHTS.get(chosen.own_weights, own)
+    functions = {
+        "weights": of_gramian,
+        "weigh": weigh,
+        "own": lambda state, losses=None: own(state.weights, state.method, losses),
+        "is_shared": lambda tree: jax.tree.leaves(_options.shared_leaves(tree, chosen.shared)),
+    }
+    return Weighting(*made, **functions)
 
 
 def from_gradients(
@@ -172,17 +166,13 @@ def from_gradients(
     Args:
         num_tasks: number of tasks K.
         initial: makes the state of the method for given parameters, with `weights`.
-        combine: `combine(task_grads, state, losses, second, active) -> (update, state)`, where what
-            was not given is None. Gradients that are scaled come in the type of sums, and those of
-            tasks that are not active as zeros. The state keeps its types, the update gets those of
-            the gradients.
+        combine: `combine(task_grads, state, given) -> (update, state)`. Gradients that are scaled
+            come in the type of sums, and those of tasks that are not active as zeros. The state
+            keeps its types, the update gets those of the gradients.
         own, divide, some: as for `from_gramian`.
 
     Returns:
         A transformation with a `TaskState`.
-
-    Raises:
-        ValueError: `num_tasks` is not positive, or an option breaks its rule.
     """
     chosen = _options.SharedOptions(**options)
     rule = "be 'model' for a method that is no function of the Gramian"
@@ -190,51 +180,50 @@ def from_gradients(
     scales = _options.scales_of(num_tasks, chosen, divide=divide)
     changes_nothing = chosen.normalise == "none" and chosen.preference is None
 
-    def weighed(
-        task_grads, state, losses, active, *, gramian=None, task_grads_2=None, **extra
-    ) -> Weighed:
-        del extra
+    def weighed(task_grads: PyTree, state: PyTree, given: Given, gramian: Array | None) -> Weighed:
         if gramian is not None:
             raise ValueError("`gramian` must be left out: the method is no function of it; got one")
-        given = (task_grads, task_grads_2)
-        rows = [None if x is None else _options.keep(x, chosen.shared) for x in given]
+        rows = [
+            None if x is None else _options.keep(x, chosen.shared)
+            for x in (task_grads, given.second)
+        ]
         rows = without_derivative(rows)
         _rows.check_rows(num_tasks, rows[1], "task_grads_2")
         like, gramian = rows[0], _rows.inner_products(rows[0], rows[0])
-        scale = None if changes_nothing else scales(gramian, losses)
+        scale = None if changes_nothing else scales(gramian, given.losses)
         if scale is not None:
             rows = [_rows.scale_rows(x, scale) for x in rows]
-        update, after = combine(rows[0], state, losses, rows[1], active)
+        update, after = combine(rows[0], state, given._replace(second=rows[1]))
         after = _rows.cast_like(after, state)
         weights = after.weights if scale is None else after.weights * scale
-        if active is not None:
-            weights = jnp.where(active, weights, 0.0)
-            after = _rows.keep_rows(after, state, active)
+        weights = jnp.where(given.active, weights, 0.0)
+        after = _rows.keep_rows(after, state, given.active)
         return Weighed(_rows.cast_like(update, like), weights, after, gramian)
 
     def start(params: PyTree) -> PyTree:
         return initial(_options.keep(params, chosen.shared))
 
-    own = OWN_WEIGHTS.get(chosen.own_weights, own)
-    return Weighting(*_on_shared(num_tasks, chosen.shared, start, weighed, own, some))
+    return _on_shared(num_tasks, chosen, start, weighed, own, some)
 
 
 def _on_shared(
     num_tasks: int,
-    shared: PyTree | None,
+    chosen: _options.SharedOptions,
     start: Callable[[PyTree], PyTree],
     combine: Callable[..., Weighed],
     own: OwnWeights,
     some: bool,
-) -> tuple[Callable, Callable]:
-    """`init` and `update` from those of the shared parameters and the weights of the others."""
+) -> Weighting:
+    """A method from that of the shared parameters and the weights of the others."""
+    shared, own = chosen.shared, OWN_WEIGHTS.get(chosen.own_weights, own)
+    if chosen.granularity != "model":
+        own = jax.vmap(own, in_axes=(0, 0, None))
 
     def init(params: PyTree) -> TaskState:
-        kept = _options.keep(params, shared)
-        some = len(jax.tree.leaves(kept)) > 0
-        check.option(some, "shared", "leave at least one parameter to share", "none")
-        ones, zeros = jnp.ones(num_tasks, jnp.float32), jnp.zeros((num_tasks,) * 2, jnp.float32)
-        return separate(TaskState(ones, jnp.zeros((), jnp.float32), zeros, start(params)))
+        is_any = len(jax.tree.leaves(_options.keep(params, shared))) > 0
+        check.option(is_any, "shared", "leave at least one parameter to share", "none")
+        zero, zeros = jnp.zeros((), jnp.float32), jnp.zeros((num_tasks,) * 2, jnp.float32)
+        return separate(TaskState(ones(num_tasks), zero, zeros, start(params)))
 
     def update(
         task_grads: PyTree,
@@ -243,30 +232,25 @@ def _on_shared(
         *,
         losses: Float[Array, " K"] | None = None,
         active: Active = None,
+        gramian: Float[Array, "*G K K"] | None = None,
         **extra: Any,
     ) -> tuple[PyTree, TaskState]:
         del params
-        _rows.check_rows(num_tasks, task_grads)
-        if active is not None:
-            rule = "be left out: the method picks from all tasks"
-            check.option(some, "active", rule, active)
-            active = check.active(num_tasks, active)
-            task_grads = _rows.mask_rows(task_grads, active)
-            losses = None if losses is None else jnp.where(active, losses, 1.0)
-            if extra.get("task_grads_2") is not None:
-                extra["task_grads_2"] = _rows.mask_rows(extra["task_grads_2"], active)
-        found = combine(task_grads, state.method, losses, active, **extra)
+        rule = "be left out: the method picks from all tasks"
+        check.option(some or active is None, "active", rule, active)
+        task_grads, given = received(num_tasks, task_grads, losses, active, **extra)
+        found = combine(task_grads, state.method, given, gramian)
         combined, others = found.update, _options.keep(task_grads, shared, others=True)
         if jax.tree.leaves(others):
-            values = own(found.weights, found.state, losses).reshape(-1, num_tasks).mean(0)
+            values = own(found.weights, found.state, given.losses).reshape(-1, num_tasks).mean(0)
             own_update = _rows.weighted_sum(others, values)
-            if extra.get("task_grads_2") is not None:
-                second = _options.keep(extra["task_grads_2"], shared, others=True)
+            if given.second is not None:
+                second = _options.keep(given.second, shared, others=True)
                 own_update = optax.tree.add(own_update, _rows.weighted_sum(second, values))
             combined = _options.merge(combined, own_update)
         return combined, _task_state(found.weights, found.state, found.gramian)
 
-    return init, update
+    return Weighting(init, update)
 
 
 def _task_state(

@@ -7,14 +7,14 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._checks import Number, Values
 from maskformer_jax.weighting._gradients import from_gradients
-from maskformer_jax.weighting._losses import Weighting
+from maskformer_jax.weighting._losses import Given, Weighting, ones
 from maskformer_jax.weighting._method import method
-from maskformer_jax.weighting._rows import Active, row_norms, weighted_sum
+from maskformer_jax.weighting._rows import row_norms, weighted_sum
 
 INITIAL = ("first_step", "first_epoch")
 LOWEST_WEIGHT = 1e-3
@@ -39,7 +39,7 @@ class GradNormState(NamedTuple):
 
 
 def training_rates(
-    losses: Float[Array, " K"], initial: Float[Array, " K"], active: Active
+    losses: Float[Array, " K"], initial: Float[Array, " K"], active: Bool[Array, " K"]
 ) -> Float[Array, " K"]:
     """r_k = (L_k/L_k(0)) / mean: large for a task that lags; 1 where a loss was 0 at the start."""
     # Not "where positive": a loss that is no number must not count as 1.
@@ -80,15 +80,8 @@ def gradnorm(
         steps_per_epoch: updates in an epoch; needed for `first_epoch` alone.
         preference: positive; over their mean, factors of the target lengths mean(n) r_k^alpha.
 
-    Returns:
-        A transformation whose `update` requires `losses`, not negative. Family `gradient`.
-
-    State:
-        w(t), w(t + 1), the initial losses, the number of updates and the moments of Adam.
-
     Raises:
-        ValueError: an option breaks its rule, `norm_params` chooses nothing, or `losses` are
-            missing or negative.
+        ValueError: `norm_params` chooses nothing, or `losses` are missing or negative.
 
     Laws: linear in the gradients at any given state, since w(t) does not depend on them;
     equivariant under permutations of the tasks.
@@ -116,18 +109,14 @@ def gradnorm(
 
     def first_state(params: PyTree) -> GradNormState:
         check.option(len(chosen(params)) > 0, "norm_params", "choose a parameter at least", "none")
-        ones, step = jnp.ones(num_tasks, jnp.float32), jnp.zeros((), jnp.int32)
-        return GradNormState(ones, ones, jnp.zeros_like(ones), step, adam.init(ones))
+        first, step = ones(num_tasks), jnp.zeros((), jnp.int32)
+        return GradNormState(first, first, jnp.zeros_like(first), step, adam.init(first))
 
     def combine(
-        task_grads: PyTree,
-        state: GradNormState,
-        losses: Float[Array, " K"] | None,
-        second: None,
-        active: Active,
+        task_grads: PyTree, state: GradNormState, given: Given
     ) -> tuple[PyTree, GradNormState]:
-        del second
-        losses = check.losses("gradnorm", num_tasks, losses, lowest=0.0).astype(jnp.float32)
+        losses = check.losses("gradnorm", num_tasks, given.losses, lowest=0.0)
+        losses, active = losses.astype(jnp.float32), given.active
         weights = state.next_weights
         seen = state.initial_losses + (losses - state.initial_losses) / (state.step + 1)
         first = jnp.where(state.step < max(warmup, 1), seen, state.initial_losses)
@@ -139,8 +128,7 @@ def gradnorm(
         slope = jnp.sign(weighted - weighted.mean(where=active) * pulls) * lengths
         change, moments = adam.update(slope, state.optimiser)
         moved = jnp.maximum(weights + change, LOWEST_WEIGHT)
-        number = num_tasks if active is None else active.sum()
-        found = moved * number / moved.sum(where=active), moments
+        found = moved * active.sum() / moved.sum(where=active), moments
         stays = partial(jnp.where, state.step < warmup)
         following, moments = jax.tree.map(stays, (weights, state.optimiser), found)
         after = GradNormState(weights, following, first, state.step + 1, moments)

@@ -11,7 +11,7 @@ from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._checks import Number, Seed
 from maskformer_jax.weighting._gradients import from_gramian
 from maskformer_jax.weighting._gramian import Gramian, Vector, cosines, reciprocal
-from maskformer_jax.weighting._losses import Weighting
+from maskformer_jax.weighting._losses import Weighting, ones
 from maskformer_jax.weighting._method import method
 from maskformer_jax.weighting._pcgrad import random_orders, sum_of_units
 
@@ -94,9 +94,6 @@ def gradvac(num_tasks: int, *, beta: Number = 0.01, seed: Seed = 0, **options: A
         beta: how fast the targets follow the cosines, from 0 (never: PCGrad) to 1 (at once).
         seed: of the orders, from 0 to 2^32 - 1, or a key. With two tasks there is only one order.
 
-    State:
-        The last weights; the targets; the key, which moves in each step.
-
     Laws: homogeneous in a common factor of the gradients.
 
     Differs from the paper: pairs with a gradient of length zero are left out; targets above
@@ -110,6 +107,6 @@ def gradvac(num_tasks: int, *, beta: Number = 0.01, seed: Seed = 0, **options: A
 
     def initial() -> GradVacState:
         targets = jnp.zeros((num_tasks, num_tasks), jnp.float32)
-        return GradVacState(jnp.ones(num_tasks, jnp.float32), targets, key)
+        return GradVacState(ones(num_tasks), targets, key)
 
     return from_gramian(num_tasks, initial, partial(weights, beta=beta), **options)

@@ -12,6 +12,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+# Of more tasks what costs much is left out, where fewer digits do.
+FEW = 16
+
 Gramian = Float[Array, "K K"]
 Vector = Float[Array, " K"]
 
@@ -54,14 +57,13 @@ class Unit(NamedTuple):
     """Task gradients as directions and lengths.
 
     Attributes:
-        root: S with columns of length 1 that have the cosines C as inner products. Eigenvalues of C
-            below half a rounding count as that much, which makes all problems strictly convex.
-        cosines: C.
+        gramian: as given.
+        cosines: C; one gradient of zero has a direction of its own.
         lengths: norms of the task gradients over that of the longest.
-        present: whether the gradient is not zero. One that is gets a direction of its own.
+        present: whether the gradient is not zero.
     """
 
-    root: Float[Array, "K K"]
+    gramian: Gramian
     cosines: Gramian
     lengths: Vector
     present: Bool[Array, " K"]
@@ -91,18 +93,36 @@ def split(gramian: Gramian) -> Unit:
     longest = jnp.where(longest == 0, 1.0, longest)
     present = sizes > 0
     matrix = jnp.where(jnp.diag(~present), 1.0, cosines(gramian))
-    return Unit(_root(gramian, matrix), matrix, sizes / longest, present)
+    return Unit(gramian, matrix, sizes / longest, present)
 
 
-def _root(gramian: Gramian, matrix: Gramian) -> Float[Array, "K K"]:
-    """S of `Unit`, by the eigenvectors V of C.
+def length(unit: Unit, values: Vector) -> Float[Array, ""]:
+    """|S x|, of many tasks without S where the terms of x.C x don't cancel."""
+
+    def exact() -> Float[Array, ""]:
+        direction = dot(root_of(unit), values)
+        return jnp.sqrt(dot(direction, direction))
+
+    if len(values) <= FEW:
+        return exact()
+    square = dot(values, dot(unit.cosines, values))
+    clear = square > 1e-2 * dot(values, values)
+    return jax.lax.cond(clear, lambda: jnp.sqrt(jnp.maximum(square, 0.0)), exact)
+
+
+@jax.jit
+def root_of(unit: Unit) -> Float[Array, "K K"]:
+    """S with columns of length 1 that have the cosines C as inner products, by C's eigenvectors V.
+
+    Eigenvalues of C below half a rounding count as that much, which makes all problems strictly
+    convex.
 
     C and the eigenvalues that `eigh` finds are off by a few roundings, and where gradients nearly
     cancel there is no more than that. So the small eigenvalues are found once more, those of V^T C
     V, without rounding C and with exact sums.
     """
-    eps = jnp.finfo(gramian.dtype).eps
-    eigenvalues, vectors = jnp.linalg.eigh(matrix)
+    gramian, eps = unit.gramian, jnp.finfo(unit.gramian.dtype).eps
+    eigenvalues, vectors = jnp.linalg.eigh(unit.cosines)
     small = eigenvalues < jnp.sqrt(eps)
 
     # V takes up what the powers of two leave of the lengths.

@@ -13,7 +13,7 @@ from maskformer_jax.weighting._losses import Weighting, plain
 from maskformer_jax.weighting._method import method
 
 
-def weights(gramian: Gramian, *, preference: Values) -> Vector:
+def weights(gramian: Gramian, *_, preference: Values) -> Vector:
     """Weights with sum 1 whose update has projections proportional to `preference` (Eq. 7).
 
     Solved for unit gradients and scaled back, which is exact and does not depend on their lengths.

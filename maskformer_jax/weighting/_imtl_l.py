@@ -32,12 +32,7 @@ def imtl_l(
         optimiser: an optax transformation that moves s; none: Adam with learning rate 1e-3.
             Training passes the one of the model, with its schedule.
 
-    Returns:
-        A transformation that takes task gradients `[K, ...]` and returns `sum_k w_k g_k`, with s
-        before its move. Family `loss`: its `update` requires `losses`.
-
-    State:
-        `LearntState`: the last weights, s as `learnt`, and the state of the optimiser.
+    The update has the factors before their move.
 
     Laws: linear in the gradients; equivariant under permutations of the tasks.
 

@@ -25,7 +25,7 @@ def scores(gramian: Gramian, n_byzantine: int) -> Vector:
     return jnp.sort(distances, axis=1)[:, : num_tasks - n_byzantine - 2].sum(1)
 
 
-def weights(gramian: Gramian, *, n_byzantine: int, n_selected: int) -> Vector:
+def weights(gramian: Gramian, *_, n_byzantine: int, n_selected: int) -> Vector:
     """1/m for the m gradients with the lowest scores, of equal ones the first; 0 for the others."""
     order = jnp.argsort(scores(gramian, n_byzantine), stable=True)
     return jnp.zeros(len(gramian), gramian.dtype).at[order[:n_selected]].set(1 / n_selected)
@@ -42,9 +42,6 @@ def krum(num_tasks: int, *, n_byzantine: int, n_selected: int = 1, **options: An
         num_tasks: number of tasks K, at least f + 3.
         n_byzantine: number f of gradients that may be anything, from 0.
         n_selected: number m of gradients in the mean, from 1 (Krum) to K (the mean of all).
-
-    Raises:
-        ValueError: `num_tasks` is below 3, or an option breaks its rule.
 
     Laws: equivariant under permutations of the tasks, where no scores are equal: of those the
     lowest index counts, and with K - f - 2 = 1 the closest pair is always such a case. Homogeneous

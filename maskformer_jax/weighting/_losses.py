@@ -1,4 +1,4 @@
-"""What a method is, `from_losses` for those that need nothing else, and their common state."""
+"""What a method is and is given, `from_losses` for those on losses, and states of several."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int32, PyTree
+from jaxtyping import Array, Bool, Float, Int32, PyTree
 
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._checks import Number
@@ -23,6 +23,7 @@ from maskformer_jax.weighting._rows import (
 # Mean losses and arguments of a logarithm below it count as this: ratios stay finite.
 SMALLEST_LOSS = 1e-12
 
+# `weights(losses or gramian, state, given) -> (weights, state)`.
 Weights = Callable[..., tuple[Float[Array, " K"], PyTree]]
 Derivatives = Callable[..., tuple[Float[Array, " K"], Float[Array, " K"]]]
 
@@ -61,6 +62,47 @@ class Weighting(optax.GradientTransformationExtraArgs):
         return weighting
 
 
+class Given(NamedTuple):
+    """What a method may look at beside the gradients or their Gramian.
+
+    Attributes:
+        losses: unweighted, and 1 for tasks that are not active; none: they were not given.
+        active: True for each task that takes part.
+        second: task gradients on an independent batch, where they were given.
+        losses_after: of the previous batch after its step, where they were given.
+    """
+
+    losses: Float[Array, " K"] | None
+    active: Bool[Array, " K"]
+    second: PyTree | None = None
+    losses_after: Float[Array, " K"] | None = None
+
+
+def received(
+    num_tasks: int,
+    task_grads: PyTree,
+    losses: Float[Array, " K"] | None,
+    active: Active,
+    *,
+    task_grads_2: PyTree | None = None,
+    losses_after: Float[Array, " K"] | None = None,
+    **_: Any,
+) -> tuple[PyTree, Given]:
+    """Arguments of `update`, with zeros for the gradients of tasks that are not active.
+
+    Raises:
+        ValueError: gradients have another number of rows, or `active` is no array of booleans.
+    """
+    check_rows(num_tasks, task_grads)
+    if active is None:
+        everyone = jnp.ones(num_tasks, bool)
+        return task_grads, Given(losses, everyone, task_grads_2, losses_after)
+    active = check.active(num_tasks, active)
+    losses = None if losses is None else jnp.where(active, losses, 1.0)
+    second = None if task_grads_2 is None else mask_rows(task_grads_2, active)
+    return mask_rows(task_grads, active), Given(losses, active, second, losses_after)
+
+
 class WeightsState(NamedTuple):
     """State of a method that remembers nothing.
 
@@ -71,27 +113,50 @@ class WeightsState(NamedTuple):
     weights: Float[Array, " K"]
 
 
+class SolverState(NamedTuple):
+    """State of a method whose weights solve a problem on the Gramian, and that remembers nothing.
+
+    Attributes:
+        weights: the last weights.
+        residual: how far the solver was from the solution; each method says in which measure.
+    """
+
+    weights: Float[Array, " K"]
+    residual: Float[Array, ""]
+
+
+def ones(num_tasks: int) -> Float[Array, " K"]:
+    """First weights of most methods."""
+    return jnp.ones(num_tasks, jnp.float32)
+
+
 def equal_weights(num_tasks: int) -> Callable[..., WeightsState]:
-    """Makes such a state with weights of 1/K."""
+    """Makes a state with weights of 1/K."""
     return lambda *_: WeightsState(jnp.full(num_tasks, 1 / num_tasks, jnp.float32))
 
 
-def plain(
-    num_tasks: int, weights: Callable, *, by_active: bool = False
-) -> tuple[Callable[[], WeightsState], Weights]:
-    """`weights(given) -> w` as a method that remembers nothing: its first state, and its step.
+def plain(num_tasks: int, weights: Callable) -> tuple[Callable[[], WeightsState], Weights]:
+    """`weights(losses or gramian, given) -> w` as a method: its first state, and its step."""
 
-    Args:
-        num_tasks: number of tasks K.
-        weights: of the losses or the Gramian.
-        by_active: call it as `weights(given, active)`: tasks that are not active matter otherwise.
-    """
-
-    def step(given: Array, state: WeightsState, *more) -> tuple[Float[Array, " K"], WeightsState]:
-        values = weights(given, more[-1]) if by_active else weights(given)
+    def step(
+        what: Array, state: WeightsState, given: Given
+    ) -> tuple[Float[Array, " K"], WeightsState]:
+        values = weights(what, given)
         return values, WeightsState(values)
 
-    return lambda: WeightsState(jnp.ones(num_tasks, jnp.float32)), step
+    return lambda: WeightsState(ones(num_tasks)), step
+
+
+def solved(num_tasks: int, solve: Callable) -> tuple[Callable[[], SolverState], Weights]:
+    """`solve(gramian, given) -> (w, residual)` as a method: its first state, and its step."""
+
+    def step(
+        gramian: Array, state: SolverState, given: Given
+    ) -> tuple[Float[Array, " K"], SolverState]:
+        found = SolverState(*solve(gramian, given))
+        return found.weights, found
+
+    return lambda: SolverState(ones(num_tasks), jnp.zeros((), jnp.float32)), step
 
 
 def separate(state: PyTree) -> PyTree:
@@ -100,7 +165,7 @@ def separate(state: PyTree) -> PyTree:
 
 
 def from_losses(
-    name: str,
+    name: str | None,
     num_tasks: int,
     initial: Callable[[], PyTree],
     weights: Weights,
@@ -111,20 +176,13 @@ def from_losses(
     """A method of family `loss` from the derivative of its scalarisation.
 
     Args:
-        name: of the method, for messages.
+        name: of the method, for messages; none: it needs no losses.
         num_tasks: number of tasks K.
         initial: makes the state before the first step.
-        weights: `weights(losses, state, active, **needed) -> (weights, state)`, the weights being
-            dS/dL; `losses` come as float32, or as float64 where they are, and as 1 where a task is
-            not active. The state keeps its types, and that of a task that is not active.
+        weights: `weights(losses, state, given) -> (dS/dL, state)`; `losses` come as float32, or as
+            float64 where they are. The state keeps its types, and that of tasks that aren't active.
         lowest: smallest loss allowed.
-        needs: further arguments of `update` that `weights` takes, where they are given.
-
-    Returns:
-        A transformation whose `update` requires `losses` and returns sum_k w_k g_k.
-
-    Raises:
-        ValueError: `num_tasks` is not positive.
+        needs: as of `Weighting`.
     """
 
     def update(
@@ -134,21 +192,17 @@ def from_losses(
         *,
         losses: Float[Array, " K"] | None = None,
         active: Active = None,
-        **extra,
+        **extra: Any,
     ) -> tuple[PyTree, PyTree]:
         del params
-        check_rows(num_tasks, task_grads)
-        if active is not None:
-            active = check.active(num_tasks, active)
-            task_grads = mask_rows(task_grads, active)
-            losses = None if losses is None else jnp.where(active, losses, 1.0)
-        losses = check.losses(name, num_tasks, losses, lowest=lowest)
-        losses = losses.astype(sum_dtype(losses.dtype))
-        needed = {key: extra[key] for key in needs if key in extra}
-        values, after = weights(losses, state, active, **needed)
-        if active is not None:
-            values = jnp.where(active, values, 0.0)
-            after = keep_rows(after, state, active)._replace(weights=values)
+        task_grads, given = received(num_tasks, task_grads, losses, active, **extra)
+        losses = given.losses
+        if name is not None:
+            losses = check.losses(name, num_tasks, losses, lowest=lowest)
+            losses = losses.astype(sum_dtype(losses.dtype))
+        values, after = weights(losses, state, given)
+        values = jnp.where(given.active, values, 0.0)
+        after = keep_rows(after, state, given.active)._replace(weights=values)
         return weighted_sum(task_grads, values), cast_like(after, state)
 
     return Weighting(lambda params: separate(initial()), update, needs=needs)
@@ -194,7 +248,7 @@ def from_learnt(
 
     def initial() -> LearntState:
         learnt = jnp.full(num_tasks, init, jnp.float32)
-        return LearntState(jnp.ones(num_tasks, jnp.float32), learnt, mover.init(learnt))
+        return LearntState(ones(num_tasks), learnt, mover.init(learnt))
 
     def weights(
         losses: Float[Array, " K"], state: LearntState, *_

@@ -2,15 +2,16 @@
 
 import difflib
 import inspect
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import partial, wraps
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from maskformer_jax.weighting import _checks as check
+from maskformer_jax.weighting._compose import scheduled
 from maskformer_jax.weighting._losses import Weighting
 from maskformer_jax.weighting._options import SharedOptions
-from maskformer_jax.weighting._scheduled import scheduled
 
 PerLoss = Literal["values", "names", "name", "base_options"]
 Family = Literal["loss", "gramian", "gradient"]
@@ -51,6 +52,18 @@ class Methods(dict[str, Method]):
         raise KeyError(f"no method is called {name!r}{_nearest(name, self)}")
 
 
+# What every docstring would say: of a family, of what it needs, and of all.
+SAID: dict[str, str] = {
+    "loss": "their sum out with weights that follow from the losses. `update` requires these, "
+    "unless the weights are fixed.",
+    "gramian": "their sum out with weights that follow from their inner products.",
+    "gradient": "one update out that follows from the gradients themselves.",
+    "losses_after": "It takes `losses_after`: those of the previous batch after its step.",
+    "task_grads_2": "It requires `task_grads_2`, gradients on an independent batch.",
+    "shared": "All options of `SharedOptions` come on top of its own.",
+    "refused": "An option that breaks its rule, a number of tasks that is not positive, and what "
+    "`update` needs but does not get in its form, are a ValueError of one line.",
+}
 PREFERENCE: dict[str, PerLoss] = {"preference": "values"}
 # Filled where all of them are imported.
 METHODS = Methods()
@@ -96,6 +109,7 @@ def method(
             return made
 
         make.__signature__ = signature
+        make.__doc__ = f"{inspect.cleandoc(factory.__doc__)}\n\n{_said(family, needs)}"
         make.family, make.needs, make.per_loss, make.from_caller = (
             family,
             needs,
@@ -106,6 +120,14 @@ def method(
         return make
 
     return describe
+
+
+def _said(family: Family, needs: tuple[str, ...]) -> str:
+    """What a method takes and returns, and what it refuses."""
+    shared = () if family == "loss" else ("shared",)
+    first = f"A method of family `{family}`: gradients `[K, ...]` in, {SAID[family]}"
+    rest = (SAID[what] for what in (*needs, *shared, "refused"))
+    return textwrap.fill(" ".join([first, *rest]), 100)
 
 
 def _with_shared_options(

@@ -4,55 +4,47 @@ from functools import partial
 from typing import Any, Literal
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._gradients import from_gramian
 from maskformer_jax.weighting._gramian import Gramian, Vector, norms, reciprocal, split
-from maskformer_jax.weighting._losses import Weighting
+from maskformer_jax.weighting._losses import Given, Weighting, solved
 from maskformer_jax.weighting._method import method
 from maskformer_jax.weighting._options import LOSS_EPS
-from maskformer_jax.weighting._rows import Active
-from maskformer_jax.weighting._solvers import SolverState, cone, solver_state
+from maskformer_jax.weighting._solvers import cone
 
 NORMALISATIONS = ("none", "l2", "loss", "loss+")
 
 
-def shortest(gramian: Gramian, active: Active) -> tuple[Vector, Float[Array, ""]]:
+def shortest(gramian: Gramian, active: Bool[Array, " K"]) -> tuple[Vector, Float[Array, ""]]:
     """The u of the simplex that minimises u.M u, and the residual of the solver."""
     unit = split(gramian)
     least = jnp.min(jnp.where(unit.present, unit.lengths, jnp.inf))
     bounds = jnp.where(unit.present, least * reciprocal(unit.lengths), 0.0)
-    found = cone(unit.root, jnp.zeros_like(bounds), bounds, 1.0, unit.present)
+    found = cone(unit, jnp.zeros_like(bounds), bounds, 1.0, unit.present)
     # A gradient of zero is itself the shortest combination.
-    zero = ~unit.present if active is None else active & ~unit.present
+    zero = active & ~unit.present
     some_zero = zero.any()
     values = jnp.where(some_zero, zero, found.values * bounds)
     return values * reciprocal(values.sum()), jnp.where(some_zero, 0.0, found.residual)
 
 
 def weights(
-    gramian: Gramian,
-    state: SolverState,
-    losses: Vector | None = None,
-    active: Active = None,
-    *,
-    normalise: str,
-    divide: bool,
-) -> tuple[Vector, SolverState]:
+    gramian: Gramian, given: Given, *, normalise: str, divide: bool
+) -> tuple[Vector, Float[Array, ""]]:
     """Weights of the shortest convex combination of the g_k / n_k (Eq. 3)."""
-    del state
     inverse = jnp.ones(len(gramian), gramian.dtype)
     if normalise in ("l2", "loss+"):
         inverse = reciprocal(norms(gramian))
     if normalise in ("loss", "loss+"):
-        given = check.losses(f"mgda with `normalise: {normalise}`", len(gramian), losses, lowest=0)
-        inverse = inverse / (given.astype(gramian.dtype) + LOSS_EPS)
+        name = f"mgda with `normalise: {normalise}`"
+        losses = check.losses(name, len(gramian), given.losses, lowest=0)
+        inverse = inverse / (losses.astype(gramian.dtype) + LOSS_EPS)
     # Only ratios of the n_k matter to u; without their size nothing overflows.
     relative = inverse / jnp.maximum(jnp.max(inverse), jnp.finfo(inverse.dtype).tiny)
-    u, residual = shortest(gramian * relative[:, None] * relative, active)
-    values = u * inverse if divide else u
-    return values, SolverState(values, residual)
+    u, residual = shortest(gramian * relative[:, None] * relative, given.active)
+    return u * inverse if divide else u, residual
 
 
 @method("gramian")
@@ -79,8 +71,7 @@ def mgda(
         minimum, g_k.d >= |d|^2 with equality where u_k > 0.
 
     Raises:
-        ValueError: `num_tasks` is not positive, an option breaks its rule, or `update` gets no
-            losses where `normalise` needs them.
+        ValueError: `update` gets no losses where `normalise` needs them.
 
     Laws: equivariant under permutations of the tasks; homogeneous in a common factor of the
     gradients without `normalise`; never against a task; zero exactly where a convex combination of
@@ -99,4 +90,4 @@ def mgda(
     check.one_of("normalise", normalise, NORMALISATIONS)
     check.true_or_false("divide", divide)
     step = partial(weights, normalise=normalise, divide=divide)
-    return from_gramian(num_tasks, solver_state(num_tasks), step, divide=True, **options)
+    return from_gramian(num_tasks, *solved(num_tasks, step), divide=True, **options)

@@ -4,16 +4,15 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting import _rows
 from maskformer_jax.weighting._checks import Number
 from maskformer_jax.weighting._gradients import from_gradients
 from maskformer_jax.weighting._gramian import reciprocal
-from maskformer_jax.weighting._losses import Weighting
+from maskformer_jax.weighting._losses import Given, Weighting
 from maskformer_jax.weighting._method import method
-from maskformer_jax.weighting._rows import Active
 from maskformer_jax.weighting._solvers import project_simplex, within_simplex
 
 # beta, gamma, rho of each variant.
@@ -58,15 +57,8 @@ def moco(
         gamma: step size of lambda, not negative; 0 keeps equal weights. None: 0.1.
         rho: not negative; pull towards equal weights. None: 0.1, in `libmtl` 0.
 
-    Returns:
-        A transformation: task gradients `[K, ...]` in, `Y^T lambda` out. Family `gradient`. Variant
-        `libmtl` requires `losses`.
-
-    State:
-        lambda; y_k for every task and parameter; the number of updates.
-
     Raises:
-        ValueError: an option breaks its rule, or `losses` are missing for `libmtl`.
+        ValueError: `losses` are missing for `libmtl`.
 
     Laws: equivariant under permutations of the tasks.
 
@@ -86,34 +78,26 @@ def moco(
     step_size = check.not_negative("gamma", step_size)
     pull = check.not_negative("rho", pull)
 
-    def project(values: Float[Array, " K"], active: Active) -> Float[Array, " K"]:
-        by_softmax = variant == "libmtl"
-        return (
-            jax.nn.softmax(values, where=active) if by_softmax else project_simplex(values, active)
-        )
+    def project(values: Float[Array, " K"], active: Bool[Array, " K"]) -> Float[Array, " K"]:
+        if variant == "libmtl":
+            return jax.nn.softmax(values, where=active)
+        return project_simplex(values, active)
 
     def initial(params: PyTree) -> MoCoState:
         equal = jnp.full(num_tasks, 1.0 / num_tasks, jnp.float32)
         return MoCoState(equal, _rows.zero_rows(num_tasks, params), jnp.zeros((), jnp.int32))
 
-    def combine(
-        task_grads: PyTree,
-        state: MoCoState,
-        losses: Float[Array, " K"] | None,
-        second: None,
-        active: Active,
-    ) -> tuple[PyTree, MoCoState]:
-        del second
+    def combine(task_grads: PyTree, state: MoCoState, given: Given) -> tuple[PyTree, MoCoState]:
         step, grads, fading = state.step + 1, task_grads, jnp.ones((), jnp.float32)
         if variant == "libmtl":
             fading = jnp.sqrt(step.astype(jnp.float32))
-            losses = check.losses("moco, variant libmtl,", num_tasks, losses)
+            losses = check.losses("moco, variant libmtl,", num_tasks, given.losses)
             grads = _rows.scale_rows(grads, losses * reciprocal(_rows.row_norms(grads)))
         averages = _rows.move_average(state.averages, grads, rate / fading)
         products = _rows.inner_products(averages, averages)
-        old, to_state = within_simplex(state.weights.astype(products.dtype), active)
+        old, to_state = within_simplex(state.weights.astype(products.dtype), given.active)
         slope = jnp.einsum("ij,j->i", products, old, precision="highest") + pull * old
-        weights = project(old - step_size / fading * slope, active)
+        weights = project(old - step_size / fading * slope, given.active)
         after = MoCoState(to_state(weights), averages, step)
         return _rows.weighted_sum(averages, weights), after
 

@@ -8,14 +8,9 @@ from jaxtyping import PyTree
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._checks import Number
 from maskformer_jax.weighting._gradients import from_gradients
-from maskformer_jax.weighting._losses import Weighting, WeightsState, equal_weights
+from maskformer_jax.weighting._losses import Given, Weighting, WeightsState, equal_weights
 from maskformer_jax.weighting._method import method
-from maskformer_jax.weighting._rows import (
-    Active,
-    check_second,
-    inner_products,
-    weighted_sum_of_two,
-)
+from maskformer_jax.weighting._rows import check_second, inner_products, weighted_sum_of_two
 from maskformer_jax.weighting._solvers import project_simplex, within_simplex
 
 
@@ -32,16 +27,6 @@ def modo(num_tasks: int, *, gamma: Number = 0.1, rho: Number = 0.1, **options: A
         gamma: step size of lambda, not negative; 0 keeps equal weights.
         rho: not negative; pull towards equal weights.
 
-    Returns:
-        A transformation whose `update` requires `task_grads_2`, gradients on an independent batch.
-        Family `gradient`.
-
-    State:
-        lambda.
-
-    Raises:
-        ValueError: an option breaks its rule, or `task_grads_2` is missing or of another form.
-
     Laws: equivariant under permutations of the tasks.
 
     `preference` divides the gradients and the weights, as in `mgda`.
@@ -56,19 +41,14 @@ def modo(num_tasks: int, *, gamma: Number = 0.1, rho: Number = 0.1, **options: A
     rho = check.not_negative("rho", rho)
 
     def combine(
-        task_grads: PyTree,
-        state: WeightsState,
-        losses: object,
-        second: PyTree | None,
-        active: Active,
+        task_grads: PyTree, state: WeightsState, given: Given
     ) -> tuple[PyTree, WeightsState]:
-        del losses
-        check_second("modo", task_grads, second)
-        products = inner_products(task_grads, second)
-        old, to_state = within_simplex(state.weights.astype(products.dtype), active)
+        check_second("modo", task_grads, given.second)
+        products = inner_products(task_grads, given.second)
+        old, to_state = within_simplex(state.weights.astype(products.dtype), given.active)
         slope = jnp.einsum("ij,j->i", products, old, precision="highest") + rho * old
-        weights = project_simplex(old - gamma * slope, active)
-        update = weighted_sum_of_two(task_grads, second, weights)
+        weights = project_simplex(old - gamma * slope, given.active)
+        update = weighted_sum_of_two(task_grads, given.second, weights)
         return update, WeightsState(to_state(weights))
 
     return from_gradients(num_tasks, equal_weights(num_tasks), combine, divide=True, **options)

@@ -12,7 +12,7 @@ from maskformer_jax.weighting._bargaining import bargain
 from maskformer_jax.weighting._checks import Number, Values
 from maskformer_jax.weighting._gradients import from_gramian
 from maskformer_jax.weighting._gramian import Gramian, Vector, dot, equilibrate, norms, reciprocal
-from maskformer_jax.weighting._losses import Weighting
+from maskformer_jax.weighting._losses import Weighting, ones
 from maskformer_jax.weighting._method import method
 
 
@@ -123,8 +123,8 @@ def nash_mtl(
     powers = check.preference(num_tasks, preference)
 
     def initial() -> NashMTLState:
-        ones, zero = jnp.ones(num_tasks, jnp.float32), jnp.zeros((), jnp.float32)
-        return NashMTLState(ones, zero, ones, jnp.ones((), jnp.float32), jnp.zeros((), jnp.int32))
+        first, (zero, one) = ones(num_tasks), jnp.arange(2, dtype=jnp.float32)
+        return NashMTLState(first, zero, first, one, jnp.zeros((), jnp.int32))
 
     how = {"max_norm": max_norm, "update_every": update_every, "preference": powers}
     return from_gramian(num_tasks, initial, partial(weights, **how), own=own, **options)

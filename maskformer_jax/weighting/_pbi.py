@@ -8,22 +8,20 @@ from jaxtyping import Array, Float
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._checks import Number, Values
 from maskformer_jax.weighting._gramian import reciprocal
-from maskformer_jax.weighting._losses import Weighting, from_losses, plain
+from maskformer_jax.weighting._losses import Given, Weighting, from_losses, plain
 from maskformer_jax.weighting._method import method
-from maskformer_jax.weighting._rows import Active
 
 # Rounds off the length |p| at 0: sqrt(|p|^2 + EPS) has a derivative there.
 EPS = 1e-12
 
 
 def pbi_weights(
-    losses: Float[Array, " K"], active: Active, *, theta: Number, ray: Values, reference: Values
+    losses: Float[Array, " K"], given: Given, *, theta: Number, ray: Values, reference: Values
 ) -> Float[Array, " K"]:
     """w = q + theta p/sqrt(|p|^2 + EPS), p being the part of L - z across the unit ray q."""
     ray = jnp.asarray(ray, losses.dtype)
     distance = losses - jnp.asarray(reference, losses.dtype)
-    if active is not None:
-        ray, distance = jnp.where(active, jnp.stack([ray, distance]), 0.0)
+    ray, distance = jnp.where(given.active, jnp.stack([ray, distance]), 0.0)
     # None of the active tasks may be on the ray.
     q = ray * reciprocal(jnp.linalg.norm(ray))
     across = distance - jnp.sum(distance * q) * q
@@ -61,5 +59,5 @@ def pbi(
     ray = check.ray(num_tasks, weights)
     origin = check.number_or_values(num_tasks, "reference", reference)
     how = {"theta": theta, "ray": ray, "reference": origin}
-    step = plain(num_tasks, partial(pbi_weights, **how), by_active=True)
+    step = plain(num_tasks, partial(pbi_weights, **how))
     return from_losses("pbi", num_tasks, *step)

@@ -10,8 +10,16 @@ from jaxtyping import Array, Float, Int
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._checks import Number
 from maskformer_jax.weighting._gradients import from_gramian
-from maskformer_jax.weighting._gramian import Gramian, Unit, Vector, dot, norms, reciprocal, split
-from maskformer_jax.weighting._losses import Weighting
+from maskformer_jax.weighting._gramian import (
+    Gramian,
+    Unit,
+    Vector,
+    length,
+    norms,
+    reciprocal,
+    split,
+)
+from maskformer_jax.weighting._losses import Weighting, ones
 from maskformer_jax.weighting._method import method
 from maskformer_jax.weighting._solvers import nonnegative
 
@@ -34,13 +42,7 @@ class PCDState(NamedTuple):
 
 
 def weights(
-    gramian: Gramian,
-    state: PCDState,
-    *_,
-    tau: Number,
-    beta: Number,
-    eps: Number,
-    primary: int,
+    gramian: Gramian, state: PCDState, *_, tau: Number, beta: Number, eps: Number, primary: int
 ) -> tuple[Vector, PCDState]:
     """w_k = s_k mu_k |g_0| / |d|, with the multipliers mu of the projection d."""
     kind = gramian.dtype
@@ -66,7 +68,8 @@ def _project(
     rounding = 10 * jnp.finfo(lengths.dtype).eps
     secondary = unit.present & (jnp.arange(len(lengths)) != primary)
     bounds = jnp.where(secondary, tau * lengths * reciprocal(lengths[primary]), 0.0)
-    found = nonnegative(unit.root, unit.root[:, primary], bounds, secondary)
+    alone = jnp.zeros_like(lengths).at[primary].set(1.0)
+    found = nonnegative(unit, alone, bounds, secondary)
     y = found.values
     # Where the constraints contradict each other y runs off along a null direction of C, up to
     # where the least eigenvalue of S^T S, which is rounding, holds it.
@@ -74,11 +77,10 @@ def _project(
     infeasible = (jnp.sum(bounds * y) > 1e-3) & (held < rounding * jnp.sum(y) ** 2)
     y = jnp.where(infeasible, 0.0, y).at[primary].set(1.0)
 
-    direction = dot(unit.root, y)
-    square = dot(direction, direction)
+    size = length(unit, y)
     # A direction that is rounding is none.
-    exists = unit.present[primary] & (square > rounding * jnp.sum(y) ** 2)
-    values = y * unit.lengths[primary] * reciprocal(unit.lengths) * reciprocal(jnp.sqrt(square))
+    exists = unit.present[primary] & (size**2 > rounding * jnp.sum(y) ** 2)
+    values = y * unit.lengths[primary] * reciprocal(unit.lengths) * reciprocal(size)
     residual = jnp.where(infeasible | ~exists, 0.0, found.residual)
     return jnp.where(exists, values, 0.0), residual
 
@@ -107,9 +109,6 @@ def pcd(
         eps: added to the average, not negative.
         primary: index of the primary task.
 
-    State:
-        `PCDState`.
-
     Laws: none over all inputs: tasks are not alike, and `eps` sets a scale of the gradients.
 
     Differs from the paper: an active set solves the quadratic programme, as in TorchJD 0.18, whose
@@ -126,7 +125,7 @@ def pcd(
     how = {"tau": tau, "beta": beta, "eps": eps, "primary": int(primary)}
 
     def initial() -> PCDState:
-        ones, zero = jnp.ones(num_tasks, jnp.float32), jnp.zeros((), jnp.float32)
-        return PCDState(ones, zero, jnp.zeros_like(ones), jnp.zeros((), jnp.int32))
+        first, zero = ones(num_tasks), jnp.zeros((), jnp.float32)
+        return PCDState(first, zero, jnp.zeros_like(first), jnp.zeros((), jnp.int32))
 
     return from_gramian(num_tasks, initial, partial(weights, **how), **options)

@@ -10,7 +10,7 @@ from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._checks import Seed
 from maskformer_jax.weighting._gradients import from_gramian
 from maskformer_jax.weighting._gramian import Gramian, Vector, cosines, norms, reciprocal
-from maskformer_jax.weighting._losses import Weighting
+from maskformer_jax.weighting._losses import Weighting, ones
 from maskformer_jax.weighting._method import method
 
 
@@ -84,12 +84,7 @@ def pcgrad(num_tasks: int, *, seed: Seed = 0, **options: Any) -> Weighting:
         num_tasks: number of tasks K.
         seed: of the orders, from 0 to 2^32 - 1, or a key. With two tasks there is only one order.
 
-    Returns:
-        A transformation of family `gramian`: task gradients `[K, ...]` in, `sum_k w_k g_k` out,
-        w_k >= 1.
-
-    State:
-        The last weights; the key, which moves in each step.
+    No weight is below 1.
 
     Laws: homogeneous in a common factor of the gradients. For two tasks the update goes up for
     neither of them; for more it may, since a later projection can bring an earlier conflict back.
@@ -100,8 +95,4 @@ def pcgrad(num_tasks: int, *, seed: Seed = 0, **options: Any) -> Weighting:
     Source: Yu et al., arXiv 2001.06782, Algorithm 1.
     """
     key = check.key(seed)
-
-    def initial() -> PCGradState:
-        return PCGradState(jnp.ones(num_tasks, jnp.float32), key)
-
-    return from_gramian(num_tasks, initial, weights, **options)
+    return from_gramian(num_tasks, lambda: PCGradState(ones(num_tasks), key), weights, **options)

@@ -5,15 +5,15 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, UInt32
+from jaxtyping import Array, Bool, Float, UInt32
 
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._checks import Seed
-from maskformer_jax.weighting._losses import Weighting, from_losses
+from maskformer_jax.weighting._losses import Given, Weighting, from_losses, ones
 from maskformer_jax.weighting._method import method
-from maskformer_jax.weighting._rows import Active
 
 Key = UInt32[Array, "2"]
+Active = Bool[Array, " K"]
 
 
 class RLWState(NamedTuple):
@@ -28,30 +28,30 @@ class RLWState(NamedTuple):
     key: Key
 
 
-def normal(key: Key, num_tasks: int, active: Active) -> Float[Array, " K"]:
+def normal(key: Key, active: Active) -> Float[Array, " K"]:
     """softmax of standard normal numbers (Eq. 5.2)."""
-    return jax.nn.softmax(jax.random.normal(key, num_tasks, jnp.float32), where=active)
+    return jax.nn.softmax(jax.random.normal(key, len(active), jnp.float32), where=active)
 
 
-def uniform(key: Key, num_tasks: int, active: Active) -> Float[Array, " K"]:
+def uniform(key: Key, active: Active) -> Float[Array, " K"]:
     """softmax of numbers that are uniform between 0 and 1."""
-    return jax.nn.softmax(jax.random.uniform(key, num_tasks, jnp.float32), where=active)
+    return jax.nn.softmax(jax.random.uniform(key, len(active), jnp.float32), where=active)
 
 
-def dirichlet(key: Key, num_tasks: int, active: Active) -> Float[Array, " K"]:
+def dirichlet(key: Key, active: Active) -> Float[Array, " K"]:
     """Uniform among all weights with sum 1."""
-    found = jax.random.dirichlet(key, jnp.ones(num_tasks, jnp.float32))
-    return found if active is None else found / found.sum(where=active)
+    found = jax.random.dirichlet(key, ones(len(active)))
+    return found / found.sum(where=active)
 
 
-def bernoulli(key: Key, num_tasks: int, active: Active) -> Float[Array, " K"]:
+def bernoulli(key: Key, active: Active) -> Float[Array, " K"]:
     """Each task on or off with equal chance, given that not all are off."""
     now, later = jax.random.split(key)
-    tasks = jnp.arange(num_tasks)
-    rank = tasks if active is None else jnp.where(active, jnp.cumsum(active) - 1, jnp.inf)
+    tasks = jnp.arange(len(active))
+    rank = jnp.where(active, jnp.cumsum(active) - 1, jnp.inf)
     # The first task that is on is k with a chance proportional to 2^-k; those after it are free.
     first = jax.random.categorical(now, -jnp.log(2.0) * rank.astype(jnp.float32))
-    others = jax.random.bernoulli(later, 0.5, (num_tasks,))
+    others = jax.random.bernoulli(later, 0.5, tasks.shape)
     return ((tasks == first) | ((tasks > first) & others)).astype(jnp.float32)
 
 
@@ -64,11 +64,12 @@ DISTRIBUTIONS = {
 
 
 def weights(
-    losses: Float[Array, " K"], state: RLWState, active: Active, *, distribution: str
+    losses: Float[Array, " K"], state: RLWState, given: Given, *, distribution: str
 ) -> tuple[Float[Array, " K"], RLWState]:
     """A new draw, and the key of the next one."""
     key, now = jax.random.split(state.key)
-    values = DISTRIBUTIONS[distribution](now, losses.shape[0], active)
+    del losses
+    values = DISTRIBUTIONS[distribution](now, given.active)
     return values, RLWState(values, key)
 
 
@@ -91,13 +92,6 @@ def rlw(
             not normalised.
         seed: of the draws, from 0 to 2^32 - 1, or a key.
 
-    Returns:
-        A transformation that takes task gradients `[K, ...]` and returns `sum_k w_k g_k`. Family
-        `loss`: its `update` requires `losses`, of which it reads the number alone.
-
-    State:
-        `RLWState`: the last weights, and the key of the next draw.
-
     Laws: linear in the gradients. The weights add up to 1, except for `bernoulli`.
 
     Differs from the paper: four of its distributions; of Bernoulli weights, the draw in which all
@@ -107,8 +101,5 @@ def rlw(
     """
     check.one_of("distribution", distribution, tuple(DISTRIBUTIONS))
     key = check.key(seed)
-
-    def initial() -> RLWState:
-        return RLWState(jnp.ones(num_tasks, jnp.float32), key)
-
-    return from_losses("rlw", num_tasks, initial, partial(weights, distribution=distribution))
+    step = partial(weights, distribution=distribution)
+    return from_losses("rlw", num_tasks, lambda: RLWState(ones(num_tasks), key), step)

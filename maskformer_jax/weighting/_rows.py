@@ -18,8 +18,8 @@ def check_rows(num_tasks: int, task_grads: PyTree, argument: str = "task_grads")
     for leaf in jax.tree.leaves(task_grads):
         if leaf.ndim == 0 or leaf.shape[0] != num_tasks:
             raise ValueError(
-                f"`{argument}` must have a leading task axis of length {num_tasks}; "
-                f"got a leaf of shape {leaf.shape}"
+                f"`{argument}` must have a leading task axis of length {num_tasks}; got a leaf of "
+                f"shape {leaf.shape} (if optax.MultiSteps is around it: take `accumulate`)"
             )
 
 
@@ -63,9 +63,9 @@ def keep_rows(after: Any, before: Any, active: Bool[Array, " K"]) -> Any:
     return jax.tree.map(keep, after, before)
 
 
-def active_share(active: Active) -> Float[Array, ""] | float:
+def active_share(active: Bool[Array, " K"]) -> Float[Array, ""]:
     """K over the number of active tasks: a default of 1/K becomes one of 1/K' by it."""
-    return 1.0 if active is None else len(active) / jnp.maximum(active.sum(), 1)
+    return len(active) / jnp.maximum(active.sum(), 1).astype(jnp.float32)
 
 
 @jax.custom_jvp

@@ -4,16 +4,15 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._checks import Number, Values
 from maskformer_jax.weighting._gradients import from_gradients
 from maskformer_jax.weighting._gramian import Vector, norms
-from maskformer_jax.weighting._losses import Weighting
+from maskformer_jax.weighting._losses import Given, Weighting
 from maskformer_jax.weighting._method import method
 from maskformer_jax.weighting._rows import (
-    Active,
     active_share,
     check_second,
     inner_products,
@@ -40,7 +39,7 @@ def descend(
     products: Float[Array, "K K"],
     start: Vector,
     pull: Vector,
-    active: Active,
+    active: Bool[Array, " K"],
     *,
     lr: Number,
     momentum: Number,
@@ -85,16 +84,6 @@ def sdmgrad(
         n_iter: iterations per update, positive.
         preference: p, positive, taken as given: weights add up to 1 if p does. None: 1/K.
 
-    Returns:
-        A transformation whose `update` requires `task_grads_2`, gradients on an independent batch,
-        and returns `w^T (G_1 + G_2)`. Family `gradient`.
-
-    State:
-        w; how far u still moved in the last iteration; u, which starts at 1/K and is kept.
-
-    Raises:
-        ValueError: an option breaks its rule, or `task_grads_2` is missing or of another form.
-
     Laws: equivariant under permutations of tasks and preference together.
 
     With the defaults u need not settle: lr 10 overshoots where gradients are long. `residual` shows
@@ -121,19 +110,13 @@ def sdmgrad(
         return SDMGradState(weights, jnp.zeros((), jnp.float32), start)
 
     def combine(
-        task_grads: PyTree,
-        state: SDMGradState,
-        losses: object,
-        second: PyTree | None,
-        active: Active,
+        task_grads: PyTree, state: SDMGradState, given: Given
     ) -> tuple[PyTree, SDMGradState]:
-        del losses
+        second, active = given.second, given.active
         check_second("sdmgrad", task_grads, second)
         products = inner_products(task_grads, second)
-        towards = lam * jnp.asarray(wanted, products.dtype)
-        if active is not None:
-            default = active_share(active) if preference is None else 1.0
-            towards = jnp.where(active, towards * default, 0.0)
+        share = active_share(active) if preference is None else 1.0
+        towards = jnp.where(active, lam * jnp.asarray(wanted, products.dtype) * share, 0.0)
         start, to_state = within_simplex(state.solution.astype(products.dtype), active)
         how = {"lr": lr, "momentum": momentum, "n_iter": n_iter}
         solution, change = descend(products, start, towards, active, **how)

@@ -14,63 +14,20 @@ import optax
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float, Int
 
-from maskformer_jax.weighting._gramian import Gramian, Vector, dot, reciprocal
-from maskformer_jax.weighting._losses import Weights
+from maskformer_jax.weighting._gramian import FEW, Gramian, Unit, Vector, dot, reciprocal, root_of
+from maskformer_jax.weighting._pivoting import Problem, Solution, pivoted
 from maskformer_jax.weighting._rows import Active
 
 
-class SolverState(NamedTuple):
-    """State of a method whose weights solve a problem on the Gramian, and that remembers nothing.
-
-    Attributes:
-        weights: the last weights.
-        residual: how far the solver was from the solution; each method says in which measure.
-    """
-
-    weights: Float[Array, " K"]
-    residual: Float[Array, ""]
-
-
-def solver_state(num_tasks: int) -> Callable[[], SolverState]:
-    """Makes the state of a method that solves a problem and remembers nothing."""
-    return lambda: SolverState(jnp.ones(num_tasks, jnp.float32), jnp.zeros((), jnp.float32))
-
-
-def solved(num_tasks: int, solve: Callable) -> tuple[Callable[[], SolverState], Weights]:
-    """`solve(gramian) -> (w, residual)` as a method: its first state, and its step."""
-
-    def step(gramian: Gramian, state: SolverState, *_) -> tuple[Vector, SolverState]:
-        found = SolverState(*solve(gramian))
-        return found.weights, found
-
-    return solver_state(num_tasks), step
-
-
-def within_simplex(values: Vector, active: Active) -> tuple[Vector, Callable[[Vector], Vector]]:
+def within_simplex(values: Vector, active: Bool[Array, " K"]) -> tuple[Vector, Callable]:
     """What the active tasks have of a point of the simplex, as one of their own, and the way back.
 
     The way back leaves the others as they are.
     """
-    if active is None:
-        return values * reciprocal(values.sum()), lambda found: found
     total = values.sum(where=active)
     own = jnp.where(active, values, 0.0) * reciprocal(total)
     equal = active / jnp.maximum(active.sum(), 1)
     return jnp.where(total > 0, own, equal), lambda found: jnp.where(active, found, values)
-
-
-class Solution(NamedTuple):
-    """Where an active set ended.
-
-    Attributes:
-        values: z >= 0.
-        level: t of the problem.
-        residual: how far the worst slope is below zero, over the terms it is a sum of.
-    """
-
-    values: Vector
-    level: Float[Array, ""]
-    residual: Float[Array, ""]
 
 
 class _Trial(NamedTuple):
@@ -103,15 +60,9 @@ class _Search(NamedTuple):
     count: Int[Array, ""]
 
 
-def _solve_free(
-    root: Gramian,
-    offset: Vector,
-    bounds: Vector,
-    radius: Float[Array, ""] | float | None,
-    free: Bool[Array, " K"],
-) -> _Trial:
-    """Solution of `nonnegative` or `cone` with given free entries, were their signs free too."""
-    num_tasks = len(free)
+def _solve_free(root: Gramian, offset: Vector, problem: Problem, free: Bool[Array, " K"]) -> _Trial:
+    """Solution of the problem with given free entries, were their signs free too; h = S x."""
+    num_tasks, bounds, radius = len(free), problem.bounds, problem.radius
     upper = jnp.concatenate([root * free, offset[:, None]], axis=1)
     lower = jnp.pad(jnp.diag(1.0 - free), ((0, 0), (0, 1)))
     # The last column of the triangle is Q^T h: no need for Q.
@@ -143,22 +94,18 @@ def _solve_free(
 # Compiled once, so that calls outside of `jit` don't trace the loop each time.
 @jax.jit
 def _active_set(
-    root: Gramian,
-    offset: Vector,
-    bounds: Vector,
-    radius: Float[Array, ""] | float | None,
-    allowed: Bool[Array, " K"],
+    root: Gramian, offset: Vector, problem: Problem, start: Vector, done: Bool[Array, ""]
 ) -> Solution:
-    """Lawson and Hanson's active set, starting with every allowed entry free.
+    """Lawson and Hanson's active set, starting with those entries free that are positive there.
 
     A step goes to the solution on the free entries, or as far as entries stay positive: those that
     don't leave. At a solution the entry with the steepest descent comes in, until there is none.
     """
-    eps = jnp.finfo(root.dtype).eps
+    allowed, eps = problem.allowed, jnp.finfo(root.dtype).eps
 
     def step(search: _Search) -> _Search:
         point, free = search.point, search.free
-        trial = _solve_free(root, offset, bounds, radius, free)
+        trial = _solve_free(root, offset, problem, free)
         move = jnp.where(trial.bounded, trial.goal - point, trial.goal) * free
         blocking = free & jnp.where(trial.bounded, trial.goal <= 0, trial.goal < 0)
         ratios = jnp.where(blocking, point * reciprocal(-move), jnp.inf)
@@ -184,16 +131,14 @@ def _active_set(
             count=search.count + 1,
         )
 
-    none = jnp.zeros_like(allowed)
-    start = allowed / jnp.maximum(dot(bounds, allowed.astype(root.dtype)), 1.0)
-    zero = jnp.zeros((), root.dtype)
+    none, zero = jnp.zeros_like(allowed), jnp.zeros((), root.dtype)
     first = _Search(
         point=start,
-        free=allowed,
+        free=start > 0,
         entered=none,
         barred=none,
         solution=Solution(start, zero, zero),
-        done=jnp.asarray(False),
+        done=done,
         count=jnp.asarray(0),
     )
     limit = 6 * len(allowed)
@@ -201,42 +146,67 @@ def _active_set(
     return end.solution
 
 
-def nonnegative(
-    root: Gramian, offset: Vector, bounds: Vector, allowed: Bool[Array, " K"]
-) -> Solution:
-    """The z >= 0 that minimises 1/2 |h + S z|^2 - a.z, where `allowed`; 0 elsewhere.
+def nonnegative(unit: Unit, given: Vector, bounds: Vector, allowed: Bool[Array, " K"]) -> Solution:
+    """The z >= 0 that minimises 1/2 |S (x + z)|^2 - a.z, where `allowed`; 0 elsewhere.
 
-    d = h + S z is then the point closest to h with S_k.d >= a_k for all allowed k.
+    d = S (x + z) is then the point closest to S x with S_k.d >= a_k for all allowed k.
 
     Args:
-        root: S, from `split`.
-        offset: h.
+        unit: with the directions S.
+        given: x.
         bounds: a.
         allowed: which entries may be positive.
     """
-    return _active_set(root, offset, bounds, None, allowed)
+    linear = dot(unit.cosines, given)
+    return _search(unit, given, Problem(unit.cosines, linear, bounds, None, allowed))
 
 
 def cone(
-    root: Gramian,
-    offset: Vector,
+    unit: Unit,
+    given: Vector,
     bounds: Vector,
     radius: Float[Array, ""] | float,
     allowed: Bool[Array, " K"],
 ) -> Solution:
-    """The z >= 0 with |S z| = radius whose h + S z has the largest t with S_k.(h + S z) >= t a_k.
+    """The z >= 0 with |S z| = radius whose S (x + z) has the largest t with S_k.S (x + z) >= t a_k.
 
-    y = z / a.z minimises y.S^T h + radius |S y| over y >= 0 with a.y = 1, with value t: the point
-    of smallest norm among the S_k / a_k where h is zero.
+    y = z / a.z minimises y.S^T S x + radius |S y| over y >= 0 with a.y = 1, with value t: the point
+    of smallest norm among the S_k / a_k where x is zero.
 
     Args:
-        root: S, from `split`.
-        offset: h.
+        unit: with the directions S.
+        given: x.
         bounds: a, positive where allowed.
         radius: positive.
         allowed: which entries may be positive.
     """
-    return _active_set(root, offset, bounds, radius, allowed)
+    linear = dot(unit.cosines, given)
+    return _search(unit, given, Problem(unit.cosines, linear, bounds, radius, allowed))
+
+
+def _search(unit: Unit, given: Vector, problem: Problem) -> Solution:
+    """The active set, for many tasks from where pivoting ends, if that is not the solution."""
+
+    def exact(start: Vector, done: Bool[Array, ""]) -> Solution:
+        root = root_of(unit)
+        return _active_set(root, dot(root, given), problem, start, done)
+
+    bounds, allowed = problem.bounds, problem.allowed
+    everything = allowed / jnp.maximum(dot(bounds, allowed.astype(bounds.dtype)), 1.0)
+    if len(given) <= FEW:
+        return exact(everything, jnp.asarray(False))
+    near, found = pivoted(problem)
+    start = near.values
+    if problem.radius is not None:
+        total = dot(bounds, start)
+        start = jnp.where(total > 0, start * reciprocal(total), everything)
+    start = jnp.where(jnp.isfinite(start).all(), start, everything)
+
+    def go_on() -> Solution:
+        after = exact(start, found)
+        return jax.tree.map(lambda x, y: jnp.where(found, x, y), near, after)
+
+    return jax.lax.cond(found, lambda: near, go_on)
 
 
 def project_simplex(values: Vector, active: Active = None) -> Vector:
@@ -245,8 +215,8 @@ def project_simplex(values: Vector, active: Active = None) -> Vector:
     A common shift of the values does not move it, nor does where values lie that are more than 1
     below the largest: values of any size stay exact. Tasks that are not active get 0.
     """
+    active = jnp.ones(len(values), bool) if active is None else active
     largest = values.max(where=active, initial=-jnp.inf)
-    near = jnp.maximum(values - largest, -1.0)
-    near = near if active is None else jnp.where(active, near, -1.0)
+    near = jnp.where(active, jnp.maximum(values - largest, -1.0), -1.0)
     found = optax.projections.projection_simplex(near).astype(values.dtype)
-    return found if active is None else jnp.where(active, found, 0.0)
+    return jnp.where(active, found, 0.0)

@@ -10,9 +10,16 @@ from jaxtyping import Array, Float, Int32
 
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._checks import Number, Values
-from maskformer_jax.weighting._losses import Weighting, add_to_mean, floored, from_losses, plain
+from maskformer_jax.weighting._losses import (
+    Given,
+    Weighting,
+    add_to_mean,
+    floored,
+    from_losses,
+    ones,
+    plain,
+)
 from maskformer_jax.weighting._method import method
-from maskformer_jax.weighting._rows import Active
 
 
 class STCHState(NamedTuple):
@@ -31,7 +38,7 @@ class STCHState(NamedTuple):
 
 def max_weights(
     losses: Float[Array, " K"],
-    active: Active,
+    given: Given,
     *,
     mu: Number,
     preference: Values,
@@ -41,15 +48,15 @@ def max_weights(
     p = jnp.asarray(preference, losses.dtype)
     positive = floored(losses)
     terms = jnp.log(positive) if log_losses else losses
-    largest = terms.max(where=active, initial=-jnp.inf)
-    values = p * jax.nn.softmax(p * (terms - largest) / mu, where=active)
+    largest = terms.max(where=given.active, initial=-jnp.inf)
+    values = p * jax.nn.softmax(p * (terms - largest) / mu, where=given.active)
     return values / positive if log_losses else values
 
 
 def nadir_weights(
     losses: Float[Array, " K"],
     state: STCHState,
-    active: Active,
+    given: Given,
     *,
     mu: Number,
     preference: Values,
@@ -60,9 +67,9 @@ def nadir_weights(
     p = jnp.asarray(preference, losses.dtype)
     positive = floored(losses)
     terms = p * (jnp.log(positive) - jnp.log(floored(state.nadir)))
-    largest = terms.max(where=active, initial=-jnp.inf)
-    number = len(p) if active is None else active.sum()
-    values = number * p * jax.nn.softmax((terms - largest) / mu, where=active) / positive
+    largest = terms.max(where=given.active, initial=-jnp.inf)
+    values = jax.nn.softmax((terms - largest) / mu, where=given.active)
+    values = given.active.sum() * p * values / positive
     epoch, position = jnp.divmod(state.step, steps_per_epoch)
     values = jnp.where(epoch <= warmup_epochs, 1.0 / positive, values)
     nadir = add_to_mean(state.nadir, losses, position)
@@ -102,17 +109,12 @@ def stch(
         warmup_epochs: for `nadir`, last epoch of the warm-up, counted from 0.
         steps_per_epoch: number of updates in an epoch; `nadir` requires it. Training fills it in.
 
-    Returns:
-        A transformation that takes task gradients `[K, ...]` and returns `sum_k w_k g_k`. Family
-        `loss`: its `update` requires `losses`, none of them negative where logarithms are taken.
-
     State:
         The last weights; for `nadir` an `STCHState`. In logarithms and divisions a loss below 1e-12
         counts as 1e-12.
 
     Raises:
-        ValueError: `num_tasks` is not positive, an option breaks its rule, or, outside `jit`, a
-            loss is negative where its logarithm is taken.
+        ValueError: outside `jit`, a loss is negative where its logarithm is taken.
 
     Laws: linear in the gradients; equivariant when tasks and preferences are permuted together.
 
@@ -129,7 +131,7 @@ def stch(
 
     if reference == "max":
         found = partial(max_weights, log_losses=log_losses, **options)
-        step = plain(num_tasks, found, by_active=True)
+        step = plain(num_tasks, found)
         return from_losses("stch", num_tasks, *step, lowest=0.0 if log_losses else None)
 
     steps_per_epoch = check.integer("steps_per_epoch", steps_per_epoch, 1)
@@ -137,7 +139,7 @@ def stch(
     scalarisation = partial(nadir_weights, **epochs, **options)
 
     def initial() -> STCHState:
-        ones = jnp.ones(num_tasks, jnp.float32)
-        return STCHState(ones, jnp.zeros((), jnp.int32), jnp.zeros_like(ones))
+        first = ones(num_tasks)
+        return STCHState(first, jnp.zeros((), jnp.int32), jnp.zeros_like(first))
 
     return from_losses("stch", num_tasks, initial, scalarisation, lowest=0.0)

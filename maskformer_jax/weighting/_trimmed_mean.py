@@ -62,9 +62,6 @@ def trimmed_mean(num_tasks: int, *, trim: int, **options: Any) -> Weighting:
         num_tasks: number of tasks K, at least 2 b + 1.
         trim: b, an integer of at least 0. 0: the mean; (K - 1)/2: the median.
 
-    Returns:
-        A transformation: task gradients `[K, ...]` in, their trimmed mean out. Family `gradient`.
-
     State:
         Weights of 1/K, which never change: which task counts differs from entry to entry.
 

@@ -10,17 +10,17 @@ from jaxtyping import Array, Float
 from maskformer_jax.weighting import _checks as check
 from maskformer_jax.weighting._checks import Values
 from maskformer_jax.weighting._gradients import from_gramian
-from maskformer_jax.weighting._gramian import Gramian, Vector, dot, reciprocal, split
-from maskformer_jax.weighting._losses import Weighting
+from maskformer_jax.weighting._gramian import FEW, Gramian, Vector, dot, reciprocal, split
+from maskformer_jax.weighting._losses import Weighting, solved
 from maskformer_jax.weighting._method import method
-from maskformer_jax.weighting._pivoting import pivoted
-from maskformer_jax.weighting._solvers import Solution, nonnegative, solved
+from maskformer_jax.weighting._pivoting import Problem, pivoted, polished
+from maskformer_jax.weighting._solvers import nonnegative
 
-# The active set takes about as many steps as there are tasks, each for K problems at K^3.
-FEW = 32
+# For each of more tasks an exact solution costs too much: pivoting, and what polishes it, do.
+SEVERAL = 32
 
 
-def weights(gramian: Gramian, *, preference: Values) -> tuple[Vector, Float[Array, ""]]:
+def weights(gramian: Gramian, *_, preference: Values) -> tuple[Vector, Float[Array, ""]]:
     """sum_k argmin {v.M v : v >= p_k e_k}.
 
     For gradients of length 1 the k-th term is p_k |g_k| (e_k + z), so lengths only scale back.
@@ -28,14 +28,23 @@ def weights(gramian: Gramian, *, preference: Values) -> tuple[Vector, Float[Arra
     unit = split(gramian)
     preference = jnp.asarray(preference, gramian.dtype)
 
-    def project(direction: Vector, product: Vector) -> Solution:
-        if len(gramian) > FEW:
-            return pivoted(unit.cosines, product, unit.present)
-        return nonnegative(unit.root, direction, jnp.zeros_like(direction), unit.present)
+    def project(of_one: tuple[Vector, Vector]) -> tuple[Vector, Float[Array, ""]]:
+        alone, product = of_one
+        zeros = jnp.zeros_like(alone)
+        if len(gramian) <= SEVERAL:
+            found = nonnegative(unit, alone, zeros, unit.present)
+            return found.values, found.residual
+        problem = Problem(unit.cosines, product, zeros, None, unit.present)
+        near, good = pivoted(problem)
+        there = near.values, near.residual
+        return jax.lax.cond(good, lambda: there, lambda: polished(problem, near.values))
 
-    found = jax.vmap(project)(unit.root.T, unit.cosines)
-    added = dot(preference * unit.lengths, found.values)
-    return preference + added * reciprocal(unit.lengths), found.residual.max()
+    identity = jnp.eye(len(gramian), dtype=gramian.dtype)
+    # Many problems one after the other: each takes steps of its own, by faster routines on CPU.
+    of_all = jax.vmap(project) if len(gramian) <= FEW else partial(jax.lax.map, project)
+    values, residuals = of_all((identity, unit.cosines))
+    added = dot(preference * unit.lengths, values)
+    return preference + added * reciprocal(unit.lengths), residuals.max()
 
 
 @method("gramian")
@@ -58,7 +67,8 @@ def upgrad(num_tasks: int, *, preference: Values | None = None, **options: Any) 
     gradient changes only the length of its own projection.
 
     Differs from the paper: the problems are solved exactly, for gradients of length 1 and then
-    scaled back. TorchJD first adds to the diagonal of M and normalises it, which moves the result.
+    scaled back; of more than 32 tasks that depend on each other, to a residual of 1e-5. TorchJD
+    first adds to the diagonal of M and normalises it, which moves the result.
 
     Source: Quinton and Rey, Jacobian Descent for Multi-Objective Optimization, Section 2 and
     Proposition 1, arXiv 2406.16232.

@@ -17,7 +17,7 @@ that got to it. For a trunk with three heads, two of which share a branch, the p
 
 Nothing is asked of the network: which losses have got where follows from the equations. The same
 walk adds losses up with weights (`sum_of_gradients`), stops where all have come together
-(`gradients_at_representation`), or moves marks in place of numbers (`shared_parameters.py`).
+(`gradients_at_representation`), or moves marks in place of numbers (`find_reach`).
 """
 
 import warnings

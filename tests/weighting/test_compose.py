@@ -65,8 +65,12 @@ def test_accumulated_calls_are_one_of_their_means(row):
 def test_wrappers_of_one_gradient_know_nothing_of_tasks():
     """What stands in their place is above; around the optimiser alone they work."""
     chain, losses_now = optax.chain(METHODS["mgda"](K), SGD), {"losses": losses()}
-    for wrapper in (optax.MultiSteps(chain, 2), optax.apply_if_finite(chain, 2)):
-        with pytest.raises((TypeError, ValueError)):
+    wrong = (
+        (optax.MultiSteps(chain, 2), "take `accumulate`"),
+        (optax.apply_if_finite(chain, 2), "cond"),
+    )
+    for wrapper, message in wrong:
+        with pytest.raises((TypeError, ValueError), match=message):
             wrapper.update(task_grads(), wrapper.init(params()), params(), **losses_now)
     for wrapped in (
         optax.MultiSteps(SGD, 2).gradient_transformation(),

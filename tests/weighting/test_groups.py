@@ -8,8 +8,8 @@ from rows import K, close
 
 from maskformer_jax.weighting import METHODS
 from maskformer_jax.weighting._gradients import from_gramian
+from maskformer_jax.weighting._losses import solved
 from maskformer_jax.weighting._options import group_index
-from maskformer_jax.weighting._solvers import solved
 
 PREFERENCE = [1.0, 0.5, 2.0, 3.0]
 # Leaves in order: encoder b, encoder w, head inner w, head w.
@@ -87,7 +87,7 @@ def test_each_group_is_weighted_by_itself(granularity, options):
 
 
 def test_residual_of_groups_is_the_largest():
-    step = solved(K, lambda gramian: (jnp.ones(K), gramian.trace()))
+    step = solved(K, lambda gramian, _: (jnp.ones(K), gramian.trace()))
     method, grads = from_gramian(K, *step, granularity="tensor"), grouped_grads()
     _, state = method.update(grads, method.init(TREE))
     traces = [(leaf**2).sum() for leaf in jax.tree.leaves(grads)]

@@ -145,7 +145,10 @@ def test_own_weights_by_the_definition_of_a_method(granularity):
         return 10 * state.weights + losses
 
     options = {"own": own, "shared": SHARED, "granularity": granularity}
-    method, grads = from_gramian(K, *plain(K, jnp.diagonal), **options), own_grads()
+    method, grads = (
+        from_gramian(K, *plain(K, lambda gramian, _: jnp.diagonal(gramian)), **options),
+        own_grads(),
+    )
     update, state = method.update(grads, method.init(params()), losses=losses())
     expected = 3.0 * (10 * state.weights[2] + losses()[2])
     np.testing.assert_allclose(update["b"][0], expected, rtol=1e-5)

@@ -43,6 +43,13 @@ def test_options_with_a_value_per_loss_are_in_the_table(name):
     assert {*entry.per_loss, *entry.from_caller} <= known
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_docstrings_end_in_what_a_family_takes(name):
+    said = inspect.getdoc(METHODS[name]).split("\n\n")[-1]
+    assert f"family `{METHODS[name].family}`" in said
+    assert all(f"`{need}`" in said for need in METHODS[name].needs)
+
+
 VALUES = {"mask": 3.0, "jet": 1.0, "track": 2.0}
 ORDERED = [
     ("static", {"weights": VALUES}, {"weights": [1.0, 2.0, 3.0]}),
