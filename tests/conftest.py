@@ -1,6 +1,7 @@
 """Settings that JAX and the package must meet before their import; a tiny network and its batch."""
 
 import contextlib
+import gc
 import os
 import resource
 from collections.abc import Callable
@@ -49,6 +50,15 @@ from maskformer_jax.model.decoder import Decoded  # noqa: E402
 from maskformer_jax.types import Batch, Labels, ObjectLabels, Objects, Stream  # noqa: E402
 
 JETS, TRACKS, OBJECTS = 5, 7, 3
+
+
+def pytest_collection_finish():
+    """What is there by now stays: the garbage collector needn't look at it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
+
+
 # A MaskFormer that compiles in seconds; the track cap differs from every axis length.
 TINY = (
     f"--config={CONFIGS / 'maskformer.yaml'}",
@@ -58,8 +68,8 @@ TINY = (
     "--model.embed_dim=16",
     "--model.num_heads=2",
     "--model.head_widths=[16]",
-    "--model.encoder.layers=2",
-    "--tasks.hadrons.decoder_layers=2",
+    "--model.encoder.layers=1",
+    "--tasks.hadrons.decoder_layers=1",
     f"--tasks.hadrons.queries={OBJECTS}",
     "--training.seed=1",
 )

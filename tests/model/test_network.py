@@ -210,7 +210,7 @@ def test_a_part_that_is_left_out_changes_nothing_for_the_others(tiny_with, tiny,
 
 
 def test_intermediate_predictions_and_pooled_queries(tiny_with, tiny, example):
-    """A third layer makes the prediction of a decoder of two the last intermediate one."""
+    """With more layers the prediction of a decoder of one is the first intermediate one."""
     batch, _, outputs = example
     model = build(
         tiny_with(
@@ -223,11 +223,12 @@ def test_intermediate_predictions_and_pooled_queries(tiny_with, tiny, example):
     params, apply = jax.tree.map(lambda x: x, tiny.params), jax.jit(model.apply)
     decoder = params["heads"]["hadrons"]["decoder"]
     params["heads"]["jet_class"] = jet_class
-    decoder["layers"][2] = model.params["heads"]["hadrons"]["decoder"]["layers"][2]
+    layers = model.params["heads"]["hadrons"]["decoder"]["layers"]
+    decoder["layers"] |= {number: layers[number] for number in (1, 2)}
     found = apply(params, batch)
     intermediate, last = found["hadrons"].intermediate, found["hadrons"].objects
     assert len(intermediate) == 2
-    close(intermediate[1], outputs["hadrons"].objects)
+    close(intermediate[0], outputs["hadrons"].objects)
     close(found["track_origin"], outputs["track_origin"])
     for a, b, c in zip(*intermediate, last, strict=True):
         assert (a != b).any() and (b != c).any()

@@ -20,20 +20,23 @@ ALONE = ({"tracks": 4, "electrons": 2, "flow": 4}, {"tracks": 6}, JETS)
 TOGETHER = ({"tracks": 11, "electrons": 5, "flow": 9}, {"tracks": 20}, 2)
 NO_OBJECTS = ("--without=[hadrons, mass]", "--tasks.jet_class.pool_queries=null")
 NO_ENCODER = ("--model.encoder.layers=0", "--model.encoder.registers=0", *NO_OBJECTS)
+ONE_LAYER = ("--model.encoder.layers=1",)
 DECODER = "--tasks.hadrons.decoder"
 NETWORKS = {
-    "registers, gates and post-norm": (),
+    "registers, gates and post-norm": ONE_LAYER,
     "registers that are dropped, dummies and norms behind the layers": (
+        *ONE_LAYER,
         "--model.encoder.pool_registers=false",
         *(f"{DECODER}.dummy=true", f"{DECODER}.norms=behind", f"{DECODER}.scale_masks=false"),
         *(f"{DECODER}.mask_threshold=0.9", f"{DECODER}.head_widths.mask=[5]"),
     ),
-    "narrow output": (
+    "narrow output and their mean": (
+        *ONE_LAYER,
         "--model.encoder.output_dim=6",
+        "--model.pooling.name=mean",
         "--model.encoder.output_norm=after",
         *NO_OBJECTS,
     ),
-    "mean without an encoder": ("--model.pooling.name=mean", *NO_ENCODER),
     "sum without an encoder": (
         "--model.pooling.name=sum",
         "--model.jet_inputs=pooled",
