@@ -206,7 +206,8 @@ def test_losses(folder, name):
     model = build(load(folder, facts["options"]))
     assert list(model.losses) == golden.facts()["tasks"]
     params = parameters(model, pool_queries=name == "pool_queries")
-    for layout in ("packed", "padded"):
+    # That other options see the same jets in both layouts, `tests/model/test_packed.py` holds.
+    for layout in ("packed", "padded") if name == "default" else ("packed",):
         pair = pair_of(layout)
         sums = jax.jit(lambda p, x: stacked(model.terms(model.apply(p, x[0]), *x)))(params, pair)
         np.testing.assert_allclose(sums.mean(), facts[layout]["mean"], rtol=1e-6)

@@ -21,7 +21,6 @@ ONE_LAYER = {"model": {"encoder": {"layers": 1}}}
 # Model -> what makes it small.
 MODELS = {
     "gn2": NARROW,
-    "gn2_small": NARROW,
     "gn2x": NARROW,
     "dips": {},
     "dl1": {},

@@ -104,7 +104,7 @@ WAYS: dict[str, Callable[[bytes, np.random.Generator], bytes | None]] = {
 CHANCES = (0.4, *[0.1] * 6)
 
 KIND = "damaged files"
-FULL, SHORT = 200 * len(FILES), 2 * len(FILES)
+FULL, SHORT = 200 * len(FILES), len(FILES)
 
 
 class Readers:

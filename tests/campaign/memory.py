@@ -21,7 +21,7 @@ FULL, SHORT = 2, 1
 STEPS, EVERY, MOST = 20_000, 100, 0.1
 JETS, BATCH = 1000, 10
 # Saves before objects are counted, and after that.
-FIRST, COUNTED = 3, 6
+FIRST, COUNTED = 2, 4
 # What is filled once is not counted: the first part of the steps.
 FILLED = 0.3
 

@@ -130,7 +130,7 @@ def test_what_is_equal_is_seldom_decided(thesis):
         return {name: middle * float(np.exp(0.05 * rng.normal())) for name in THESIS}
 
     decided = []
-    for _ in range(20):
+    for _ in range(8):
         seeds = [
             models(thesis, scattered(100.0), (seed,), width=scattered(0.4), tpr=scattered(0.6))
             for seed in (0, 1)
@@ -141,8 +141,8 @@ def test_what_is_equal_is_seldom_decided(thesis):
         }
         found = verdicts(thesis, both)
         decided += [v.verdict in (HOLDS, FAILS) for k, v in found.items() if k != "Track"]
-    assert len(decided) == 100
-    assert sum(decided) <= 10
+    assert len(decided) == 40
+    assert sum(decided) <= 5
 
 
 def test_a_superlative_waits_for_all_rivals(thesis):

@@ -28,7 +28,7 @@ overrides:
   data.val_file: {folder}/test.h5
   data.streams.tracks.cap: 8
   model: {{embed_dim: 16, num_heads: 2, encoder: {{layers: 1}}, head_widths: [16]}}
-  tasks.hadrons.decoder_layers: 1
+  without: [hadrons]
   training.epochs: 2
   training.batch_size: 10
   training.log_every: 5
