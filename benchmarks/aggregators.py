@@ -1,4 +1,4 @@
-"""Seconds of every weighting method, Gramian and combination included, and its rounding error.
+"""Seconds of every weighting method, Gramian and combination included.
 
 With `--peers` TorchJD's methods run on the same matrices, call by call in turn with ours.
 """
@@ -15,17 +15,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.export import difference
 from benchmarks.made import at_least, chosen, timed
 from benchmarks.peer_process import Ask, FailedError, peer
-from benchmarks.settings import is_random, options
+from benchmarks.settings import options
 from benchmarks.tables import Table
 from benchmarks.turns import load_warning, rounds, spread
 from maskformer_jax.weighting import METHODS
 
 LAYER = ((128, 128), (128,), (128, 256), (256,))
 COLUMNS = {"method": "", "ms": ".3f", "least": ".3f", "most": ".3f", "/equal": ".2f"}
-COLUMNS |= {"float64": ".0e", "TorchJD ms": ".3f", "ratio": ".3f"}
+COLUMNS |= {"TorchJD ms": ".3f", "ratio": ".3f"}
 
 
 def run(
@@ -52,9 +51,9 @@ def run(
 def measure(
     num_tasks: int, parameters: int, names: Sequence[str], repeats: int, ask: Ask | None
 ) -> Table:
-    """Times and rounding errors of the methods for one number of tasks."""
+    """Times of the methods for one number of tasks."""
     given = inputs(num_tasks, parameters)
-    works, rounded, notes = {}, {}, load_warning()
+    works, ours, notes = {}, [], load_warning()
     with tempfile.TemporaryDirectory() as folder:
         if ask:
             for field, array in given.items():
@@ -62,24 +61,23 @@ def measure(
             ask("load", folder)
         for name in names:
             try:
-                works[name], update = prepare(name, num_tasks, given)
+                works[name] = prepare(name, num_tasks, given)
             except ValueError as error:
                 notes.append(f"{name} left out: {error}")
                 continue
-            fixed = not is_random(name, num_tasks)
-            rounded[name] = rounding(name, given, update) if fixed else None
+            ours.append(name)
             # TorchJD may not have the method, or can't run it on these matrices.
             with suppress(FailedError):
                 if ask and ask("make", name) and ask("run", name) > 0:
                     works[f"TorchJD {name}"] = partial(ask, "run", name)
         spreads = {label: spread(x) for label, x in rounds(works, repeats).items()}
     rows, ratios = [], []
-    for name, error in rounded.items():
+    for name in ours:
         shown = [1e3 * seconds for seconds in spreads[name]]
         theirs = [1e3 * seconds for seconds in spreads.get(f"TorchJD {name}", ())[:1]]
         ratios += [shown[0] / median for median in theirs]
         compared = [*theirs, ratios[-1]] if theirs else [None, None]
-        rows.append([name, *shown, spreads[name][0] / spreads["equal"][0], error, *compared])
+        rows.append([name, *shown, spreads[name][0] / spreads["equal"][0], *compared])
     if ratios:
         mean = f"{len(ratios)} methods: {geometric_mean(ratios):.3f}"
         notes.append(f"geometric mean of our time over TorchJD's, {mean}")
@@ -112,10 +110,8 @@ def split(matrix: np.ndarray) -> list[jax.Array]:
     return leaves
 
 
-def prepare(
-    name: str, num_tasks: int, given: dict[str, np.ndarray]
-) -> tuple[Callable[[], float], np.ndarray]:
-    """A function that runs the next step and returns its seconds, and the first update."""
+def prepare(name: str, num_tasks: int, given: dict[str, np.ndarray]) -> Callable[[], float]:
+    """A function that runs the next step and returns its seconds."""
     method = METHODS[name](num_tasks, **options(name, num_tasks))
     grads, seconds = split(given["grads"]), split(given["grads_2"])
     params = jax.tree.map(lambda leaf: leaf[0], grads)
@@ -124,18 +120,11 @@ def prepare(
     extra["losses"] = jnp.asarray(given["losses"])
 
     update = partial(jax.jit(method.update), **extra)
-    first, state = update(grads, method.init(params), params)
+    _, state = update(grads, method.init(params), params)
 
     def call() -> float:
         nonlocal state
         took, (_, state) = timed(update, grads, state, params)
         return took
 
-    return call, np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(first)])
-
-
-def rounding(name: str, given: dict[str, np.ndarray], update: np.ndarray) -> float:
-    """Difference of the first update from the same one computed in float64, over its length."""
-    with jax.enable_x64(True):
-        wide = {field: array.astype(np.float64) for field, array in given.items()}
-        return difference([update], [prepare(name, len(given["losses"]), wide)[1]])
+    return call

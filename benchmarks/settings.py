@@ -35,14 +35,3 @@ def static_weights(num_tasks: int) -> list[float]:
 def options(label: str, num_tasks: int) -> dict[str, Any]:
     """Options of the method for `num_tasks` tasks."""
     return OPTIONS[label](num_tasks) if label in OPTIONS else {}
-
-
-def method(label: str) -> str:
-    """Name of the method without its variant."""
-    return label.split(":")[0]
-
-
-def is_random(label: str, num_tasks: int) -> bool:
-    """Whether two runs differ: a draw of weights or signs, or of the order of three tasks."""
-    drawn = label in ("rlw", "random", "graddrop")
-    return drawn or (label in ("pcgrad", "gradvac") and num_tasks > 2)
