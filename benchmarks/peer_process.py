@@ -19,7 +19,7 @@ INSTALL = "make a Python that can with benchmarks/peers.sh, and name it: --peer_
 # The file of `benchmarks/` that the second Python runs -> packages that it must have.
 HALVES = {
     "peers": "quadprog, torch, torchjd",
-    "salt_process": "salt, torchjd",
+    "salt_process": "salt, torchjd, pandas",
     "salt_onnx": "salt, torchjd, onnx, pandas",
 }
 # Kind of a task -> the network of Salt that has it.

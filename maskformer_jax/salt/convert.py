@@ -5,7 +5,6 @@ import itertools
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -71,23 +70,15 @@ def convert(
 @contextlib.contextmanager
 def _appearing(folder: Path) -> Iterator[Path]:
     """A folder beside another, whose place it takes at the end of a block that does not fail."""
-    parent = folder.absolute().parent
+    partial = folder.absolute().with_name(f".{folder.name}.{os.getpid()}.partial")
     with writing(folder):
-        parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=parent))
+        partial.mkdir(parents=True)
     try:
         yield partial
         with writing(folder):
-            partial.chmod(0o777 & ~_umask())
             partial.replace(folder.absolute())
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _config(plain: Mapping[str, Any], partial: Path, run: Path) -> Config:

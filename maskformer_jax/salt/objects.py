@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from maskformer_jax.errors import InputError
 from maskformer_jax.salt.network import EPSILON, MODEL, Dense, dense
-from maskformer_jax.salt.options import Module, module, options, section
+from maskformer_jax.salt.options import Module, module, options, section, whole
 from maskformer_jax.salt.tasks import OBJECTS, Tasks, read_head, regression_options
 
 COSTS = {"object_class": "object_class_ce", "mask_ce": "mask_ce", "mask_dice": "mask_dice"}

@@ -82,7 +82,7 @@ def python(tmp_path):
         #!INTERPRETER
         import json, sys
         if sys.argv[1:] != ["-m", "benchmarks.salt_process"]:
-            sys.exit(sys.argv[1:] != ["-c", "import salt, torchjd"])
+            sys.exit(sys.argv[1:] != ["-c", "import salt, torchjd, pandas"])
         answers = {
             "read": None,
             "next": 0.5,
@@ -272,7 +272,7 @@ BAD = [
     *(
         (
             [part, "--model", "quickstart", "--peers", "--peer_python", "/none/python"],
-            r"`--peers`: /none/python can't import salt, torchjd; make a Python that can",
+            r"`--peers`: /none/python can't import salt, torchjd, pandas; make a Python that can",
         )
         for part in ("data", "training")
     ),
