@@ -49,6 +49,8 @@ from maskformer_jax.build import Model, build  # noqa: E402
 from maskformer_jax.model.decoder import Decoded  # noqa: E402
 from maskformer_jax.types import Batch, Labels, ObjectLabels, Objects, Stream  # noqa: E402
 
+# Tracing makes millions of objects that live long.
+gc.set_threshold(10_000, 20, 20)
 JETS, TRACKS, OBJECTS = 5, 7, 3
 
 
@@ -56,7 +58,6 @@ def pytest_collection_finish():
     """What is there by now stays: the garbage collector needn't look at it again and again."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
 
 
 # A MaskFormer that compiles in seconds; the track cap differs from every axis length.

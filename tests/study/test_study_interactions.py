@@ -228,7 +228,7 @@ def command(tmp_path_factory):
         *(f"--data.{name}_file={folder / name}.h5" for name in ("train", "val")),
         *("--data.streams.tracks.cap=8", "--data.block_size=10", "--data.group_blocks=3"),
         *("--model.embed_dim=16", "--model.num_heads=2", "--model.head_widths=[16]"),
-        *("--model.encoder.layers=1", "--tasks.hadrons.decoder_layers=1"),
+        *("--model.encoder.layers=1", "--without=[hadrons]"),
         *("--training.batch_size=2", "--training.epochs=1"),
     ]
 
@@ -255,13 +255,13 @@ def test_the_command_trains_twice_and_reports(command, tmp_path, capsys, monkeyp
     report = (tmp_path / interactions.REPORT_FILE).read_text()
     assert report.startswith("# Task interactions with equal and static weights\n")
     assert report.split("## Pictures")[0].strip() in printed
-    assert len(list(tmp_path.glob("*.png"))) == report.count("![") == 11
+    assert len(list(tmp_path.glob("*.png"))) == report.count("![") == 7
     assert [config.weighting.name for config in configs] == ["equal", "static"]
     assert configs[1].weighting.options["weights"] == dict(zip(LOSSES, WEIGHTS, strict=True))
     lines = read_lines(tmp_path / "equal" / FILE_NAME)
     assert [line["step"] for line in lines] == list(range(1, 36))
-    assert len(lines[0]["parts"][WHOLE]["cosine"]) == 15
-    assert lines[-1]["weights"] == dict.fromkeys(LOSSES, 1.0)
+    assert len(lines[0]["parts"][WHOLE]["cosine"]) == 1
+    assert lines[-1]["weights"] == dict.fromkeys(LOSSES[:2], 1.0)
 
     # What is trained is not trained again.
     monkeypatch.setattr(experiment, "train", None)
