@@ -32,7 +32,7 @@ SOLVED += [("upgrad", k, EACH // k + 2) for k in TASKS]
 SOLVED += [("cagrad:0.5", k, 3 * EACH // 2) for k in TASKS]
 SOLVED += [(f"cagrad:{c}", k, 3 * EACH // 2) for c, k in ((0.2, 6), (1.5, 3))]
 # Of so many tasks the search starts where pivoting ends.
-SOLVED += [("dualproj", 20, 1), ("cagrad:0.5", 20, 1)]
+SOLVED += [("dualproj", 20, 3), ("cagrad:0.5", 20, 1)]
 SOLVED += [*((f"fairgrad:{a}", 6, EACH) for a in ALPHAS), ("fairgrad:0.25", 2, EACH)]
 SOLVED += [("fairgrad:2.0", 16, EACH), ("pcd", 6, EACH)]
 RESIDUALS = {"mgda": 2e-6, "dualproj": 2e-6, "upgrad": 4e-6, "cagrad": 2e-6, "pcd": 1e-5}
