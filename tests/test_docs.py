@@ -13,7 +13,10 @@ from maskformer_jax.weighting import METHODS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs" / "weighting.md"
-KINDS = ("step", "function", "nnx", "linen", "equinox", "haiku", "representation", "scalarised")
+KINDS = (
+    *("step", "function", "nnx", "linen", "equinox", "haiku", "batches", "representation"),
+    "scalarised",
+)
 
 
 def test_there_are_programs():
