@@ -52,6 +52,8 @@ def end(code: int, line: str) -> int:
 
     From then on a signal hurries the end, and neither says anything nor changes the code.
     """
+    # Names in a file may have signs that begin a line, or steer a terminal.
+    line = "".join(sign if sign.isprintable() else " " for sign in line)
     with _speaking:
         print(line, file=sys.stderr, flush=True)
         _decided.append(code)

@@ -366,6 +366,8 @@ TOGETHER = [
     (["tasks.jet_class.sample_weight=origin"], "must name a label without classes of jets or jets"),
     (["tasks.jet_class.sample_weight=w"], "no label (`tasks.jet_class`) is called 'w'"),
     (["model.embedding.positions={tracks: [d0, pt]}"], "no input of `tracks` (`model.embedding.po"),
+    (["model.encoder.pairs={tracks: [d0, pt]}"], "no input of `tracks` (`model.encoder.pairs.tr"),
+    (["model.encoder.pairs={track: [d0]}"], "no stream (`model.encoder.pairs`) is called 'track'"),
     (["data.jets.inputs=[]", "data.streams.tracks.inputs=[d0]", "model.jet_inputs=both"], ""),
 ]
 
@@ -373,7 +375,7 @@ TOGETHER = [
 @pytest.mark.parametrize(("overrides", "message"), TOGETHER, ids=lambda x: str(x)[:40])
 def test_what_does_not_fit_together_is_one_line(overrides, message):
     config = configuration.load([MASKFORMER, *(f"--{x}" for x in overrides)])
-    if "positions" in overrides[0]:
+    if "positions" in overrides[0] or "pairs" in overrides[0]:
         with pytest.raises(InputError) as caught:
             build(config)
     elif not message:

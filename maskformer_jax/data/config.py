@@ -196,8 +196,10 @@ class DataConfig:
             places = [JETS, *self.streams, *self.objects]
             known(label.of, places, f"place of a label (`labels.{name}.of`)")
         for name, fields in self.mirrors.items():
-            for of in fields:
+            for of, listed in fields.items():
                 known(of, [JETS, *self.streams, *self.objects], f"place (`mirrors.{name}`)")
+                once = len({*listed}) == len(listed)
+                check(once, f"mirrors.{name}.{of}", "name a field once", listed)
 
 
 def _listed(value: int | list[int]) -> list[int]:

@@ -85,6 +85,10 @@ class EncoderConfig:
         check(self.layers > 0 or self.output_dim is None, "output_dim", rule, self.output_dim)
         none = self.layers > 0 or not self.registers
         check(none, "registers", rule, self.registers)
+        for stream, fields in self.pairs.items():
+            check(self.layers > 0 or not fields, f"pairs.{stream}", rule, fields)
+            once = len({*fields}) == len(fields)
+            check(once, f"pairs.{stream}", "name an input once", fields)
 
 
 @dataclass(frozen=True)

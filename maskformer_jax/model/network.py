@@ -240,6 +240,9 @@ def build(
         InputError: an input that is encoded as a position, or compared, is not there.
     """
     positions = _numbers(config.embedding.positions, inputs, "model.embedding.positions")
+    for stream, fields in config.encoder.pairs.items():
+        if fields:
+            known(stream, inputs, "stream (`model.encoder.pairs`)")
     pairs = _numbers(config.encoder.pairs, inputs, "model.encoder.pairs")
     numbers = {stream: len(fields) for stream, fields in inputs.items()}
     key = jax.random.key(seed)

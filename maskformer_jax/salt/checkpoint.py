@@ -139,7 +139,7 @@ def load(path: Path) -> Any:
                 raise ValueError("it has no pickle, or too large a one")
             root = pickles[0].filename.removesuffix("data.pkl")
             if f"{root}byteorder" in archive.namelist():
-                order = archive.read(f"{root}byteorder")
+                order = _stored(archive, f"{root}byteorder")[:20]
                 if order != b"little":
                     raise ValueError(f"its byte order is {order!r}")
             with archive.open(pickles[0]) as file:

@@ -14,7 +14,7 @@ from maskformer_jax.salt.network import (
     read_inputs,
 )
 from maskformer_jax.salt.objects import add_objects, read_decoder
-from maskformer_jax.salt.options import entries, module, options, section
+from maskformer_jax.salt.options import entries, module, options, real, section
 from maskformer_jax.salt.tasks import Tasks, activation_of, read_tasks
 from maskformer_jax.types import JETS
 
@@ -121,8 +121,9 @@ def _class_weights(state: Mapping[str, np.ndarray]) -> dict[int, list[float]]:
     found = {}
     for name, value in state.items():
         parts = name.split(".")
-        if parts[:2] == ["model", "tasks"] and parts[3:] == ["loss", "weight"]:
-            found[int(parts[2])] = [float(x) for x in value]
+        number = parts[2] if parts[:2] == ["model", "tasks"] else ""
+        if number.isdecimal() and parts[3:] == ["loss", "weight"]:
+            found[int(number)] = [float(x) for x in value.ravel()]
     return found
 
 
@@ -161,7 +162,7 @@ def _training(salt: Mapping[str, Any], top: Mapping[str, Any], tasks: Tasks) -> 
         },
     }
     trainer = section(salt.get("trainer") or {}, "trainer")
-    if (trainer.get("max_epochs") or 0) > 0:
+    if real(trainer.get("max_epochs") or 0, "trainer.max_epochs") > 0:
         found["epochs"] = trainer["max_epochs"]
     batch = section(salt.get("data") or {}, "data").get("batch_size")
     if batch is not None:

@@ -103,6 +103,13 @@ def _scaling(model: Model, converted: salts.Converted, state: Mapping[str, np.nd
                 shape = state[name].shape if name in state else "nothing"
                 raise InputError(f"`{name}` of the checkpoint must have a number for each of the "
                                  f"{len(fields)} inputs; got {shape}")  # fmt: skip
+            good = np.isfinite(state[name]) & ((state[name] > 0) | (kind == "means"))
+            if not good.all():
+                rule = "finite" if kind == "means" else "finite and positive"
+                field, value = fields[np.argmin(good)], state[name][np.argmin(good)]
+                raise InputError(
+                    f"`{name}` of the checkpoint must be {rule}; got {value} of {field}"
+                )
             numbers[kind] |= zip(fields, state[name].tolist(), strict=True)
         mean, std = (np.array([x[field] for field in part.fields]) for x in numbers.values())
         return part._replace(mean=mean, std=std)

@@ -143,7 +143,9 @@ def convert(
         if value.shape != wanted:
             raise InputError(f"the parameter `{name}` has shape {value.shape} in the checkpoint "
                              f"and {wanted} in the configuration")  # fmt: skip
-        if not np.isfinite(value.astype(np.float32)).all():
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(value.astype(np.float32)).all()
+        if not finite:
             raise InputError(f"the parameter `{name}` of the checkpoint is not finite")
         found[path] = _ours(value, path, part, places)
     for name in state:

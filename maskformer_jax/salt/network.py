@@ -111,7 +111,9 @@ def read_inputs(nets: list[Any], data: Mapping[str, Any]) -> tuple[Inputs, Dense
         nets: `init_nets`.
         data: section of the data.
     """
-    jets = data.get("global_object") or "jets"
+    if not nets:
+        raise InputError(f"`{MODEL}.init_args.init_nets` must hold a network; got none")
+    jets = names(data.get("global_object") or "jets", "data.global_object")[0]
     variables = section(data.get("variables"), "data.variables")
     of_jets = names(variables.get(jets), f"data.variables.{jets}")
     for name in variables:
@@ -120,7 +122,7 @@ def read_inputs(nets: list[Any], data: Mapping[str, Any]) -> tuple[Inputs, Dense
     layers, attached, streams = {}, {}, {}
     for number, net in enumerate(nets):
         where = f"{MODEL}.init_args.init_nets.{number}"
-        known = {"input_name": ..., "dense_config": ..., "attach_global": True}
+        known = {"input_name": str, "dense_config": ..., "attach_global": True}
         passed = ("variables", "global_object")
         found = options(net, where, known, {"mup": False}, passed)
         name, attach = found["input_name"], found["attach_global"]

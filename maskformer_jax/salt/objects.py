@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from maskformer_jax.errors import InputError
 from maskformer_jax.salt.network import EPSILON, MODEL, Dense, dense
-from maskformer_jax.salt.options import Module, module, options, section, whole
+from maskformer_jax.salt.options import Module, module, options, real, section, whole
 from maskformer_jax.salt.tasks import OBJECTS, Tasks, read_head, regression_options
 
 COSTS = {"object_class": "object_class_ce", "mask_ce": "mask_ce", "mask_dice": "mask_dice"}
@@ -92,10 +92,10 @@ def add_objects(found: Tasks, decoder: Decoder, mf_config: Any) -> None:
     """
     found.activations |= decoder.activation
     config = section(mf_config, "data.mf_config")
-    known = {"name": ..., "id_label": ..., "class_label": ..., "object_classes": ...}
+    known = {"name": str, "id_label": str, "class_label": str, "object_classes": ...}
     of_object = options(config.get("object"), "data.mf_config.object", known)
     of_part = options(
-        config.get("constituent"), "data.mf_config.constituent", {"name": ..., "id_label": ...}
+        config.get("constituent"), "data.mf_config.constituent", {"name": str, "id_label": str}
     )
     place, queries = of_object["name"], decoder.options["queries"]
     found.objects[place] = {
@@ -113,17 +113,20 @@ def add_objects(found: Tasks, decoder: Decoder, mf_config: Any) -> None:
         {},
         ("num_classes", "losses"),
     )
-    weights = section(loss["loss_weights"], "loss_weights")
-    costs = section(loss["matcher_weights"] or weights, "matcher_weights")
+    weights, costs = (
+        {name: real(x, f"{where}.{name}") for name, x in section(given, where).items()}
+        for where, given in (
+            ("loss_weights", loss["loss_weights"]),
+            ("matcher_weights", loss["matcher_weights"] or loss["loss_weights"]),
+        )
+    )
     losses: dict[str, Any] = {
         "object_class": {"label": label, "none_weight": loss["null_class_weight"]},
         "mask_ce": {} if weights.get("mask_ce") else None,
         "mask_dice": {} if weights.get("mask_dice") or not weights.get("mask_ce") else None,
     }
     found.weights |= {
-        ours: float(weights.get(salt, 1.0))
-        for ours, salt in COSTS.items()
-        if losses[ours] is not None
+        ours: weights.get(salt, 1.0) for ours, salt in COSTS.items() if losses[ours] is not None
     }
     if weights.get("mask_focal"):
         found.notes.append("the loss mask_focal of objects")
@@ -138,8 +141,8 @@ def add_objects(found: Tasks, decoder: Decoder, mf_config: Any) -> None:
         "kind": "objects",
         "objects": place,
         "losses": losses,
-        "matching": {ours: float(costs.get(salt, 0.0)) for ours, salt in COSTS.items()}
-        | {"regression": float(costs.get("regression", 0.0))},
+        "matching": {ours: costs.get(salt, 0.0) for ours, salt in COSTS.items()}
+        | {"regression": costs.get("regression", 0.0)},
         **decoder.options,
         "decoder": {**decoder.options["decoder"], "head_widths": head_widths},
     }
@@ -150,8 +153,9 @@ def _object_classes(given: Any, number: int) -> dict[str, Any]:
     """Class -> value in the file, in the order of the outputs, without `null`, the last."""
     where = "data.mf_config.object.object_classes"
     entries_ = {name: section(x, f"{where}.{name}") for name, x in section(given, where).items()}
-    ordered = sorted(entries_, key=lambda name: entries_[name].get("mapped", math.inf))
-    if [entries_[name].get("mapped") for name in ordered] != list(range(number)):
+    places = {x: real(of.get("mapped"), f"{where}.{x}.mapped") for x, of in entries_.items()}
+    ordered = sorted(places, key=places.__getitem__)
+    if [places[name] for name in ordered] != list(range(number)):
         raise InputError(f"`{where}` must number the {number} outputs of class_net; got {ordered}")
     if ordered[-1] != "null":
         raise InputError(f"`{where}` must have null as the last; got {ordered[-1]}")

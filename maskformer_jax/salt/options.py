@@ -102,7 +102,8 @@ def options(
     Args:
         given: by name; none stands for the default.
         where: dotted path of the options.
-        known: name -> default, of those that are converted; ... for one that must be given.
+        known: name -> default, of those that are converted; for one that must be given its type,
+            or ... where that does not matter.
         only: name -> the value that it must have, for those with one value that is converted.
         passed: names of those that the outputs do not depend on.
 
@@ -123,7 +124,7 @@ def options(
                 f"`{where}.{name}` = {_short(value)} is not converted; {only[name]!r} is"
             )
     for name, default in known.items():
-        if name not in found and default is ...:
+        if name not in found and (default is ... or isinstance(default, type)):
             raise InputError(f"`{where}.{name}` must be given; got nothing")
         found.setdefault(name, default)
     return found
@@ -132,6 +133,10 @@ def options(
 def _of_type(value: Any, default: Any, where: str) -> Any:
     """The value, if it could stand in place of the default."""
     if default is ... or default is None:
+        return value
+    if isinstance(default, type):
+        if type(value) is not default:
+            raise InputError(f"`{where}` must be a {default.__name__}; got {_short(value)}")
         return value
     kinds = (int, float) if isinstance(default, float) else type(default)
     if not isinstance(value, kinds) or isinstance(value, bool) != isinstance(default, bool):
@@ -148,6 +153,17 @@ def whole(value: Any, where: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise InputError(f"`{where}` must be a positive whole number; got {_short(value)}")
     return value
+
+
+def real(value: Any, where: str) -> float:
+    """A number.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise InputError(f"`{where}` must be a number; got {_short(value)}")
+    return float(value)
 
 
 def names(value: Any, where: str) -> list[str]:

@@ -1,5 +1,6 @@
 """Salt's tasks as ours: labels, heads, weights of losses, and the scaling of targets."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -108,7 +109,7 @@ def read_tasks(
     return found
 
 
-COMMON = {"name": ..., "input_name": ..., "dense_config": ..., "loss": ..., "weight": 1.0}
+COMMON = {"name": str, "input_name": str, "dense_config": ..., "loss": ..., "weight": 1.0}
 
 
 def read_head(found: Tasks, task: Module, given: Mapping[str, Any]) -> Dense:
@@ -135,10 +136,12 @@ def _classification(
     weights: Sequence[float] | None,
 ) -> str:
     where = f"{task.where}.init_args"
-    known = {"label": ..., "class_names": None, "label_map": None, "sample_weight": None}
+    known = {"label": str, "class_names": None, "label_map": None, "sample_weight": None}
     given = options(task.args, where, COMMON | known, {}, ("use_class_dict",))
     module(given["loss"], f"{where}.loss", "CrossEntropyLoss")
     head, name, label = read_head(found, task, given), given["name"], given["label"]
+    if given["class_names"] and name in classes:
+        raise InputError(f"the classes of {name} are in the configuration: leave out --classes")
     listed = given["class_names"] or classes.get(name) or CLASS_NAMES.get(label)
     if not listed:
         raise InputError(f"the classes of {name} are not in the configuration: name the "
@@ -147,9 +150,14 @@ def _classification(
     if len(listed) != head.outputs:
         raise InputError(f"`{where}` has {head.outputs} outputs and the {len(listed)} classes "
                          f"{', '.join(listed)}")  # fmt: skip
+    if weights is not None and len(weights) != len(listed):
+        raise InputError(f"the checkpoint has {len(weights)} weights of the {len(listed)} classes "
+                         f"of {name}")  # fmt: skip
     values: dict[str, Any] = {x: number for number, x in enumerate(listed)}
     if given["label_map"] is not None:
         mapped = section(given["label_map"], f"{where}.label_map").items()
+        if not all(re.fullmatch(r"-?\d{1,9}", raw) for raw, _ in mapped):
+            raise InputError(f"`{where}.label_map` must be of whole numbers")
         values = {x: [int(raw) for raw, to in mapped if to == n] for n, x in enumerate(listed)}
     chosen = {
         "kind": "classification",
@@ -206,7 +214,7 @@ def _regression(found: Tasks, task: Module, of: str) -> str:
 
 def _vertexing(found: Tasks, task: Module, of: str) -> str:
     where = f"{task.where}.init_args"
-    given = options(task.args, where, COMMON | {"label": ...})
+    given = options(task.args, where, COMMON | {"label": str})
     module(given["loss"], f"{where}.loss", "BCEWithLogitsLoss")
     chosen = {
         "kind": "edges",

@@ -68,6 +68,14 @@ CHANGES = {
     "a scaler": ("maskformer", f"{ARGS}.tasks.init_args.modules.1.init_args.scaler.init_args."
                  "scales.pt.op", "exp", "scaler.pt"),
     "another width": ("gn2", f"{ENCODER}.dense_kwargs.hidden_dim", "wide", "hidden"),
+    "no networks": ("dl1", f"{ARGS}.init_nets", [], "init_nets` must hold a network"),
+    "a list for a name": ("dl1", f"{TASK}.init_args.name", [], "init_args.name` must be a str"),
+    "a number for a stream": ("gn2", f"{ARGS}.init_nets.0.input_name", 3, "input_name` must be"),
+    "text for a class": ("dl1", f"{TASK}.init_args.label_map", {"a": 1}, "label_map` must be of"),
+    "no weight": ("maskformer", f"{ARGS}.mask_decoder.init_args.loss_config.loss_weights.mask_ce",
+                  None, "`loss_weights.mask_ce` must be a number"),
+    "no number": ("maskformer", "data.mf_config.object.object_classes.b.mapped", None, "b.mapped`"),
+    "text for epochs": ("gn2", "trainer", {"max_epochs": "x"}, "`trainer.max_epochs` must be a n"),
     "no model": ("gn2", "model", 3, "`model`"),
 }  # fmt: skip
 
@@ -96,6 +104,9 @@ def run(tmp_path, *words):
         ("shape", "`model.encoder.registers` has shape (2, 16) in the checkpoint and (1, 16)"),
         ("more", "`model.tasks.9.net.net.0.weight` of the checkpoint has no place"),
         ("infinite", "`model.encoder.registers` of the checkpoint is not finite"),
+        ("large", "`model.encoder.registers` of the checkpoint is not finite"),
+        ("spread", "`norm.tracks_stds` of the checkpoint must be finite and positive; got 0.0 of "),
+        ("weights", "the checkpoint has 1 weights of the 4 classes of jets_classification"),
     ],
 )
 def test_a_parameter_that_does_not_fit_is_named(checkpoint, said, tmp_path, monkeypatch, capsys):
@@ -113,6 +124,12 @@ def test_a_parameter_that_does_not_fit_is_named(checkpoint, said, tmp_path, monk
             state["model.tasks.9.net.net.0.weight"] = np.zeros((1, 1), np.float32)
         case "infinite":
             state[registers] = np.full((1, 16), np.inf, np.float32)
+        case "large":
+            state[registers] = np.full((1, 16), 1e300)
+        case "spread":
+            state["norm.tracks_stds"][0] = 0.0
+        case "weights":
+            state["model.tasks.0.loss.weight"] = np.ones(())
     monkeypatch.setattr("maskformer_jax.salt.convert.state_of", lambda path: state)
     files = (
         f"--{x}={RECORDED / y}" for x, y in (("checkpoint", "gn2.ckpt"), ("config", "gn2.yaml"))
@@ -122,10 +139,11 @@ def test_a_parameter_that_does_not_fit_is_named(checkpoint, said, tmp_path, monk
     assert said in out.err and out.err.count("\n") == 1
 
 
-def archive(pickled):
+def archive(pickled, order=b"little", kind=zipfile.ZIP_STORED):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as made:
         made.writestr("archive/data.pkl", pickled)
+        made.writestr("archive/byteorder", order, kind)
     return file.getvalue()
 
 
@@ -140,6 +158,8 @@ BAD = {
     "no pickle": archive(b"nothing"),
     "no state": archive(pickle.dumps({"epoch": 3})),
     "code": archive(pickle.dumps(Evil(), 2)),
+    "a name of two lines": archive(pickle.dumps({"state_dict": {"model.a\n\33[31mb": 1}}, 2)),
+    "a bomb": archive(pickle.dumps({"state_dict": {}}, 2), b"\0" * 2**20, zipfile.ZIP_DEFLATED),
     "another model": archive(pickle.dumps({"state_dict": {}}, 2)),
 }
 
@@ -150,7 +170,15 @@ def test_a_file_that_is_no_checkpoint_is_refused(content, tmp_path, capsys):
     path.write_bytes(content)
     assert run(tmp_path, f"--checkpoint={path}", f"--config={RECORDED / 'dips.yaml'}") == 2
     out = capsys.readouterr()
-    assert str(path) in out.err and out.err.count("\n") == 1
+    assert str(path) in out.err and out.err.count("\n") == 1 and "\33" not in out.err
+
+
+def test_classes_that_the_configuration_names_are_not_passed_over(tmp_path, capsys):
+    files = (
+        f"--{x}={RECORDED / f'gn2.{y}'}" for x, y in (("checkpoint", "ckpt"), ("config", "yaml"))
+    )
+    assert run(tmp_path, *files, "--classes=jets_classification=a,b,c,d") == 2
+    assert "are in the configuration: leave out --classes" in capsys.readouterr().err
 
 
 def test_other_classes_are_placeholders(tmp_path):
