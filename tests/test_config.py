@@ -204,6 +204,16 @@ BROKEN = [
     ("model.encoder.registers=-1", "`model.encoder.registers` must be at least 0; got -1"),
     ("model.encoder={layers: 0, registers: 3}", "`model.encoder.registers` must be left out wit"),
     ("model.encoder={layers: 0, output_dim: 8}", "without `layers`; got 8"),
+    (
+        "model.encoder={layers: 0, pairs: {tracks: [d0]}}",
+        "`model.encoder.pairs.tracks` must be left out without `layers`; got ['d0']",
+    ),
+    ("model.encoder.pairs={tracks: [d0, d0]}", "pairs.tracks` must name an input once; got ['d0'"),
+    ("data.mirrors={m: {jets: [pt, pt]}}", "`data.mirrors.m.jets` must name a field once; got"),
+    (
+        "data.mirrors={m: {tracks: [ftagTruthOriginLabel, d0]}}",
+        "`data.mirrors.m.tracks` must leave out what a label or a link of objects reads; got ['f",
+    ),
     ("model.encoder.output_dim=-8", "`model.encoder.output_dim` must be at least 1; got -8"),
     ("model.encoder.output_dim=12", "`model.encoder.output_dim` must be a multiple of"),
     ("model.encoder.norm.epsilon=0", "`model.encoder.norm.epsilon` must be positive; got 0.0"),

@@ -200,6 +200,15 @@ class DataConfig:
                 known(of, [JETS, *self.streams, *self.objects], f"place (`mirrors.{name}`)")
                 once = len({*listed}) == len(listed)
                 check(once, f"mirrors.{name}.{of}", "name a field once", listed)
+                numbers = [x for x in listed if x in self._without_sign(of)]
+                rule = "leave out what a label or a link of objects reads"
+                check(not numbers, f"mirrors.{name}.{of}", rule, numbers)
+
+    def _without_sign(self, of: str) -> set[str]:
+        """Fields of a place whose values are names."""
+        keys = {x.key for name, x in self.objects.items() if name == of}
+        links = {x.link for x in self.objects.values() if x.of == of}
+        return keys | links | {x.field for x in self.labels.values() if x.of == of}
 
 
 def _listed(value: int | list[int]) -> list[int]:

@@ -19,7 +19,12 @@ SEATS = {
 ALONE = ({"tracks": 4, "electrons": 2, "flow": 4}, {"tracks": 6}, JETS)
 TOGETHER = ({"tracks": 11, "electrons": 5, "flow": 9}, {"tracks": 20}, 2)
 NO_OBJECTS = ("--without=[hadrons, mass]", "--tasks.jet_class.pool_queries=null")
-NO_ENCODER = ("--model.encoder.layers=0", "--model.encoder.registers=0", *NO_OBJECTS)
+NO_ENCODER = (
+    "--model.encoder.layers=0",
+    "--model.encoder.registers=0",
+    "--model.encoder.pairs={tracks: [], flow: []}",
+    *NO_OBJECTS,
+)
 ONE_LAYER = ("--model.encoder.layers=1",)
 DECODER = "--tasks.hadrons.decoder"
 NETWORKS = {
