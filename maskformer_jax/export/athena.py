@@ -127,7 +127,8 @@ def renamed(names: Sequence[str], changes: Sequence[str]) -> dict[str, str]:
         old, sign, new = change.partition("=")
         check(bool(sign and old and new), "--rename", "be old=new", change)
         known(old, names, "output (--rename)")
-        check("." not in new, "--rename", "have no dot in the new name", change)
+        plain = re.fullmatch(r"\w+", new, re.ASCII) is not None
+        check(plain, "--rename", "have letters, digits and `_` as the new name", change)
         found[old] = new
     twice = [name for name in found.values() if [*found.values()].count(name) > 1]
     if twice:

@@ -55,7 +55,10 @@ def load_onnx(path: Path, overrides: Sequence[str] = ()) -> Trained:
     def network(records: Records, batch: Batch) -> dict[str, Any]:
         size = len(batch.jets)
         found = run_file({x.name: raw(x, records, model.schema, size) for x in inputs})
-        return {task.name: RESULTS[task.options.kind](task, found, batch) for task in model.tasks}
+        try:
+            return {x.name: RESULTS[x.options.kind](x, found, batch) for x in model.tasks}
+        except KeyError as error:
+            raise InputError(f"{path}: its network has no output {error}") from error
 
     # What the network says is given where its parameters would be.
     model = model._replace(apply=lambda said, batch, key=None: said)

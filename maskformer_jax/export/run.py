@@ -69,7 +69,8 @@ def export_run(
     """
     others = [path] if form == "onnx" else [path, _beside(path)]
     for other in others:
-        check(not other.exists(), "--output", "be a new file", str(other))
+        there = other.exists() or other.is_symlink()
+        check(not there, "--output", "be a new file", str(other))
     check(path.parent.is_dir(), "--output", "be in a folder that exists", str(path))
     trained = load_run(run)
     exported = exported_of(trained, options)
@@ -172,16 +173,21 @@ def session(content: bytes | str) -> Callable[[Mapping[str, np.ndarray]], dict[s
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
     providers = ["CPUExecutionProvider"]
+    what = content if isinstance(content, str) else "the exported network"
     try:
         opened = onnxruntime.InferenceSession(content, options, providers=providers)
     except Exception as error:
-        what = content if isinstance(content, str) else "the exported network"
         text = " ".join(str(error).split())
         raise InputError(f"{what}: onnxruntime can't read it: {text}") from error
     outputs = [x.name for x in opened.get_outputs()]
 
     def run(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return dict(zip(outputs, opened.run(None, dict(arrays)), strict=True))
+        try:
+            found = opened.run(None, dict(arrays))
+        except Exception as error:
+            text = " ".join(str(error).split())
+            raise InputError(f"{what}: onnxruntime can't compute it: {text}") from error
+        return dict(zip(outputs, found, strict=True))
 
     return run
 
@@ -237,4 +243,13 @@ def load_description(path: Path) -> dict[str, Any]:
     found = {x.key: x.value for x in model.metadata_props}
     if OURS not in found:
         raise InputError(f"{path}: an ONNX file of something else: it has no `{OURS}` metadata")
-    return json.loads(found[OURS])
+    try:
+        about = json.loads(found[OURS])
+        kinds = {"batched": bool, "outputs": dict, "config": str, "normalisation": str}
+        whole = all(isinstance(about[key], kind) for key, kind in kinds.items())
+        whole = whole and all("task" in output for output in about["outputs"].values())
+    except (ValueError, LookupError, TypeError):
+        whole = False
+    if not whole:
+        raise InputError(f"{path}: its `{OURS}` metadata is damaged")
+    return about

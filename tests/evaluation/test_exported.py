@@ -4,10 +4,12 @@ import json
 
 import h5py
 import numpy as np
+import onnx
 import pytest
 
 from maskformer_jax.__main__ import main as maskformer
 from maskformer_jax.data import JetFile
+from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation import run as evaluation
 from maskformer_jax.evaluation.trained import load_run
 from maskformer_jax.export.function import inputs_of
@@ -96,6 +98,7 @@ def test_predictions_alone(run, test_path, tmp_path):
         (["--output", "{new}", "--track_selection", "r22"], "track selection"),
         (["--output", "{new}", "--format", "tflite"], "invalid choice: 'tflite'"),
         (["--output", "{new}", "--rename", "pq=pb"], "no output (--rename) is called 'pq'"),
+        (["--output", "{new}", "--rename", "pb=p b"], "`--rename` must have letters, digits and"),
     ],
 )
 def test_wrong_words_leave_no_file(run, tmp_path, capsys, words, message):
@@ -108,8 +111,6 @@ def test_wrong_words_leave_no_file(run, tmp_path, capsys, words, message):
 
 
 def test_other_files_are_no_networks(exported, tmp_path):
-    from maskformer_jax.errors import InputError
-
     (tmp_path / "text.onnx").write_text("this is not ONNX")
     rows = {
         tmp_path / "none.onnx": "must be a file",
@@ -119,3 +120,32 @@ def test_other_files_are_no_networks(exported, tmp_path):
     for path, message in rows.items():
         with pytest.raises(InputError, match=message):
             load_onnx(path)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"batched": true, "outputs": {}, "config": 3}'])
+def test_damaged_metadata_is_one_line(exported, tmp_path, text):
+    model = onnx.load(exported / "many.onnx")
+    for entry in model.metadata_props:
+        entry.value = text
+    onnx.save(model, tmp_path / "damaged.onnx")
+    with pytest.raises(InputError, match="its `maskformer_jax` metadata is damaged"):
+        load_onnx(tmp_path / "damaged.onnx")
+
+
+def test_a_network_that_does_not_do_what_its_metadata_say_is_one_line(
+    exported, test_path, tmp_path, capsys
+):
+    """An output has another name, an input another width."""
+    for part in ("output", "input"):
+        model = onnx.load(exported / "many.onnx")
+        if part == "output":
+            old = next(x.name for x in model.graph.output if x.name.endswith("logits"))
+            text = model.graph.SerializeToString().replace(old.encode(), b"z" * len(old))
+            model.graph.ParseFromString(text)
+        else:
+            model.graph.input[0].type.tensor_type.shape.dim[1].dim_value += 1
+        onnx.save(model, tmp_path / f"{part}.onnx")
+        words = ["--test_file", str(test_path), "--output_dir", str(tmp_path / "out")]
+        assert maskformer(["evaluate", "--onnx", str(tmp_path / f"{part}.onnx"), *words]) == 2
+        assert f"{part}.onnx: " in capsys.readouterr().err
+        assert not (tmp_path / "out" / "metrics.json").exists()
