@@ -55,6 +55,9 @@ def load_onnx(path: Path, overrides: Sequence[str] = ()) -> Trained:
     def network(records: Records, batch: Batch) -> dict[str, Any]:
         size = len(batch.jets)
         found = run_file({x.name: raw(x, records, model.schema, size) for x in inputs})
+        wrong = [name for name, x in found.items() if np.isnan(x[: len(records.jets)]).any()]
+        if wrong:
+            raise InputError(f"{path}: its network gives NaN as `{wrong[0]}`")
         try:
             return {x.name: RESULTS[x.options.kind](x, found, batch) for x in model.tasks}
         except KeyError as error:

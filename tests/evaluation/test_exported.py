@@ -135,13 +135,18 @@ def test_damaged_metadata_is_one_line(exported, tmp_path, text):
 def test_a_network_that_does_not_do_what_its_metadata_say_is_one_line(
     exported, test_path, tmp_path, capsys
 ):
-    """An output has another name, an input another width."""
-    for part in ("output", "input"):
+    """An output has another name, an input another width, or a weight is no number."""
+    for part in ("output", "input", "weight"):
         model = onnx.load(exported / "many.onnx")
         if part == "output":
             old = next(x.name for x in model.graph.output if x.name.endswith("logits"))
             text = model.graph.SerializeToString().replace(old.encode(), b"z" * len(old))
             model.graph.ParseFromString(text)
+        elif part == "weight":
+            for weight in model.graph.initializer:
+                values = onnx.numpy_helper.to_array(weight)
+                if values.dtype == np.float32 and values.size > 20:
+                    weight.CopyFrom(onnx.numpy_helper.from_array(values * np.nan, weight.name))
         else:
             model.graph.input[0].type.tensor_type.shape.dim[1].dim_value += 1
         onnx.save(model, tmp_path / f"{part}.onnx")
