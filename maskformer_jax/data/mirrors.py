@@ -5,12 +5,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from maskformer_jax.data.h5 import JetFile, Records
+from maskformer_jax.data.schema import Schema, Targets
 from maskformer_jax.errors import InputError, known
 from maskformer_jax.types import JETS
 
 
 def check_mirrors(file: JetFile) -> None:
-    """Raises InputError where a field that changes sign is not in the file, or has no sign."""
+    """Raises InputError where a field that changes sign is not in the file, or can't change it."""
     if not file.schema.mirrors:
         return
     tables = _tables(file.read(0, 1))
@@ -22,6 +23,18 @@ def check_mirrors(file: JetFile) -> None:
                 if tables[of].dtype[field].kind not in "fi":
                     found = tables[of].dtype[field]
                     raise InputError(f"`{option}`: `{field}` has no sign; its type is {found}")
+                if _transform_of(file.schema, of, field) in ("log", "log1p"):
+                    raise InputError(f"`{option}`: `{field}` enters as a logarithm, without a sign")
+
+
+def _transform_of(schema: Schema, of: str, field: str) -> str:
+    """Name of the transform of an input or a target; nothing without one."""
+    entry = schema.jets if of == JETS else schema.streams.get(of)
+    tables = [entry.transforms] if entry else []
+    tables += [
+        x.transforms for x in schema.labels.values() if isinstance(x, Targets) and x.of == of
+    ]
+    return next((table[field].name for table in tables if field in table), "")
 
 
 def draw_mirrored(

@@ -60,6 +60,7 @@ def test_half_of_the_jets_are_turned_round_and_all_of_their_fields_at_once(opene
     "places,words",
     [
         ({"tracks": ["qOverp"]}, r"data.mirrors.m.tracks.*'qOverp'; did you mean `qOverP`"),
+        ({"hadrons": ["pt"]}, r"`data.mirrors.m.hadrons`: `pt` enters as a logarithm"),
         ({"tracks": ["valid"]}, r"`data.mirrors.m.tracks`: `valid` has no sign; its type is bool"),
     ],
 )
