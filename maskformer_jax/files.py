@@ -22,7 +22,7 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 def not_writable(path: Path, error: OSError) -> InputError:
     """The one-line message for an output that the system refuses."""
-    cure = "" if error.errno in _FULL else "; choose another --output_dir"
+    cure = "" if error.errno in _FULL else "; choose another place for it"
     return InputError(f"{path}: cannot be written: {error.strerror or error}{cure}")
 
 

@@ -90,8 +90,12 @@ def export_run(
     content = to_stablehlo(exported)
     found = checks.compare(exported, runner(content, exported, names), trained.config, names, 6)
     about = description(exported, trained.config, names)
-    write_whole(_beside(path), json.dumps(about, indent=1).encode())
     write_whole(path, content)
+    try:
+        write_whole(_beside(path), json.dumps(about, indent=1).encode())
+    except InputError:
+        path.unlink(missing_ok=True)  # worth nothing alone, and in the way of the next
+        raise
     return [found]
 
 

@@ -240,7 +240,7 @@ def test_earlier_file_stays_until_the_new_one_is_complete(tmp_path, records, tra
 def test_folder_that_is_a_file(tmp_path, trained):
     (tmp_path / "taken").write_text("")
     with (
-        pytest.raises(InputError, match=r"taken/p\.h5: cannot be written: .*--output_dir"),
+        pytest.raises(InputError, match=r"taken/p\.h5: cannot be written: .*another place"),
         PredictionFile(tmp_path / "taken" / "p.h5", trained, 60),
     ):
         pass
