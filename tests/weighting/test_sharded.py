@@ -129,6 +129,22 @@ def test_parameters_shared_by_devices_stay_where_they_are(kind):
             np.testing.assert_allclose(values, expected[name][leaf], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["cagrad", "trimmed_mean"])
+def test_a_step_holds_a_device_s_share_of_the_gradients_once(name):
+    """Temporary memory is that of the share, not that of all gradients."""
+    mesh, params, rows = shared_parameters(AxisType.Auto)
+    method = make(next(row for row in ROWS_OF if row.name == name))
+
+    @jax.jit
+    def update(rows, params):
+        return method.update(rows, method.init(params), params)[0]
+
+    with jax.set_mesh(mesh):
+        compiled = update.lower(rows, params).compile()
+    whole = sum(x.nbytes for x in jax.tree.leaves(rows))
+    assert compiled.memory_analysis().temp_size_in_bytes < 1.2 * whole / 4
+
+
 def test_inside_shard_map_the_gramian_is_added_up():
     mesh, params, rows = shared_parameters(AxisType.Auto)
     del rows["c"], params["c"]
