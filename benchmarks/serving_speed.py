@@ -1,7 +1,7 @@
 """Jets/s of exported networks on one core: one jet after another, and many at once, beside JAX."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -53,8 +53,13 @@ def _row(network: str, repeats: int) -> list[str | float]:
         "JAX, one": _with_jax(many, jets, 1),
         "JAX, many": _with_jax(many, jets, JETS),
     }
+    return [network, len(files[0]) / 1e3, *_rates(works, repeats)]
+
+
+def _rates(works: Mapping[str, Callable[[], object]], repeats: int) -> Iterator[float]:
+    """Jets/s of works on all jets that take turns."""
     seconds = rounds({name: lambda w=work: timed(w)[0] for name, work in works.items()}, repeats)
-    return [network, len(files[0]) / 1e3, *(JETS / median(x) for x in seconds.values())]
+    return (JETS / median(x) for x in seconds.values())
 
 
 def beside_salt(ask: Ask, networks: Sequence[str], repeats: int) -> Table:
@@ -88,8 +93,7 @@ def _same_checkpoint(ask: Ask, network: str, repeats: int) -> list[float]:
         name: _one_by_one(session(file), exported, jets)
         for name, file in (("Salt", theirs), ("ours", ours))
     }
-    seconds = rounds({name: lambda w=work: timed(w)[0] for name, work in works.items()}, repeats)
-    return [len(theirs) / 1e3, len(ours) / 1e3, *(JETS / median(x) for x in seconds.values())]
+    return [len(theirs) / 1e3, len(ours) / 1e3, *_rates(works, repeats)]
 
 
 def _one_by_one(run: Callable, exported: Exported, jets: Jets) -> Callable[[], None]:

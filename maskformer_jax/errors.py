@@ -30,6 +30,19 @@ def check_range(config: object, low: float, high: float, *names: str) -> None:
             check(number is None or number <= high, name, f"be at most {high}", value)
 
 
+def check_fraction(config: object, *names: str) -> None:
+    """Raises InputError unless these fields of a dataclass are at least 0 and below 1."""
+    for name in names:
+        value = getattr(config, name)
+        check(0 <= value < 1, name, "be in [0, 1)", value)
+
+
+def check_once(names: list[str], argument: str, what: str) -> None:
+    """Raises InputError where a name is listed twice: "`argument` must name `what` once"."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    check(not twice, argument, f"name {what} once", twice)
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
     """A suggestion for the end of a message, if one of the names is near; otherwise nothing.
 

@@ -8,7 +8,7 @@ import optax
 import optax.contrib
 
 from maskformer_jax.configuration import chosen_by
-from maskformer_jax.errors import check
+from maskformer_jax.errors import check, check_fraction
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,7 @@ class AdamWConfig:
 
     def __post_init__(self):
         check(self.weight_decay >= 0, "weight_decay", "be at least 0", self.weight_decay)
-        for beta in ("b1", "b2"):
-            value = getattr(self, beta)
-            check(0 <= value < 1, beta, "be in [0, 1)", value)
+        check_fraction(self, "b1", "b2")
         check(self.eps > 0, "eps", "be positive", self.eps)
 
 
@@ -58,9 +56,7 @@ class MuonConfig:
 
     def __post_init__(self):
         check(self.weight_decay >= 0, "weight_decay", "be at least 0", self.weight_decay)
-        for beta in ("beta", "b1", "b2"):
-            value = getattr(self, beta)
-            check(0 <= value < 1, beta, "be in [0, 1)", value)
+        check_fraction(self, "beta", "b1", "b2")
         check(self.rms > 0, "rms", "be positive", self.rms)
 
 
@@ -107,8 +103,7 @@ class CosineConfig:
         check(self.peak > 0, "peak", "be positive", self.peak)
         in_range = 0 <= self.final <= self.peak
         check(in_range, "final", f"be between 0 and `peak` = {self.peak}", self.final)
-        value = self.warmup_fraction
-        check(0 <= value < 1, "warmup_fraction", "be in [0, 1)", value)
+        check_fraction(self, "warmup_fraction")
 
 
 @dataclass(frozen=True)

@@ -127,8 +127,8 @@ def _dataclass(value: dict, kind: type, tables: Tables, path: str) -> Any:
     for name, place in known.items():
         inner = f"{path}.{name}".lstrip(".")
         if place.has_options:
-            usual = defaults(kind)
-            if place.choice and value.get(by := place.choice.by, usual.get(by)) != usual.get(by):
+            usual, by = defaults(kind), place.choice.by
+            if value.get(by, usual.get(by)) != usual.get(by):
                 usual.pop(name, None)  # they are those of another choice
             made[name] = _options({**usual, **value}, name, place, tables, inner)
         elif name in value:

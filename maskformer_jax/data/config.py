@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from maskformer_jax.configuration import chosen_by
-from maskformer_jax.errors import check, check_range, known
+from maskformer_jax.errors import check, check_once, check_range, known
 from maskformer_jax.types import JETS
 
 TransformName = Literal["identity", "log", "log1p", "asinh"]
@@ -49,7 +49,7 @@ class JetsConfig:
     )
 
     def __post_init__(self):
-        _check_inputs(self.inputs)
+        check_once(self.inputs, "inputs", "a field")
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class StreamConfig:
     def __post_init__(self):
         check_range(self, 1, MAX_CONSTITUENTS, "cap")
         check(len(self.inputs) > 0, "inputs", "name at least one field", self.inputs)
-        _check_inputs(self.inputs)
+        check_once(self.inputs, "inputs", "a field")
 
 
 @dataclass(frozen=True)
@@ -198,8 +198,7 @@ class DataConfig:
         for name, fields in self.mirrors.items():
             for of, listed in fields.items():
                 known(of, [JETS, *self.streams, *self.objects], f"place (`mirrors.{name}`)")
-                once = len({*listed}) == len(listed)
-                check(once, f"mirrors.{name}.{of}", "name a field once", listed)
+                check_once(listed, f"mirrors.{name}.{of}", "a field")
                 numbers = [x for x in listed if x in self._without_sign(of)]
                 rule = "leave out what a label or a link of objects reads"
                 check(not numbers, f"mirrors.{name}.{of}", rule, numbers)
@@ -213,8 +212,3 @@ class DataConfig:
 
 def _listed(value: int | list[int]) -> list[int]:
     return value if isinstance(value, list) else [value]
-
-
-def _check_inputs(inputs: list[str]) -> None:
-    twice = sorted({name for name in inputs if inputs.count(name) > 1})
-    check(not twice, "inputs", "name a field once", twice)

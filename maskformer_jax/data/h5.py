@@ -146,6 +146,10 @@ class JetFile:
         self.others = tuple(sorted(set().union(*found)))
         self.chunk_rows = max(data.chunks[0] if data.chunks else 1 for data in read)
 
+    def dtype(self, of: str) -> np.dtype:
+        """Type of an entry of jets, a stream or objects: its fields are `names`."""
+        return self._file[self.schema.dataset(of)].dtype
+
     def classes(self) -> dict[str, np.ndarray]:
         """Class of every jet `[num_jets]` by label of jets, -1 where it is in no class.
 

@@ -257,10 +257,13 @@ class _ShuffledBatches:
     def _group(self, number: int, group: int) -> tuple[Samples, np.ndarray]:
         key = (number, group)
         if key not in self._groups:
-            blocks = [self._read(int(block)) for block in self._epoch(number).groups[group]]
-            if mirrors := self._file.schema.mirrors:
-                generator = np.random.default_rng([self._seed, MIRRORS, number, group])
-                blocks = [draw_mirrored(block, mirrors, generator) for block in blocks]
+            mirrors = self._file.schema.mirrors
+            turns = np.random.default_rng([self._seed, MIRRORS, number, group])
+            # One after the other: of each only what is real is kept.
+            blocks = (
+                draw_mirrored(self._read(int(block)), mirrors, turns)
+                for block in self._epoch(number).groups[group]
+            )
             samples = convert(blocks, self._file.schema, self._scaling, self._file.labels)
             generator = np.random.default_rng([self._seed, JET_ORDER, number, group])
             order = generator.permutation(len(samples.jets) - 1)

@@ -12,16 +12,13 @@ from maskformer_jax.types import JETS
 
 def check_mirrors(file: JetFile) -> None:
     """Raises InputError where a field that changes sign is not in the file, or can't change it."""
-    if not file.schema.mirrors:
-        return
-    tables = _tables(file.read(0, 1))
     for mirror, places in file.schema.mirrors.items():
         for of, fields in places.items():
-            option, names = f"data.mirrors.{mirror}.{of}", tables[of].dtype.names
+            option, dtype = f"data.mirrors.{mirror}.{of}", file.dtype(of)
             for field in fields:
-                known(field, names, f"field of `{file.schema.dataset(of)}` (`{option}`)")
-                if tables[of].dtype[field].kind not in "fi":
-                    found = tables[of].dtype[field]
+                known(field, dtype.names, f"field of `{file.schema.dataset(of)}` (`{option}`)")
+                if dtype[field].kind not in "fi":
+                    found = dtype[field]
                     raise InputError(f"`{option}`: `{field}` has no sign; its type is {found}")
                 if _transform_of(file.schema, of, field) in ("log", "log1p"):
                     raise InputError(f"`{option}`: `{field}` enters as a logarithm, without a sign")
@@ -49,15 +46,11 @@ def draw_mirrored(
         mirrors: mirror -> jets, stream or objects -> fields.
         generator: draws which jets.
     """
-    tables = _tables(records)
+    streams = {name: stream.table for name, stream in records.streams.items()}
+    tables = {JETS: records.jets, **streams, **records.objects}
     for places in mirrors.values():
         turned = generator.random(len(records.jets)) < 0.5
         for of, fields in places.items():
             for field in fields:
                 tables[of][field][turned] *= -1
     return records
-
-
-def _tables(records: Records) -> dict[str, np.ndarray]:
-    streams = {name: stream.table for name, stream in records.streams.items()}
-    return {JETS: records.jets, **streams, **records.objects}

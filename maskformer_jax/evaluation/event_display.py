@@ -110,7 +110,7 @@ class EventDisplay:
         return Classes()
 
     def _check_fields(self, file: JetFile) -> None:
-        there = file.read(0, 1).streams[self._stream].table.dtype.names
+        there = file.dtype(self._stream).names
         for option in NEEDED:
             name = getattr(self._fields, option)
             if name not in there:

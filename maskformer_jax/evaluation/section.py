@@ -1,5 +1,6 @@
 """What every part of the evaluation is given and gives back."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -98,7 +99,7 @@ class Setting(NamedTuple):
 
 
 @dataclass
-class Section:
+class Section(ABC):
     """One part of the evaluation of one task, such as its vertices.
 
     It keeps sums and small arrays only, so that a file of any length can be added.
@@ -117,14 +118,14 @@ class Section:
         """Takes in some jets."""
         self.parts.append(self.keep(chunk))
 
+    @abstractmethod
     def keep(self, chunk: Chunk) -> Any:
         """A tuple of arrays that is kept of some jets."""
-        raise NotImplementedError
 
     def kept(self) -> Any:
         """What was kept of all jets, each array in one."""
         return jax.tree.map(lambda *arrays: np.concatenate(arrays), *self.parts)
 
+    @abstractmethod
     def part(self) -> Part:
         """Tables of quantities, and what is to be drawn."""
-        raise NotImplementedError

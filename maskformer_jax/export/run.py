@@ -1,8 +1,9 @@
 """From a run folder to a file for other programs."""
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -162,6 +163,15 @@ def onnx_of(
     return graph.SerializeToString()
 
 
+@contextlib.contextmanager
+def _told(problem: str) -> Iterator[None]:
+    """Whatever onnxruntime raises, as one line that begins with the problem."""
+    try:
+        yield
+    except Exception as error:
+        raise InputError(f"{problem}: {' '.join(str(error).split())}") from error
+
+
 def session(content: bytes | str) -> Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]:
     """onnxruntime on one core, with an ONNX file: arrays by input -> arrays by output.
 
@@ -178,19 +188,13 @@ def session(content: bytes | str) -> Callable[[Mapping[str, np.ndarray]], dict[s
     options.log_severity_level = 4
     providers = ["CPUExecutionProvider"]
     what = content if isinstance(content, str) else "the exported network"
-    try:
+    with _told(f"{what}: onnxruntime can't read it"):
         opened = onnxruntime.InferenceSession(content, options, providers=providers)
-    except Exception as error:
-        text = " ".join(str(error).split())
-        raise InputError(f"{what}: onnxruntime can't read it: {text}") from error
     outputs = [x.name for x in opened.get_outputs()]
 
     def run(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        try:
+        with _told(f"{what}: onnxruntime can't compute it"):
             found = opened.run(None, dict(arrays))
-        except Exception as error:
-            text = " ".join(str(error).split())
-            raise InputError(f"{what}: onnxruntime can't compute it: {text}") from error
         return dict(zip(outputs, found, strict=True))
 
     return run

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from maskformer_jax.errors import check, check_range
+from maskformer_jax.errors import check, check_fraction, check_once, check_range
 
 Activation = Literal["relu", "silu", "gelu", "mish"]
 # What is above was not meant, and no memory holds it.
@@ -87,8 +87,7 @@ class EncoderConfig:
         check(none, "registers", rule, self.registers)
         for stream, fields in self.pairs.items():
             check(self.layers > 0 or not fields, f"pairs.{stream}", rule, fields)
-            once = len({*fields}) == len(fields)
-            check(once, f"pairs.{stream}", "name an input once", fields)
+            check_once(fields, f"pairs.{stream}", "an input")
 
 
 @dataclass(frozen=True)
@@ -139,9 +138,7 @@ class ModelConfig:
     def __post_init__(self):
         check_range(self, 1, MAX_WIDTH, "embed_dim", "num_heads", "head_widths")
         check_range(self, 1, MAX_LAYERS, "feedforward_factor")
-        for name in ("dropout", "head_dropout"):
-            value = getattr(self, name)
-            check(0 <= value < 1, name, "be in [0, 1)", value)
+        check_fraction(self, "dropout", "head_dropout")
         heads = f"be a multiple of `num_heads` = {self.num_heads}"
         widths = {"embed_dim": self.embed_dim, "encoder.output_dim": self.encoder.output_dim}
         for name, width in widths.items():

@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +20,7 @@ from maskformer_jax.data import NORMALISATION_FILE, Scaling
 from maskformer_jax.data.scaling import FieldScaling, unfitted
 from maskformer_jax.errors import InputError
 from maskformer_jax.evaluation.outputs import outputs_of
-from maskformer_jax.files import writing
+from maskformer_jax.files import partial_path, writing
 from maskformer_jax.salt import configuration as salts
 from maskformer_jax.salt import names
 from maskformer_jax.salt.checkpoint import state_of
@@ -70,7 +69,7 @@ def convert(
 @contextlib.contextmanager
 def _appearing(folder: Path) -> Iterator[Path]:
     """A folder beside another, whose place it takes at the end of a block that does not fail."""
-    partial = folder.absolute().with_name(f".{folder.name}.{os.getpid()}.partial")
+    partial = partial_path(folder.absolute())
     with writing(folder):
         partial.mkdir(parents=True)
     try:

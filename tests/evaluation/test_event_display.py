@@ -88,8 +88,9 @@ def event_of(chunk, index, setting):
 
 def make_file(num_jets=8, without=()):
     """What a display asks of a file of jets."""
-    records = make_chunk(without=without).records
-    return SimpleNamespace(num_jets=num_jets, path="test.h5", read=lambda start, stop: records)
+    streams = make_chunk(without=without).records.streams
+    dtype = {name: stream.table.dtype for name, stream in streams.items()}
+    return SimpleNamespace(num_jets=num_jets, path="test.h5", dtype=dtype.__getitem__)
 
 
 def test_chosen_rows_and_the_first_b_jets_with_a_vertex(whole):
